@@ -1,0 +1,1 @@
+//! Benches and load programs: each answers one written question.

@@ -1,0 +1,1 @@
+//! The openraft adapter: proposals in, applied entries out. The only room that names openraft.

@@ -1,0 +1,146 @@
+//! What `apply` answers. Committed is committed: a refusal is a value, never an error. Variants are
+//! append-only, because outcomes are kept with idempotency keys.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid};
+use crate::records::{Dispatch, Group, Session, Version};
+
+/// The answer to an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done; there is nothing to say. Also the answer to blank and membership entries.
+    Done,
+    /// The node's new incarnation.
+    Registered {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// One answer for each operation of a batch.
+    Batch(Vec<OpOutcome>),
+    /// A version exists under this number.
+    Version {
+        /// The version.
+        version: Arc<Version>,
+        /// False when the same bytes had been given before.
+        created: bool,
+    },
+    /// A group as it is after the change.
+    Group {
+        /// The group.
+        group: Arc<Group>,
+        /// Whether it is new.
+        created: bool,
+    },
+    /// A dispatch as it is after the change.
+    Dispatch(Arc<Dispatch>),
+    /// How many deliveries were touched.
+    Deliveries {
+        /// Indices of marks that took effect, in order.
+        taken: Vec<u16>,
+        /// Whether the limit was reached and more remain.
+        more: bool,
+    },
+    /// Refused; nothing changed.
+    Rejected(Rejection),
+}
+
+/// The answer to one operation of a node's batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpOutcome {
+    /// A claim was granted.
+    Granted {
+        /// The new fence.
+        fence: Fence,
+        /// How the session before ended or was taken: the last sequence number when the end was clean.
+        last_sequence: Option<u64>,
+        /// Whether the record is new.
+        created: bool,
+    },
+    /// Somebody else owns the session, live.
+    Conflict(Session),
+    /// A release or report took effect, or changed nothing.
+    Done,
+    /// The node does not own the session.
+    NotOwner,
+    /// The cluster has as many agents as it may.
+    AgentLimit,
+    /// The record would be too large.
+    TooLarge,
+}
+
+/// Why an entry was refused. Each maps to one stable code of REST.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    /// The fleet has a lineage already.
+    #[error("the fleet is founded already")]
+    AlreadyFounded,
+    /// The epoch is not the live one.
+    #[error("epoch {0} of this node is over")]
+    Fenced(Epoch),
+    /// A batch is missing before this one.
+    #[error("the last batch applied is {last}")]
+    Gap {
+        /// The last number applied.
+        last: u64,
+    },
+    /// More operations, marks, files or bytes than an entry may have.
+    #[error("larger than an entry may be: {0}")]
+    TooLarge(Arc<str>),
+    /// Parts of the body are missing.
+    #[error("the body of {0} is not whole")]
+    BodyIncomplete(ConfigHash),
+    /// A part contradicts the ones before.
+    #[error("a body of {0} was begun with another number of parts")]
+    BodyMismatch(ConfigHash),
+    /// No such configuration.
+    #[error("there is no configuration {0}")]
+    UnknownConfiguration(Arc<str>),
+    /// No such version.
+    #[error("there is no version {version} of configuration {configuration}")]
+    UnknownVersion {
+        /// The configuration.
+        configuration: Arc<str>,
+        /// The number.
+        version: u32,
+    },
+    /// No such group.
+    #[error("there is no group {0}")]
+    UnknownGroup(Arc<str>),
+    /// A new group needs a selector.
+    #[error("a new group needs a selector")]
+    SelectorMissing,
+    /// The operator saw another revision.
+    #[error("the revision is {current}, not {expected}")]
+    RevisionMismatch {
+        /// What the fleet has; 0 when there is none.
+        current: u64,
+        /// What was expected.
+        expected: u64,
+    },
+    /// No such agent.
+    #[error("there is no agent {0}")]
+    UnknownAgent(InstanceUid),
+    /// The agent lacks a capability.
+    #[error("the agent does not announce the capability that this needs")]
+    LacksCapability,
+    /// No such dispatch.
+    #[error("there is no dispatch {0}")]
+    UnknownDispatch(DispatchId),
+    /// Somebody else moved the cursor first.
+    #[error("the dispatch was expanded by somebody else")]
+    CursorMoved,
+    /// The key stands for another request.
+    #[error("this idempotency key was used for another request")]
+    KeyReused,
+    /// A collection holds as many as it may.
+    #[error("there can be at most {max} {what}")]
+    LimitReached {
+        /// Which collection.
+        what: Arc<str>,
+        /// Its limit.
+        max: u32,
+    },
+}

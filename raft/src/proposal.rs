@@ -1,0 +1,269 @@
+//! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
+use crate::records::{
+    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, Target, Token, Transport,
+};
+use crate::selector::Selector;
+
+/// A proposal as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Fleet time, stamped by the leader.
+    pub time_ms: u64,
+    /// The leader's wall clock, for people; nothing decides by it.
+    pub wall_ms: u64,
+    /// Who asked, and how to recognise a repetition.
+    pub origin: Origin,
+    /// What was asked.
+    pub proposal: Proposal,
+}
+
+/// Who asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The name of the token, or `node:<id>` for the system's own proposals.
+    pub actor: Arc<str>,
+    /// The request that caused it.
+    pub request_id: Arc<str>,
+    /// The key that makes a retry safe, when an operator's call carried or was given one.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// An idempotency key with the digest of the request that it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// At most 128 bytes.
+    pub key: Arc<str>,
+    /// SHA-256 over method, path, query, actor and body.
+    pub digest: [u8; 32],
+}
+
+/// Everything that can be asked of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Proposal {
+    /// Gives the fleet its lineage; refused once it has one.
+    Found {
+        /// Chosen at random by the founder.
+        lineage: u128,
+    },
+    /// A node starts: a new epoch; every session of its older incarnations is void.
+    RegisterNode(RegisterNode),
+    /// Claims, releases and reports of one node, in order.
+    NodeBatch(NodeBatch),
+    /// One part of a configuration body.
+    StageBody(StageBody),
+    /// A new version of a configuration whose body is whole.
+    CreateVersion(CreateVersion),
+    /// Creates or changes a group.
+    PutGroup(PutGroup),
+    /// Removes a group.
+    DeleteGroup {
+        /// The group.
+        name: Arc<str>,
+        /// The revision that the operator saw, from `If-Match`.
+        revision: Option<u64>,
+    },
+    /// A new dispatch.
+    CreateDispatch(CreateDispatch),
+    /// Makes the next deliveries of a dispatch by selector.
+    ExpandDispatch {
+        /// The dispatch.
+        dispatch: DispatchId,
+        /// The cursor that the proposer saw; another one in the fleet means somebody was faster.
+        cursor: Option<InstanceUid>,
+    },
+    /// What became of deliveries.
+    MarkDeliveries(MarkDeliveries),
+    /// Withdraws the queued deliveries of a dispatch.
+    CancelDispatch {
+        /// The dispatch.
+        dispatch: DispatchId,
+    },
+    /// Expires queued deliveries whose deadline has passed.
+    ExpireDeliveries {
+        /// At most this many, ≤ 256.
+        limit: u16,
+    },
+    /// Creates a token, or replaces the one with the same id.
+    PutToken {
+        /// The token.
+        token: Token,
+    },
+}
+
+/// See [`Proposal::RegisterNode`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterNode {
+    /// The node.
+    pub node: NodeId,
+    /// Shown to people.
+    pub name: Arc<str>,
+    /// The program's version.
+    pub version: Arc<str>,
+    /// Where agents reach it.
+    pub opamp_address: Arc<str>,
+    /// Where operators reach it.
+    pub admin_address: Arc<str>,
+}
+
+/// See [`Proposal::NodeBatch`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeBatch {
+    /// Whose batch.
+    pub node: NodeId,
+    /// Its incarnation; another one is fenced.
+    pub epoch: Epoch,
+    /// From 1 in each epoch, without gaps.
+    pub number: u64,
+    /// New agents beyond this many are refused (`agents.max`).
+    pub agents_max: u32,
+    /// At most 512.
+    pub ops: Vec<SessionOp>,
+}
+
+/// One operation of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionOp {
+    /// Takes the session of an agent, making its record when it is new.
+    Claim {
+        /// The agent.
+        uid: InstanceUid,
+        /// The fence that the claimer saw, if any.
+        expect: Option<Fence>,
+        /// How the agent came.
+        transport: Transport,
+    },
+    /// Gives it up.
+    Release {
+        /// The agent.
+        uid: InstanceUid,
+        /// Only under this fence.
+        fence: Fence,
+        /// Why.
+        reason: ReleaseReason,
+        /// The last sequence number heard.
+        last_sequence: Option<u64>,
+    },
+    /// Deciding fields changed; valid while this node in this epoch owns the session.
+    Report {
+        /// The agent.
+        uid: InstanceUid,
+        /// What changed.
+        update: Box<AgentUpdate>,
+    },
+}
+
+/// See [`Proposal::StageBody`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageBody {
+    /// The hash of the version that it belongs to.
+    pub hash: ConfigHash,
+    /// From 0.
+    pub part: u16,
+    /// How many there are, 1 to 64.
+    pub parts: u16,
+    /// At most 256 KiB.
+    pub bytes: bytes::Bytes,
+}
+
+/// See [`Proposal::CreateVersion`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateVersion {
+    /// The configuration; made when it is new.
+    pub configuration: Arc<str>,
+    /// The hash of all files.
+    pub hash: ConfigHash,
+    /// The files, sorted by name.
+    pub files: Vec<FileMeta>,
+    /// At most 512 bytes.
+    pub comment: Arc<str>,
+}
+
+/// See [`Proposal::PutGroup`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutGroup {
+    /// The group.
+    pub name: Arc<str>,
+    /// The revision that the operator saw; `Some(0)` means that it must not exist.
+    pub revision: Option<u64>,
+    /// Who belongs; `None` keeps the selector of an existing group.
+    pub selector: Option<Selector>,
+    /// `None` keeps it, 0 for a new group.
+    pub priority: Option<i32>,
+    /// What to assign.
+    pub assign: Assign,
+    /// `None` keeps it.
+    pub pace: Option<Pace>,
+}
+
+/// What a `PutGroup` does with the assignment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Assign {
+    /// Leaves it.
+    Keep,
+    /// Assigns nothing.
+    Nothing,
+    /// Assigns a version; `None` means the newest at this moment.
+    Version {
+        /// The configuration.
+        configuration: Arc<str>,
+        /// The number.
+        version: Option<u32>,
+    },
+}
+
+/// See [`Proposal::CreateDispatch`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateDispatch {
+    /// What to do.
+    pub action: Action,
+    /// To whom.
+    pub target: Target,
+    /// Capability bits that an agent must have.
+    pub requires: u64,
+    /// 1 to 604800 s.
+    pub expires_in_ms: u64,
+}
+
+/// See [`Proposal::MarkDeliveries`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkDeliveries {
+    /// Whose marks.
+    pub node: NodeId,
+    /// Its incarnation; another one is fenced.
+    pub epoch: Epoch,
+    /// At most 256.
+    pub marks: Vec<Mark>,
+}
+
+/// What became of one delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The dispatch.
+    pub dispatch: DispatchId,
+    /// The agent.
+    pub agent: InstanceUid,
+    /// The new state.
+    pub to: MarkTo,
+}
+
+/// The states that a node can give to a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MarkTo {
+    /// From queued; refused unless `fence` is the current session of the agent.
+    Sent {
+        /// The session under which it is sent.
+        fence: Fence,
+        /// The configuration, for a push.
+        hash: Option<ConfigHash>,
+    },
+    /// From sent.
+    Succeeded,
+    /// From queued or sent.
+    Failed(DeliveryError),
+}

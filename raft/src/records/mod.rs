@@ -1,0 +1,21 @@
+//! The records of the fleet: plain frozen structs, encoded as rows. Encodings only grow: fields are
+//! appended by a new row kind, never inserted.
+
+mod agent;
+mod configuration;
+mod dispatch;
+mod group;
+mod node;
+mod token;
+
+pub use agent::{
+    AgentRecord, AgentUpdate, ConfigReport, ConfigState, ConfigStatus, Description, Health, Label,
+    PackageAggregate, ReleaseReason, Released, Session, Transport,
+};
+pub use configuration::{BodyMeta, Configuration, FileMeta, Version, VersionRef};
+pub use dispatch::{
+    Action, Counts, Delivery, DeliveryError, DeliveryState, Dispatch, DispatchState, Target,
+};
+pub use group::{Assignment, Group, Pace};
+pub use node::{FleetMeta, Node};
+pub use token::{Role, Token};
