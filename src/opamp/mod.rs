@@ -1,0 +1,6 @@
+//! The agents' door: a listener, the WebSocket and plain-HTTP transports. Bytes in, bytes out; what a message
+//! means is known behind [`Agents`].
+
+mod exchange;
+
+pub use exchange::{AgentConnection, Agents, Closed, Peer, Push, Transport};
