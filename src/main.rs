@@ -1,2 +1,3 @@
-//! Placeholder.
+//! The `ampora` binary: takes what the process has and hands it on.
+
 fn main() {}

@@ -1,0 +1,19 @@
+//! The configuration of a node: every key with its type, where values come from, and what is wrong with them.
+//!
+//! Sources are layered, later wins: defaults, one YAML file, the environment, flags. Nothing here reads the process:
+//! environment, host name and places arrive in [`Sources`], so that tests never touch what the process has.
+//! Nothing here knows what a value is used for.
+
+mod given;
+mod key;
+mod secret;
+pub mod sections;
+
+pub use self::{
+    key::{Effect, Key, Shown},
+    secret::{REDACTED, Secret},
+    sections::{
+        Admin, Agents, Audit, Auth, Cluster, Config, Dispatch, History, Live, Log, LogFormat,
+        Metrics, Network, Node, Opamp, Peer, Postgres, PostgresTls, Rollout, Tls,
+    },
+};

@@ -1,0 +1,225 @@
+//! `agents.*`, `rollout.*`, `cluster.*` and `dispatch.*`: bounds of what is replicated, and its leases.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::config::key::{Effect, Key, Shown};
+
+/// Ten years: a bound against units mistaken for seconds.
+const FORGET_SECONDS_MAX: u64 = 315_360_000;
+
+/// Bounds of the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agents {
+    /// Most agents of the cluster.
+    pub max: u32,
+    /// Most agents that came with one enrollment token.
+    pub max_per_token: Option<u32>,
+    /// How long an agent stays known after it was last connected; zero is for ever. `None` is a week, and a day
+    /// for agents that never had a configuration or a label.
+    pub forget_after: Option<Duration>,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self {
+            max: 250_000,
+            max_per_token: None,
+            forget_after: None,
+        }
+    }
+}
+
+/// How a change of configuration spreads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollout {
+    /// That many failing agents of one group stop a configuration there.
+    pub quarantine_failures: u32,
+    /// An agent that has not confirmed by then leaves the window.
+    pub confirm_timeout: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            quarantine_failures: 3,
+            confirm_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// At most this many voters; odd.
+    pub voters: u32,
+    /// Address of a member of the cluster to join.
+    pub join: Option<String>,
+    /// File with the token that allows it.
+    pub join_token_file: Option<PathBuf>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            voters: 5,
+            join: None,
+            join_token_file: None,
+        }
+    }
+}
+
+/// Leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispatch {
+    /// Node liveness, hence failover time.
+    pub ownership_ttl: Duration,
+    /// Named leases.
+    pub leader_lease: Duration,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self {
+            ownership_ttl: Duration::from_secs(10),
+            leader_lease: Duration::from_secs(10),
+        }
+    }
+}
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "agents.max",
+        takes: "number, 1 to 10000000",
+        default: "250000",
+        meaning: "Most agents of the cluster; more are answered UNAVAILABLE and counted.",
+        effect: Effect::Later,
+        set: |config, given| {
+            given
+                .count(1..=10_000_000)
+                .map(|max| config.agents.max = max)
+        },
+        show: |config| Shown::number(config.agents.max),
+    },
+    Key {
+        name: "agents.max_per_token",
+        takes: "number, 1 to 10000000",
+        default: "none",
+        meaning: "Most agents that come with one enrollment token.",
+        effect: Effect::Later,
+        set: |config, given| {
+            given
+                .count(1..=10_000_000)
+                .map(|max| config.agents.max_per_token = Some(max))
+        },
+        show: |config| Shown::optional(config.agents.max_per_token, Shown::number),
+    },
+    Key {
+        name: "agents.forget_after_seconds",
+        takes: "seconds, 0 to 315360000",
+        default: "604800 (agents that never had a configuration or a label: 86400)",
+        meaning: "An agent disconnected for that long leaves the inventory; 0 is never.",
+        effect: Effect::Later,
+        set: |config, given| {
+            given
+                .seconds(0..=FORGET_SECONDS_MAX)
+                .map(|after| config.agents.forget_after = Some(after))
+        },
+        show: |config| Shown::optional(config.agents.forget_after, Shown::seconds),
+    },
+    Key {
+        name: "rollout.quarantine_failures",
+        takes: "number, 1 to 1000000",
+        default: "3",
+        meaning: "That many failing agents of one group stop a configuration there until an operator lifts it.",
+        effect: Effect::Later,
+        set: |config, given| {
+            given
+                .count(1..=1_000_000)
+                .map(|failures| config.rollout.quarantine_failures = failures)
+        },
+        show: |config| Shown::number(config.rollout.quarantine_failures),
+    },
+    Key {
+        name: "rollout.confirm_timeout_seconds",
+        takes: "seconds, 1 to 86400",
+        default: "60",
+        meaning: "An agent that has not confirmed by then leaves the slow-start window without widening it.",
+        effect: Effect::Later,
+        set: |config, given| {
+            given
+                .seconds(1..=86_400)
+                .map(|timeout| config.rollout.confirm_timeout = timeout)
+        },
+        show: |config| Shown::seconds(config.rollout.confirm_timeout),
+    },
+    Key {
+        name: "cluster.voters",
+        takes: "odd number, 1 to 7",
+        default: "5",
+        meaning: "At most this many voters; a second node stays a learner until a third comes.",
+        effect: Effect::Later,
+        set: |config, given| {
+            let voters = given.count(1..=7)?;
+            if voters % 2 == 0 {
+                return Err(format!(
+                    "expected an odd number from 1 to 7, found `{voters}`"
+                ));
+            }
+            config.cluster.voters = voters;
+            Ok(())
+        },
+        show: |config| Shown::number(config.cluster.voters),
+    },
+    Key {
+        name: "cluster.join",
+        takes: "host:port",
+        default: "none",
+        meaning: "Joins the cluster of that node; ignored once a member.",
+        effect: Effect::RefusedUntilLater,
+        set: |config, given| given.reachable().map(|to| config.cluster.join = Some(to)),
+        show: |config| Shown::optional(config.cluster.join.as_ref(), Shown::text),
+    },
+    Key {
+        name: "cluster.join_token_file",
+        takes: "path",
+        default: "none",
+        meaning: "File with the join token.",
+        effect: Effect::RefusedUntilLater,
+        set: |config, given| {
+            given
+                .path()
+                .map(|path| config.cluster.join_token_file = Some(path))
+        },
+        show: |config| {
+            Shown::optional(config.cluster.join_token_file.as_ref(), |path| {
+                Shown::path(path)
+            })
+        },
+    },
+    Key {
+        name: "dispatch.ownership_ttl_seconds",
+        takes: "seconds, 1 to 3600",
+        default: "10",
+        meaning: "Node liveness: how long after the death of a node its agents count as nobody's.",
+        effect: Effect::Now,
+        set: |config, given| {
+            given
+                .seconds(1..=3_600)
+                .map(|ttl| config.dispatch.ownership_ttl = ttl)
+        },
+        show: |config| Shown::seconds(config.dispatch.ownership_ttl),
+    },
+    Key {
+        name: "dispatch.leader_lease_seconds",
+        takes: "seconds, 1 to 3600",
+        default: "10",
+        meaning: "Time of a named lease.",
+        effect: Effect::Later,
+        set: |config, given| {
+            given
+                .seconds(1..=3_600)
+                .map(|lease| config.dispatch.leader_lease = lease)
+        },
+        show: |config| Shown::seconds(config.dispatch.leader_lease),
+    },
+];
