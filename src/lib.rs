@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Ampora: the node, its edges and its command line.
+
+pub mod api;
