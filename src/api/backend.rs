@@ -1,0 +1,220 @@
+//! What the REST rooms need of a node. The node implements it over consensus, storage and the registry of
+//! agents; tests implement it over a fleet in memory. Nothing here names HTTP.
+
+use std::io;
+use std::sync::Arc;
+
+use ampora_raft::fleet::Fleet;
+use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid, NodeId};
+use ampora_raft::outcome::Outcome;
+use ampora_raft::proposal::{Origin, Proposal};
+use ampora_raft::records::Transport;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+/// A node as seen by its admin listener.
+pub trait Backend: Send + Sync + 'static {
+    /// The fleet as this node has applied it: a consistent copy in O(1).
+    fn view(&self) -> View;
+
+    /// Asks the log. The call is bounded by a deadline of the implementation, and its answer means that this
+    /// node has applied the entry, so that a read after it sees the change.
+    ///
+    /// # Errors
+    /// [`ProposeError`] says whether the proposal may have taken effect.
+    fn propose(
+        &self,
+        origin: Origin,
+        proposal: Proposal,
+    ) -> BoxFuture<'_, Result<Committed, ProposeError>>;
+
+    /// Where the log stands.
+    fn status(&self) -> RaftStatus;
+
+    /// The canonical bytes of a stored configuration body, parts put together; `None` when it is not whole.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    fn read_body(&self, hash: ConfigHash) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>>;
+
+    /// The files of an effective configuration that an agent reported; `None` when this node has no such file.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    fn reported_files(
+        &self,
+        hash: BodyHash,
+    ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>>;
+
+    /// A reported health tree or component list in the form that REST shows; `None` when this node has no such
+    /// file.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    fn reported_json(&self, hash: BodyHash) -> BoxFuture<'_, io::Result<Option<Value>>>;
+
+    /// What this node's registry knows of an agent that it serves; `None` when it does not serve it.
+    fn presence(&self, uid: InstanceUid) -> Option<Presence>;
+
+    /// The clocks, read once per request.
+    fn now(&self) -> Now;
+
+    /// Fresh random bytes, for request ids and generated idempotency keys.
+    fn random(&self) -> [u8; 16];
+
+    /// The parts of health, always the same four in the same order.
+    fn health(&self) -> Health;
+
+    /// All metrics in Prometheus' text format.
+    fn metrics(&self) -> String;
+}
+
+/// The fleet at an index of the log.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Everything that is replicated.
+    pub fleet: Fleet,
+    /// The last entry in it.
+    pub applied_index: u64,
+}
+
+/// A proposal that became an entry.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Its index.
+    pub index: u64,
+    /// What `apply` answered.
+    pub outcome: Outcome,
+}
+
+/// Why a proposal was not answered by `apply`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// This node does not lead and could not reach who does; nothing happened.
+    #[error("this node does not lead")]
+    NotLeader {
+        /// Who leads, as far as is known.
+        hint: Option<NodeId>,
+    },
+    /// More proposals or unflushed rows wait than may; nothing happened.
+    #[error("too many proposals wait")]
+    Overloaded,
+    /// It was handed to the log and no answer came in time: it may have happened.
+    #[error("the outcome is not known")]
+    OutcomeUnknown,
+    /// The node is stopping; nothing happened.
+    #[error("the node is stopping")]
+    Stopped,
+    /// There is no quorum, or the node refuses writes; nothing happened.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Where the log of this node stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RaftStatus {
+    /// This node.
+    pub node: NodeId,
+    /// Who leads, if anybody does.
+    pub leader: Option<NodeId>,
+    /// The current term.
+    pub term: u64,
+    /// The last entry in the log.
+    pub last_log_index: u64,
+    /// The last entry known to be committed.
+    pub committed_index: u64,
+    /// The last entry applied.
+    pub applied_index: u64,
+    /// The log position of the last snapshot.
+    pub snapshot_index: u64,
+    /// The last entry that left the log.
+    pub purged_index: u64,
+    /// Members that vote, ascending.
+    pub voters: Vec<NodeId>,
+    /// Members that do not, ascending.
+    pub learners: Vec<NodeId>,
+}
+
+/// One file of a reported effective configuration, exactly as the agent sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportedFile {
+    /// The key in OpAMP's config map; may be empty.
+    pub name: Arc<str>,
+    /// The content type, may be empty.
+    pub content_type: Arc<str>,
+    /// The bytes.
+    pub body: Bytes,
+}
+
+/// What the owner of an agent knows beyond its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Whether its transport is up; for polls, whether it is not given up yet.
+    pub connected: bool,
+    /// How it is connected.
+    pub transport: Transport,
+    /// Wall time of the last message, for people.
+    pub last_seen_ms: u64,
+    /// Boot time since the last message: what decides about staleness, because it never jumps.
+    pub silent_ms: u64,
+    /// Whether it is known to heartbeat or poll, so that silence means something.
+    pub heartbeats: bool,
+}
+
+/// The clocks at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds of boot time.
+    pub boot_ms: u64,
+    /// Milliseconds since 1970, for people.
+    pub wall_ms: u64,
+    /// Fleet time as it would be stamped at this moment.
+    pub fleet_ms: u64,
+}
+
+/// How one part of the node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartState {
+    /// Works.
+    Ok,
+    /// Works with less; the node can serve agents.
+    Degraded,
+    /// Does not work.
+    Failed,
+}
+
+/// One part of health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// How it is.
+    pub state: PartState,
+    /// Why it is not ok; empty when it is.
+    pub reason: String,
+}
+
+impl Part {
+    /// A part that works.
+    #[must_use]
+    pub fn ok() -> Part {
+        Part {
+            state: PartState::Ok,
+            reason: String::new(),
+        }
+    }
+}
+
+/// Health of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether the start is over: rows loaded, log replayed, listeners open.
+    pub started: bool,
+    /// The replicated log.
+    pub raft: Part,
+    /// The durable store.
+    pub storage: Part,
+    /// The history store and its spool.
+    pub history: Part,
+    /// The listener of agents.
+    pub opamp: Part,
+}
