@@ -1,19 +1,17 @@
-//! The start of a node. It wires rooms together and decides nothing itself.
+//! A node from start to stop: opens its store, joins its log, registers its incarnation, serves agents and
+//! operators, and leaves in order. The one place where the rooms are wired together.
 
-use crate::config::Config;
+pub mod admin_token;
+mod backend;
+mod banner;
+mod doors;
+mod drain;
+mod gauges;
+mod health;
+pub mod identity;
+mod join;
+pub mod origin;
+mod run;
 
-/// Why a node did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// This build holds no node.
-    #[error("this build of ampora holds no node")]
-    NotBuilt,
-}
-
-/// Runs a node until it is told to stop.
-///
-/// # Errors
-/// When it cannot start, or ends otherwise than by a signal.
-pub fn run(_config: &Config) -> Result<(), RunError> {
-    Err(RunError::NotBuilt)
-}
+pub use backend::NodeBackend;
+pub use run::{RunError, run};

@@ -18,3 +18,50 @@ pub const OVERSIZE: &str = "oversize";
 pub const MALFORMED: &str = "malformed";
 /// [`REASON`]: refused to protect the node.
 pub const OVERLOAD: &str = "overload";
+
+/// Gauge, `transport`.
+pub const ACTIVE_SESSIONS: &str = "ampora_opamp_active_sessions";
+/// Gauge.
+pub const MAX_SESSIONS: &str = "ampora_opamp_max_sessions";
+/// Counter, `kind`.
+pub const FRAMES_RECEIVED: &str = "ampora_opamp_frames_received_total";
+/// Histogram.
+pub const FRAME_DURATION: &str = "ampora_opamp_frame_duration_seconds";
+/// Histogram, `agent_type` (bounded).
+pub const APPLY_DURATION: &str = "ampora_opamp_apply_duration_seconds";
+/// Counter.
+pub const DISPATCH_LOCAL: &str = "ampora_dispatch_local_total";
+/// Counter.
+pub const DISPATCH_FORWARDED: &str = "ampora_dispatch_forwarded_total";
+/// Counter.
+pub const DISPATCH_NO_SESSION: &str = "ampora_dispatch_no_session_total";
+/// Histogram.
+pub const DISPATCH_ENVELOPE_AGE: &str = "ampora_dispatch_envelope_age_seconds";
+/// Counter, `outcome`.
+pub const OWNERSHIP_ACQUIRES: &str = "ampora_session_ownership_acquires_total";
+/// Gauge, `state`.
+pub const AGENTS: &str = "ampora_agents";
+/// Gauge, `status`.
+pub const AGENTS_CONFIG: &str = "ampora_agents_config";
+/// Gauge.
+pub const AGENTS_UNHEALTHY: &str = "ampora_agents_unhealthy";
+/// Gauge, `part`.
+pub const HEALTH_STATE: &str = "ampora_health_state";
+/// Gauge, `version`.
+pub const BUILD_INFO: &str = "ampora_build_info";
+/// Gauge.
+pub const RAFT_TERM: &str = "ampora_raft_term";
+/// Gauge.
+pub const RAFT_LEADER: &str = "ampora_raft_leader";
+/// Gauge.
+pub const RAFT_LAST_LOG_INDEX: &str = "ampora_raft_last_log_index";
+/// Gauge.
+pub const RAFT_APPLIED_INDEX: &str = "ampora_raft_applied_index";
+/// Gauge, `peer`.
+pub const RAFT_REPLICATION_LAG: &str = "ampora_raft_replication_lag";
+/// Histogram.
+pub const RAFT_APPEND_DURATION: &str = "ampora_raft_append_duration_seconds";
+/// Histogram.
+pub const RAFT_PROPOSE_DURATION: &str = "ampora_raft_propose_duration_seconds";
+/// Counter, `reason`: `oversize`, `unreadable`: offers that were left out of a message.
+pub const OFFERS_DISCARDED: &str = "ampora_opamp_offers_discarded_total";

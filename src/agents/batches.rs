@@ -1,0 +1,310 @@
+//! Claims, releases and reports of this node on their way to the log: one numbered batch at a time, so that
+//! no retry overtakes and the fleet never holds an older word of an agent than its owner proposed last.
+//! What waits is bounded by the agents of this node: one update and a few session changes for each.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_raft::consensus::{Consensus, ProposeError};
+use ampora_raft::ids::{Epoch, Fence, InstanceUid, NodeId};
+use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
+use ampora_raft::proposal::{NodeBatch, Proposal, SessionOp};
+use ampora_raft::records::{AgentUpdate, ReleaseReason, Transport};
+use ampora_raft::time::Clock;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::reports::Reports;
+use crate::node::origin;
+
+/// What an entry of the log may carry (design §3).
+const BATCH_OPS_MAX: usize = 512;
+
+/// An entry stays under 256 KiB: a claim is about 40 bytes, a report at most a record of 4 KiB.
+const BATCH_BYTES_MAX: usize = 192 * 1024;
+
+/// How long to wait before the same batch is proposed again after a failure.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// This node as the author of its batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Author {
+    /// The node.
+    pub node: NodeId,
+    /// Its incarnation.
+    pub epoch: Epoch,
+    /// New agents beyond this many are refused (`agents.max`).
+    pub agents_max: u32,
+}
+
+/// The queue in front of the log.
+#[derive(Debug, Default)]
+pub struct Batches {
+    queue: Mutex<Queue>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    session_ops: VecDeque<Waiting>,
+    reports: Reports,
+}
+
+/// An operation with whoever waits for its answer.
+#[derive(Debug)]
+struct Waiting {
+    op: SessionOp,
+    answer: Option<oneshot::Sender<OpOutcome>>,
+}
+
+impl Batches {
+    /// Asks for the session of an agent. The receiver fails when the node stops first.
+    pub fn claim(
+        &self,
+        uid: InstanceUid,
+        expect: Option<Fence>,
+        transport: Transport,
+    ) -> oneshot::Receiver<OpOutcome> {
+        let (answer, outcome) = oneshot::channel();
+        self.push(Waiting {
+            op: SessionOp::Claim {
+                uid,
+                expect,
+                transport,
+            },
+            answer: Some(answer),
+        });
+        outcome
+    }
+
+    /// Gives a session up, after what is still pending for the agent.
+    pub fn release(
+        &self,
+        uid: InstanceUid,
+        fence: Fence,
+        reason: ReleaseReason,
+        last_sequence: Option<u64>,
+    ) {
+        let mut queue = self.queue.lock();
+        if let Some(update) = queue.reports.take(uid) {
+            queue.session_ops.push_back(Waiting {
+                op: report(uid, update),
+                answer: None,
+            });
+        }
+        queue.reports.forget(uid);
+        queue.session_ops.push_back(Waiting {
+            op: SessionOp::Release {
+                uid,
+                fence,
+                reason,
+                last_sequence,
+            },
+            answer: None,
+        });
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Moves a record to the uid that the agent was given.
+    pub fn rename(&self, from: InstanceUid, to: InstanceUid) -> oneshot::Receiver<OpOutcome> {
+        let (answer, outcome) = oneshot::channel();
+        self.push(Waiting {
+            op: SessionOp::Rename { from, to },
+            answer: Some(answer),
+        });
+        outcome
+    }
+
+    /// Folds a change of deciding fields into what is pending for the agent.
+    pub fn report(&self, uid: InstanceUid, update: AgentUpdate, fleet: &Consensus, now_ms: u64) {
+        let view = fleet.view();
+        let record = view.fleet.agent(uid).map(|record| &**record);
+        self.queue.lock().reports.add(uid, update, record, now_ms);
+        self.wake.notify_one();
+    }
+
+    fn push(&self, waiting: Waiting) {
+        self.queue.lock().session_ops.push_back(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Proposes batch after batch until `stop`, then what is left, and ends.
+    pub async fn drive(
+        self: Arc<Self>,
+        consensus: Consensus,
+        author: Author,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) {
+        let mut number = 1;
+        loop {
+            let stopping = stop.is_cancelled();
+            let now_ms = if stopping { u64::MAX } else { clock.boot_ms() };
+            let batch = self.next_batch(now_ms);
+            if batch.is_empty() {
+                if stopping {
+                    return;
+                }
+                self.wait(&*clock, &stop).await;
+                continue;
+            }
+            if !commit(&consensus, author, number, batch, &stop).await {
+                return;
+            }
+            number += 1;
+        }
+    }
+
+    /// Waits for an operation, the next due report, or the end.
+    async fn wait(&self, clock: &dyn Clock, stop: &CancellationToken) {
+        let due_ms = self.queue.lock().reports.next_due_ms();
+        let until_due = async {
+            match due_ms {
+                Some(due_ms) => {
+                    let ms = due_ms.saturating_sub(clock.boot_ms()).max(1);
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.wake.notified() => {}
+            () = until_due => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// Session changes in the order they came, then the reports that are due.
+    fn next_batch(&self, now_ms: u64) -> Vec<Waiting> {
+        let mut queue = self.queue.lock();
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while batch.len() < BATCH_OPS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(waiting) = queue.session_ops.pop_front() else {
+                break;
+            };
+            bytes += size_of_op(&waiting.op);
+            batch.push(waiting);
+        }
+        while batch.len() < BATCH_OPS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some((uid, update)) = queue.reports.next_due(now_ms) else {
+                break;
+            };
+            let op = report(uid, update);
+            bytes += size_of_op(&op);
+            batch.push(Waiting { op, answer: None });
+        }
+        batch
+    }
+}
+
+fn report(uid: InstanceUid, update: AgentUpdate) -> SessionOp {
+    SessionOp::Report {
+        uid,
+        update: Box::new(update),
+    }
+}
+
+/// Proposes one batch until it is applied, and hands out the answers. False when this incarnation is over.
+async fn commit(
+    consensus: &Consensus,
+    author: Author,
+    number: u64,
+    batch: Vec<Waiting>,
+    stop: &CancellationToken,
+) -> bool {
+    let (ops, answers): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|w| (w.op, w.answer)).unzip();
+    loop {
+        let proposal = Proposal::NodeBatch(NodeBatch {
+            node: author.node,
+            epoch: author.epoch,
+            number,
+            agents_max: author.agents_max,
+            ops: ops.clone(),
+        });
+        match consensus.propose(origin::of_node(author.node), proposal).await {
+            Ok(committed) => match committed.outcome {
+                Outcome::Batch(outcomes) => {
+                    answer_all(answers, outcomes);
+                    return true;
+                }
+                // an earlier try was applied although its answer was lost: the fleet says what came of it
+                Outcome::Rejected(Rejection::Gap { last }) if last >= number => {
+                    let outcomes = ops.iter().map(|op| read_back(consensus, author, op));
+                    answer_all(answers, outcomes.collect());
+                    return true;
+                }
+                other => {
+                    tracing::error!(outcome = ?other, batch = number, "a batch of sessions was refused");
+                    return false;
+                }
+            },
+            Err(ProposeError::Stopped) => return false,
+            Err(error) => {
+                tracing::warn!(%error, batch = number, "a batch of sessions has to be proposed again");
+                if stop.is_cancelled() {
+                    return false;
+                }
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn answer_all(answers: Vec<Option<oneshot::Sender<OpOutcome>>>, outcomes: Vec<OpOutcome>) {
+    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        if let Some(answer) = answer {
+            // whoever asked may have given up after its 250 ms; the session is in the fleet all the same
+            drop(answer.send(outcome));
+        }
+    }
+}
+
+fn read_back(consensus: &Consensus, author: Author, op: &SessionOp) -> OpOutcome {
+    let SessionOp::Claim { uid, .. } = op else {
+        return OpOutcome::Done;
+    };
+    let view = consensus.view();
+    let session = view.fleet.agent(*uid).and_then(|record| record.session);
+    match session {
+        Some(held) if held.node == author.node && held.epoch == author.epoch => {
+            OpOutcome::Granted {
+                fence: held.fence,
+                last_sequence: None,
+                created: false,
+            }
+        }
+        Some(held) => OpOutcome::Conflict(held),
+        None => OpOutcome::AgentLimit,
+    }
+}
+
+/// About what an operation takes in an entry.
+fn size_of_op(op: &SessionOp) -> usize {
+    const FIXED: usize = 64;
+    match op {
+        SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Rename { .. } => FIXED,
+        SessionOp::Report { update, .. } => {
+            let description = update.description.as_ref().map_or(0, |description| {
+                let labels = description.labels.iter();
+                labels.map(|l| l.key.len() + l.value.len() + 8).sum::<usize>()
+                    + description.name.len()
+                    + description.agent_type.len()
+                    + description.agent_version.len()
+            });
+            let health = update
+                .health
+                .as_ref()
+                .map_or(0, |h| h.status.len() + h.last_error.len() + FIXED);
+            let config = update
+                .config
+                .as_ref()
+                .map_or(0, |c| c.error.len() + c.hash.len() + 8);
+            4 * FIXED + description + health + config
+        }
+    }
+}

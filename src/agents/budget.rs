@@ -1,0 +1,51 @@
+//! A token bucket as a value: so many a second, and no more than a second's worth saved up.
+
+/// The bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    per_second: u64,
+    /// Thousandths, so that a slow drip is not rounded away.
+    saved_milli: u64,
+    at_ms: u64,
+}
+
+impl Budget {
+    /// A full bucket.
+    pub fn new(per_second: u32, now_ms: u64) -> Self {
+        let per_second = u64::from(per_second);
+        Self {
+            per_second,
+            saved_milli: per_second * 1000,
+            at_ms: now_ms,
+        }
+    }
+
+    /// Takes `count` if there are as many.
+    pub fn take(&mut self, count: u32, now_ms: u64) -> bool {
+        let passed_ms = now_ms.saturating_sub(self.at_ms);
+        self.at_ms = self.at_ms.max(now_ms);
+        self.saved_milli = self
+            .saved_milli
+            .saturating_add(passed_ms.saturating_mul(self.per_second))
+            .min(self.per_second * 1000);
+        let wanted = u64::from(count) * 1000;
+        if self.saved_milli < wanted {
+            return false;
+        }
+        self.saved_milli -= wanted;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_gives_its_worth_and_nothing_is_hoarded() {
+        let mut budget = Budget::new(2, 0);
+        assert!(budget.take(1, 0) && budget.take(1, 0) && !budget.take(1, 0));
+        assert!(!budget.take(1, 499) && budget.take(1, 500));
+        assert!(budget.take(2, 1_000_000) && !budget.take(1, 1_000_000));
+    }
+}

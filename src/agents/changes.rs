@@ -1,0 +1,211 @@
+//! What `apply` said has changed, folded into sets until the tasks of this room have time to look. The
+//! sets only say where to look: a task reads the fleet and acts on what it finds there, so folding,
+//! repeating or losing the order of effects is harmless.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ampora_raft::consensus::EffectSink;
+use ampora_raft::effect::Effect;
+use ampora_raft::ids::{Fence, InstanceUid, NodeId};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Beyond this many named agents a set says "all" instead: looking at every connected agent of a node is
+/// then no dearer than looking each of them up.
+const NAMED_AGENTS_MAX: usize = 16_384;
+
+/// Agents to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Agents {
+    /// These.
+    Named(BTreeSet<InstanceUid>),
+    /// Every agent of this node.
+    All,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self::Named(BTreeSet::new())
+    }
+}
+
+impl Agents {
+    fn add(&mut self, uid: InstanceUid) {
+        if let Self::Named(uids) = self {
+            uids.insert(uid);
+            if uids.len() > NAMED_AGENTS_MAX {
+                *self = Self::All;
+            }
+        }
+    }
+
+    /// Whether there is nothing to look at.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Named(uids) if uids.is_empty())
+    }
+}
+
+/// Sessions that were taken from a node: at most one per agent and fence.
+pub type Moved = BTreeSet<(InstanceUid, Fence)>;
+
+/// The folded effects, one set for each task that waits for them.
+#[derive(Debug)]
+pub struct Changes {
+    node: NodeId,
+    state: Mutex<State>,
+    desired: Notify,
+    deliveries: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    desired: Agents,
+    deliveries: Agents,
+    dispatches: bool,
+    moved: Moved,
+}
+
+impl Changes {
+    /// Nothing has changed yet for `node`.
+    pub fn new(node: NodeId) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            state: Mutex::default(),
+            desired: Notify::new(),
+            deliveries: Notify::new(),
+        })
+    }
+
+    /// Waits until desired configurations may differ or sessions moved, and takes the sets.
+    pub async fn next_desired(&self) -> (Agents, Moved) {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if !state.desired.is_empty() || !state.moved.is_empty() {
+                    return (
+                        std::mem::take(&mut state.desired),
+                        std::mem::take(&mut state.moved),
+                    );
+                }
+            }
+            self.desired.notified().await;
+        }
+    }
+
+    /// Waits until deliveries may have something to do, and takes the set; the flag says that a dispatch
+    /// was made or changed, so that one may be waiting for its expansion.
+    pub async fn next_deliveries(&self) -> (Agents, bool) {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if !state.deliveries.is_empty() || state.dispatches {
+                    return (
+                        std::mem::take(&mut state.deliveries),
+                        std::mem::take(&mut state.dispatches),
+                    );
+                }
+            }
+            self.deliveries.notified().await;
+        }
+    }
+
+    /// An agent has just got a session here: deliveries may be waiting for it.
+    pub fn agent_arrived(&self, uid: InstanceUid) {
+        self.state.lock().deliveries.add(uid);
+        self.deliveries.notify_one();
+    }
+
+    /// Everything is to be looked at, as after a start.
+    pub fn everything(&self) {
+        {
+            let mut state = self.state.lock();
+            state.desired = Agents::All;
+            state.deliveries = Agents::All;
+            state.dispatches = true;
+        }
+        self.desired.notify_one();
+        self.deliveries.notify_one();
+    }
+
+    fn fold(&self, effect: &Effect) -> (bool, bool) {
+        let mut state = self.state.lock();
+        match effect {
+            Effect::SessionMoved { uid, from, fence } if *from == self.node => {
+                state.moved.insert((*uid, *fence));
+                (true, false)
+            }
+            Effect::AgentChanged {
+                uid,
+                placement: true,
+            } => {
+                state.desired.add(*uid);
+                (true, false)
+            }
+            Effect::GroupChanged { .. } => {
+                state.desired = Agents::All;
+                (true, false)
+            }
+            Effect::DeliveryChanged { agent, .. } => {
+                state.deliveries.add(*agent);
+                (false, true)
+            }
+            Effect::DispatchChanged { .. } => {
+                state.dispatches = true;
+                (false, true)
+            }
+            Effect::SessionMoved { .. }
+            | Effect::AgentChanged { .. }
+            | Effect::ConfigurationChanged { .. }
+            | Effect::NodeChanged { .. }
+            | Effect::TokensChanged => (false, false),
+        }
+    }
+}
+
+impl EffectSink for Changes {
+    fn publish(&self, _index: u64, effects: Vec<Effect>) {
+        let (mut desired, mut deliveries) = (false, false);
+        for effect in &effects {
+            let (a, b) = self.fold(effect);
+            desired |= a;
+            deliveries |= b;
+        }
+        if desired {
+            self.desired.notify_one();
+        }
+        if deliveries {
+            self.deliveries.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_named_agents_become_all() {
+        let mut agents = Agents::default();
+        for n in 0..=NAMED_AGENTS_MAX {
+            agents.add(InstanceUid::from_u128(n as u128 + 1));
+        }
+        assert_eq!(agents, Agents::All);
+    }
+
+    #[tokio::test]
+    async fn what_changed_before_the_wait_is_not_missed() {
+        let changes = Changes::new(NodeId(1));
+        let uid = InstanceUid::from_u128(7);
+        changes.publish(
+            3,
+            vec![Effect::AgentChanged {
+                uid,
+                placement: true,
+            }],
+        );
+        let (agents, moved) = changes.next_desired().await;
+        assert_eq!(agents, Agents::Named(BTreeSet::from([uid])));
+        assert!(moved.is_empty());
+    }
+}

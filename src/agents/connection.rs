@@ -1,0 +1,209 @@
+//! The agents' side of the transports: a socket that may carry many agents, and polls. Everything is
+//! routed by uid, never by connection (C-277).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ampora_proto::frame::{self, Malformed, Reason};
+use ampora_proto::wire;
+use ampora_proto::session::{ConnectionKey, Outgoing};
+use ampora_raft::ids::InstanceUid;
+use ampora_raft::records::{ReleaseReason, Transport};
+use bytes::Bytes;
+
+use super::agent::{Agent, POLLS};
+use super::exchange::{self, Caller, Written};
+use super::identity;
+use super::room::Room;
+use super::wake::Wake;
+use crate::opamp::exchange::{AgentConnection, Agents, Closed, Peer, Push};
+
+/// Agents on one socket: gateways carry hundreds; more would make one socket a node of its own.
+const AGENTS_PER_SOCKET_MAX: usize = 4096;
+
+/// Close code for a socket whose agents all speak over another one (RFC 6455: policy violation).
+const TAKEN_OVER: u16 = 1008;
+
+/// The room as transports see it.
+#[derive(Clone, Debug)]
+pub struct Door {
+    room: Arc<Room>,
+}
+
+impl Door {
+    /// The door of `room`.
+    pub fn new(room: Arc<Room>) -> Self {
+        Self { room }
+    }
+}
+
+impl Agents for Door {
+    type Connection = Socket;
+
+    fn connect(&self, peer: Peer) -> Socket {
+        let wake = Arc::new(Wake::default());
+        Socket {
+            room: self.room.clone(),
+            caller: Caller {
+                // 0 stands for polls
+                connection: ConnectionKey(peer.connection + 1),
+                transport: Transport::WebSocket,
+                wake: Some(wake.clone()),
+            },
+            wake,
+            carried: BTreeMap::new(),
+            staged: None,
+            unwritten: Vec::new(),
+        }
+    }
+
+    async fn poll(&self, _peer: Peer, body: Bytes) -> Bytes {
+        let started = self.room.clock.boot_ms();
+        let caller = Caller {
+            connection: POLLS,
+            transport: Transport::Http,
+            wake: None,
+        };
+        let (reply, _) = exchange::handle(&self.room, &caller, frame::decode_http(body)).await;
+        // a reply that is lost shows as a repetition of the same message, which is offered again
+        if let Some(written) = reply.written {
+            exchange::written(&self.room, written);
+        }
+        exchange::measured(&self.room, started);
+        reply.bytes
+    }
+}
+
+/// One WebSocket with the agents that speak over it.
+#[derive(Debug)]
+pub struct Socket {
+    room: Arc<Room>,
+    caller: Caller,
+    wake: Arc<Wake>,
+    carried: BTreeMap<InstanceUid, Arc<Agent>>,
+    /// A push that was taken from its session and is not written yet; kept here so that a dropped future
+    /// loses nothing.
+    staged: Option<(Arc<Agent>, Outgoing)>,
+    unwritten: Vec<Written>,
+}
+
+impl Socket {
+    fn next_staged(&mut self, uid: InstanceUid) {
+        let Some(agent) = self.carried.get(&uid) else {
+            return;
+        };
+        let now_ms = self.room.clock.boot_ms();
+        if let Some(outgoing) = agent.next_push(self.caller.connection, now_ms) {
+            self.staged = Some((agent.clone(), outgoing));
+            // there may be another one behind it
+            self.wake.push(uid);
+        }
+    }
+
+    /// Forgets agents that speak over another socket; true when nobody is left.
+    fn detach(&mut self) -> bool {
+        for uid in self.wake.take_detached() {
+            self.carried.remove(&uid);
+        }
+        self.carried.is_empty()
+    }
+
+    fn keep(&mut self, written: Option<Written>) {
+        self.unwritten.extend(written);
+    }
+}
+
+impl AgentConnection for Socket {
+    async fn message(&mut self, payload: Bytes) -> Bytes {
+        let started = self.room.clock.boot_ms();
+        let incoming = frame::decode_websocket(payload).and_then(|incoming| {
+            let known = self.carried.contains_key(&incoming.uid);
+            if known || self.carried.len() < AGENTS_PER_SOCKET_MAX {
+                Ok(incoming)
+            } else {
+                Err(too_many_agents(incoming.uid))
+            }
+        });
+        let (reply, agent) = exchange::handle(&self.room, &self.caller, incoming).await;
+        if let Some(agent) = agent {
+            self.carried.insert(agent.uid, agent);
+        }
+        self.keep(reply.written);
+        exchange::measured(&self.room, started);
+        reply.bytes
+    }
+
+    async fn next_push(&mut self) -> Push {
+        loop {
+            if let Some((agent, outgoing)) = self.staged.clone() {
+                let push =
+                    exchange::build(&self.room, &agent, self.caller.transport, outgoing).await;
+                self.staged = None;
+                self.keep(push.written);
+                return Push::Message(push.bytes);
+            }
+            tokio::select! {
+                uid = self.wake.next() => self.next_staged(uid),
+                () = self.wake.detached() => {
+                    if self.detach() {
+                        return Push::Close {
+                            code: TAKEN_OVER,
+                            reason: "the agent is connected elsewhere",
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    fn written(&mut self) {
+        for written in self.unwritten.drain(..) {
+            exchange::written(&self.room, written);
+        }
+    }
+
+    fn pong(&mut self) {
+        for agent in self.carried.values() {
+            self.room.sign_of_life(agent, self.caller.connection);
+        }
+        if self.carried.len() == 1
+            && let Some(agent) = self.carried.values().next()
+        {
+            identity::pong(&self.room, &self.caller, agent);
+        }
+    }
+
+    async fn closed(mut self, how: Closed) {
+        self.detach();
+        let reason = match how {
+            Closed::Draining => ReleaseReason::Drained,
+            Closed::ByPeer
+            | Closed::Lost
+            | Closed::Silent
+            | Closed::SlowReader
+            | Closed::Violation
+            | Closed::ByUs => ReleaseReason::Lost,
+        };
+        for agent in self.carried.values() {
+            self.room.leave(agent, self.caller.connection, reason);
+        }
+        self.room
+            .aliases
+            .lock()
+            .connection_gone(self.caller.connection);
+    }
+}
+
+/// The answer to an agent that is one too many for its socket: the others go on.
+fn too_many_agents(uid: InstanceUid) -> Box<Malformed> {
+    Box::new(Malformed {
+        reason: Reason::Uid,
+        detail: None,
+        reply: Box::new(frame::refusal(
+            Bytes::copy_from_slice(uid.as_bytes()),
+            wire::ServerErrorResponseType::BadRequest,
+            format!("a socket carries at most {AGENTS_PER_SOCKET_MAX} agents"),
+            None,
+        )),
+    })
+}

@@ -1,0 +1,331 @@
+//! The delivery task: finds queued deliveries for agents whose session this node owns and hands them to
+//! their session. Level-triggered: an activation takes no instruction, it reads the fleet; a crash at any
+//! point is repaired by the next activation. A restart is marked as sent before it is written (at most
+//! once), a push of configuration is marked after (at least once).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_proto::session::{Event, Refused, Token};
+use ampora_raft::fleet::Fleet;
+use ampora_raft::ids::{DispatchId, Fence, InstanceUid};
+use ampora_raft::outcome::Outcome;
+use ampora_raft::proposal::{Mark, MarkDeliveries, MarkTo, Proposal};
+use ampora_raft::records::{Action, ConfigStatus, Delivery, DeliveryError, Transport};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::agent::Agent;
+use super::changes::Agents;
+use super::room::Room;
+use crate::node::origin;
+use crate::telemetry::names;
+
+/// What an entry may carry.
+const MARKS_MAX: usize = 256;
+
+/// Deadlines of deliveries are looked at this often; they are stated in seconds.
+const EXPIRY_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long to wait before marks that could not be proposed are proposed again.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Marks that follow from what agents did, until they are in the log. Bounded by the deliveries that were
+/// sent, of which each gives one.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    marks: Mutex<Vec<Mark>>,
+    wake: Notify,
+}
+
+impl Evidence {
+    /// Keeps what a session concluded about a delivery.
+    pub fn conclude(&self, agent: InstanceUid, events: Vec<Event>) {
+        let marks: Vec<_> = events
+            .into_iter()
+            .filter_map(|event| mark_of(agent, event))
+            .collect();
+        if !marks.is_empty() {
+            self.marks.lock().extend(marks);
+            self.wake.notify_one();
+        }
+    }
+
+    fn add(&self, mark: Mark) {
+        self.marks.lock().push(mark);
+        self.wake.notify_one();
+    }
+}
+
+fn mark_of(agent: InstanceUid, event: Event) -> Option<Mark> {
+    let (token, to) = match event {
+        Event::RestartConfirmed(token) | Event::PushSucceeded(token) => (token, MarkTo::Succeeded),
+        Event::RestartUnconfirmed(token) | Event::PushUnconfirmed(token) => {
+            (token, MarkTo::Failed(DeliveryError::Unconfirmed))
+        }
+        Event::PushFailed(token, text) => {
+            let text = super::convert::clip(&text);
+            (token, MarkTo::Failed(DeliveryError::AgentFailed(text)))
+        }
+        Event::Unsupported(token) => (token, MarkTo::Failed(DeliveryError::LacksCapability)),
+        Event::GapSeen | Event::FullStateRequested | Event::ComponentsRequested => return None,
+    };
+    Some(Mark {
+        dispatch: DispatchId(token.0),
+        agent,
+        to,
+    })
+}
+
+/// The error of a delivery that a session refused.
+fn refused(refused: &Refused) -> DeliveryError {
+    match refused {
+        Refused::Unsupported => DeliveryError::LacksCapability,
+        Refused::NothingDesired => DeliveryError::NothingAssigned,
+        Refused::MailboxFull => DeliveryError::MailboxFull,
+    }
+}
+
+/// Runs until `stop`: hands deliveries over as the fleet changes.
+pub async fn drive_deliveries(room: Arc<Room>, stop: CancellationToken) {
+    finish_of_dead_epochs(&room).await;
+    loop {
+        let (agents, dispatches) = tokio::select! {
+            taken = room.changes.next_deliveries() => taken,
+            () = stop.cancelled() => return,
+        };
+        if dispatches {
+            expand(&room).await;
+        }
+        let uids = match agents {
+            Agents::Named(uids) => uids.into_iter().collect(),
+            Agents::All => room.registry.uids(),
+        };
+        for uid in uids {
+            if room.registry.transport(uid) == Some(Transport::WebSocket) {
+                hand_over(&room, uid).await;
+            }
+        }
+    }
+}
+
+/// Runs until `stop`: proposes what the evidence says of deliveries, and expires what was not sent in time.
+pub async fn drive_marks(room: Arc<Room>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(EXPIRY_PERIOD);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = room.evidence.wake.notified() => {}
+            _ = tick.tick() => expire(&room).await,
+            () = stop.cancelled() => return,
+        }
+        loop {
+            let marks: Vec<_> = {
+                let mut marks = room.evidence.marks.lock();
+                let count = marks.len().min(MARKS_MAX);
+                marks.drain(..count).collect()
+            };
+            if marks.is_empty() {
+                break;
+            }
+            if propose_marks(&room, marks.clone()).await.is_none() {
+                room.evidence.marks.lock().extend(marks);
+                tokio::time::sleep(RETRY_PAUSE).await;
+                break;
+            }
+        }
+    }
+}
+
+/// Hands the queued deliveries of one agent to its session. Called by the task for sockets, and by a poll
+/// for agents that poll, because only then is there somebody to write to.
+pub async fn hand_over(room: &Room, uid: InstanceUid) {
+    let Some(agent) = room.registry.get(uid) else {
+        return;
+    };
+    let view = room.consensus.view();
+    for dispatch in view.fleet.queued_for(uid).collect::<Vec<_>>() {
+        let Some(fence) = agent.acting_fence() else {
+            return;
+        };
+        let Some(action) = view.fleet.dispatch(dispatch).map(|d| d.action.clone()) else {
+            continue;
+        };
+        match action {
+            Action::Restart => {
+                if mark_sent(room, dispatch, uid, fence, None).await {
+                    sent_age(room, dispatch);
+                    if let Err(why) = agent.restart(Token(dispatch.0)) {
+                        fail(room, dispatch, uid, refused(&why));
+                    }
+                }
+            }
+            Action::PushConfig => push(room, &view.fleet, dispatch, &agent, fence).await,
+            // refused at the door until custom messages are delivered
+            Action::CustomMessage { .. } => {}
+        }
+    }
+}
+
+async fn push(room: &Room, fleet: &Fleet, dispatch: DispatchId, agent: &Agent, fence: Fence) {
+    let uid = agent.uid;
+    let desired = fleet
+        .agent(uid)
+        .and_then(|record| fleet.desired(record).version);
+    let Some(version) = desired else {
+        fail(room, dispatch, uid, DeliveryError::NothingAssigned);
+        return;
+    };
+    match agent.push_config(Token(dispatch.0)) {
+        // a crash between the write and the mark pushes once more
+        Ok(()) => {
+            if mark_sent(room, dispatch, uid, fence, Some(version.hash)).await {
+                sent_age(room, dispatch);
+            }
+        }
+        Err(why) => fail(room, dispatch, uid, refused(&why)),
+    }
+}
+
+fn fail(room: &Room, dispatch: DispatchId, agent: InstanceUid, error: DeliveryError) {
+    room.evidence.add(Mark {
+        dispatch,
+        agent,
+        to: MarkTo::Failed(error),
+    });
+}
+
+async fn mark_sent(
+    room: &Room,
+    dispatch: DispatchId,
+    agent: InstanceUid,
+    fence: Fence,
+    hash: Option<ampora_raft::ids::ConfigHash>,
+) -> bool {
+    let mark = Mark {
+        dispatch,
+        agent,
+        to: MarkTo::Sent { fence, hash },
+    };
+    propose_marks(room, vec![mark])
+        .await
+        .is_some_and(|taken| !taken.is_empty())
+}
+
+fn sent_age(room: &Room, dispatch: DispatchId) {
+    if let Some(record) = room.consensus.view().fleet.dispatch(dispatch) {
+        let age_ms = room.clock.wall_ms().saturating_sub(record.created_ms);
+        metrics::histogram!(names::DISPATCH_ENVELOPE_AGE)
+            .record(Duration::from_millis(age_ms).as_secs_f64());
+    }
+}
+
+/// The indices that took effect; `None` when it is not known whether any did.
+async fn propose_marks(room: &Room, marks: Vec<Mark>) -> Option<Vec<u16>> {
+    let proposal = Proposal::MarkDeliveries(MarkDeliveries {
+        node: room.author.node,
+        epoch: room.author.epoch,
+        marks,
+    });
+    let origin = origin::of_node(room.author.node);
+    match room.consensus.propose(origin, proposal).await {
+        Ok(committed) => match committed.outcome {
+            Outcome::Deliveries { taken, .. } => Some(taken),
+            other => {
+                tracing::error!(outcome = ?other, "marks of deliveries were refused");
+                Some(Vec::new())
+            }
+        },
+        Err(error) => {
+            tracing::warn!(%error, "marks of deliveries were not committed");
+            None
+        }
+    }
+}
+
+/// Makes the deliveries of dispatches by selector, entry by entry.
+async fn expand(room: &Room) {
+    loop {
+        let view = room.consensus.view();
+        let Some(dispatch) = view.fleet.expanding().next() else {
+            return;
+        };
+        let Some(record) = view.fleet.dispatch(dispatch) else {
+            return;
+        };
+        let ampora_raft::records::DispatchState::Expanding { cursor } = record.state else {
+            return;
+        };
+        let proposal = Proposal::ExpandDispatch { dispatch, cursor };
+        let origin = origin::of_node(room.author.node);
+        if let Err(error) = room.consensus.propose(origin, proposal).await {
+            tracing::warn!(%error, %dispatch, "a dispatch could not be expanded");
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+async fn expire(room: &Room) {
+    loop {
+        let due = room.consensus.view().fleet.next_expiry_ms();
+        if due.is_none_or(|due_ms| due_ms > room.consensus.fleet_time_ms()) {
+            return;
+        }
+        let proposal = Proposal::ExpireDeliveries { limit: 256 };
+        let origin = origin::of_node(room.author.node);
+        match room.consensus.propose(origin, proposal).await {
+            Ok(committed) if matches!(committed.outcome, Outcome::Deliveries { more: true, .. }) => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "deliveries could not be expired");
+                return;
+            }
+        }
+    }
+}
+
+/// What an earlier incarnation of this node sent without hearing of the end: a restart may or may not have
+/// happened, and is never sent again; a push is judged by what the agent said last.
+async fn finish_of_dead_epochs(room: &Room) {
+    loop {
+        let view = room.consensus.view();
+        let marks: Vec<_> = view
+            .fleet
+            .sent()
+            .filter_map(|(dispatch, agent)| {
+                let delivery = view.fleet.delivery(dispatch, agent)?;
+                let (node, epoch, _) = delivery.sent_by?;
+                (node == room.author.node && epoch != room.author.epoch).then(|| Mark {
+                    dispatch,
+                    agent,
+                    to: verdict(&view.fleet, delivery),
+                })
+            })
+            .take(MARKS_MAX)
+            .collect();
+        if marks.is_empty() {
+            return;
+        }
+        if propose_marks(room, marks).await.is_none() {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+fn verdict(fleet: &Fleet, delivery: &Delivery) -> MarkTo {
+    let Some(hash) = delivery.sent_hash else {
+        return MarkTo::Failed(DeliveryError::OutcomeUnknown);
+    };
+    let Some(record) = fleet.agent(delivery.agent) else {
+        return MarkTo::Failed(DeliveryError::AgentForgotten);
+    };
+    let config = &record.config;
+    if config.status == ConfigStatus::Failed {
+        MarkTo::Failed(DeliveryError::AgentFailed(config.error.clone()))
+    } else if config.reported_hash.as_deref() == Some(&hash.0[..]) {
+        MarkTo::Succeeded
+    } else {
+        MarkTo::Failed(DeliveryError::Unconfirmed)
+    }
+}

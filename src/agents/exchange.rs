@@ -1,0 +1,339 @@
+//! One message in, one reply out: decode, find the agent, own its session, let the session decide, and
+//! carry out what it asks for. The reply to an ordinary message never waits for the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_proto::frame::{self, Incoming, Malformed};
+use ampora_proto::capabilities::agent::REPORTS_HEARTBEAT;
+use ampora_proto::capabilities::server::ANNOUNCED;
+use ampora_proto::session::{self, ConnectionKey, Context, Handled, Outgoing, Report, Token};
+use ampora_proto::wire;
+use ampora_raft::ids::{ConfigHash, InstanceUid};
+use ampora_raft::records::{AgentUpdate, ReleaseReason, Transport};
+use bytes::Bytes;
+
+use super::agent::Agent;
+use super::identity::{self, Route};
+use super::room::{Entered, Room};
+use super::wake::Wake;
+use super::{convert, delivery};
+use crate::entropy;
+use crate::telemetry::names;
+
+/// How long an agent that is one too many should wait: the protocol's recommended minimum (C-304).
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
+
+/// Who brings a message.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The socket, or all polls.
+    pub connection: ConnectionKey,
+    /// The transport.
+    pub transport: Transport,
+    /// The bell of the socket.
+    pub wake: Option<Arc<Wake>>,
+}
+
+/// A reply or a push, with what is to be done once it was handed to the transport.
+#[derive(Debug)]
+pub struct Message {
+    /// The bytes, framed for the transport.
+    pub bytes: Bytes,
+    /// What its writing means.
+    pub written: Option<Written>,
+}
+
+/// What the writing of a message means.
+#[derive(Debug)]
+pub struct Written {
+    agent: Arc<Agent>,
+    offer: Option<[u8; 32]>,
+    marks: Vec<Token>,
+}
+
+/// Handles one message, and names the agent when it may be served.
+pub async fn handle(
+    room: &Arc<Room>,
+    caller: &Caller,
+    incoming: Result<Incoming, Box<Malformed>>,
+) -> (Message, Option<Arc<Agent>>) {
+    let incoming = match incoming {
+        Ok(incoming) => incoming,
+        Err(malformed) => {
+            metrics::counter!(names::FRAMES_REJECTED, "reason" => "malformed").increment(1);
+            tracing::debug!(reason = %malformed, connection = caller.connection.0, "malformed message");
+            return (encode(caller.transport, &malformed.reply), None);
+        }
+    };
+    metrics::counter!(names::FRAMES_RECEIVED, "kind" => kind(&incoming.message)).increment(1);
+    let uid = incoming.uid;
+    let (agent, new_uid) = match identity::route(room, caller, &incoming) {
+        Route::Serve(agent, new_uid) => (agent, new_uid),
+        Route::Bystander => return (encode(caller.transport, &plain(uid)), None),
+    };
+    let _turn = agent.turn.lock().await;
+    heard(room, &agent, caller, &incoming.message);
+    if room.enter(&agent, caller.transport).await == Entered::Refused {
+        metrics::counter!(names::FRAMES_REJECTED, "reason" => "overload").increment(1);
+        room.leave(&agent, caller.connection, ReleaseReason::Lost);
+        return (encode(caller.transport, &unavailable(uid)), None);
+    }
+    if caller.transport == Transport::Http {
+        delivery::hand_over(room, agent.uid).await;
+    }
+    prepare_desired(room, &agent, &incoming.message);
+    let handled = converse(room, &agent, caller.connection, new_uid, incoming);
+    let goodbye = handled.goodbye;
+    let reply = conclude(room, &agent, caller, handled).await;
+    if goodbye {
+        room.leave(&agent, caller.connection, ReleaseReason::Goodbye);
+    }
+    (reply, Some(agent.clone()))
+}
+
+/// Notes a sign of life, and whether silence would say something from here on.
+fn heard(room: &Room, agent: &Agent, caller: &Caller, message: &wire::AgentToServer) {
+    let now_ms = room.clock.boot_ms();
+    let wall_ms = room.clock.wall_ms();
+    let empty = kind(message) == "heartbeat";
+    agent.with(|state| {
+        state.heard_ms = now_ms;
+        state.seen_wall_ms = wall_ms;
+        state.empty_messages = state.empty_messages.saturating_add(u8::from(empty));
+        state.heartbeats = caller.transport == Transport::Http
+            || state.empty_messages >= 2
+            || state.session.capabilities() & REPORTS_HEARTBEAT != 0;
+    });
+}
+
+/// A description may move the agent to another group: the offer then rides in the same reply (C-138).
+fn prepare_desired(room: &Room, agent: &Agent, message: &wire::AgentToServer) {
+    let Some(description) = &message.agent_description else {
+        return;
+    };
+    let view = room.consensus.view();
+    let Some(record) = view.fleet.agent(agent.uid) else {
+        return;
+    };
+    let mut provisional = (**record).clone();
+    provisional.description = Arc::new(convert::description(agent.uid, description));
+    let desired = view.fleet.desired(&provisional).version;
+    agent.with(|state| {
+        state
+            .session
+            .set_desired(desired.map(|version| version.hash.0));
+    });
+}
+
+fn converse(
+    room: &Room,
+    agent: &Agent,
+    connection: ConnectionKey,
+    new_uid: Option<InstanceUid>,
+    incoming: Incoming,
+) -> Handled {
+    let now_ms = room.clock.boot_ms();
+    agent.with(|state| {
+        let mut full_state_allowed = || room.full_state_allowed();
+        let view = room.consensus.view();
+        let components_known = |hash: &[u8]| {
+            let record = view.fleet.agent(agent.uid);
+            record.is_some_and(|record| {
+                record.components.is_some() && record.components_hash.as_deref() == Some(hash)
+            })
+        };
+        let mut context = Context {
+            now_ms,
+            connection,
+            transport: match state.transport {
+                Transport::WebSocket => session::Transport::WebSocket,
+                Transport::Http => session::Transport::Http,
+            },
+            new_uid,
+            full_state_allowed: &mut full_state_allowed,
+            components_known: &components_known,
+        };
+        let handled = state.session.handle_message(incoming, &mut context);
+        room.arm(agent.uid, state.session.poll_timeout());
+        handled
+    })
+}
+
+async fn conclude(
+    room: &Arc<Room>,
+    agent: &Arc<Agent>,
+    caller: &Caller,
+    handled: Handled,
+) -> Message {
+    if let Some(report) = handled.report {
+        measure_apply(room, agent, &report);
+        let update = convert::update(agent.uid, *report, &room.bodies, room.clock.wall_ms());
+        let now_ms = room.clock.boot_ms();
+        room.batches
+            .report(agent.uid, update, &room.consensus, now_ms);
+    }
+    room.evidence.conclude(agent.uid, handled.events);
+    build(room, agent, caller.transport, handled.reply).await
+}
+
+/// From the writing of an offer to the agent's word that it is in use.
+fn measure_apply(room: &Room, agent: &Agent, report: &Report) {
+    let Some(status) = &report.remote_config_status else {
+        return;
+    };
+    if status.status() != wire::RemoteConfigStatuses::Applied {
+        return;
+    }
+    let now_ms = room.clock.boot_ms();
+    let offered = agent.with(|state| {
+        state
+            .offered
+            .take_if(|(hash, _)| status.last_remote_config_hash[..] == hash[..])
+    });
+    if let Some((_, written_ms)) = offered {
+        let seconds = Duration::from_millis(now_ms.saturating_sub(written_ms)).as_secs_f64();
+        let view = room.consensus.view();
+        let agent_type = view
+            .fleet
+            .agent(agent.uid)
+            .map(|record| room.agent_types.label(&record.description.agent_type));
+        let agent_type = agent_type.unwrap_or_default();
+        metrics::histogram!(names::APPLY_DURATION, "agent_type" => agent_type).record(seconds);
+    }
+}
+
+/// Attaches the body of an offer and frames the message. What cannot be offered is left out: the agent is
+/// acknowledged all the same (C-034, C-059).
+pub async fn build(
+    room: &Arc<Room>,
+    agent: &Arc<Agent>,
+    transport: Transport,
+    outgoing: Outgoing,
+) -> Message {
+    let mut offer = outgoing.offer;
+    let mut body = None;
+    if let Some(hash) = offer {
+        match room.offers.get(ConfigHash(hash), &room.consensus).await {
+            Ok(encoded) if fits(room, &outgoing.message, &encoded) => body = Some(encoded),
+            Ok(encoded) => {
+                offer = None;
+                agent.with(|state| state.session.offer_discarded(hash));
+                metrics::counter!(names::OFFERS_DISCARDED, "reason" => "oversize").increment(1);
+                tracing::warn!(
+                    agent.id = %agent.uid,
+                    offer_bytes = encoded.len(),
+                    limit_bytes = room.settings.message_bytes_max,
+                    "an offer is larger than a message may be and was not sent"
+                );
+            }
+            Err(error) => {
+                offer = None;
+                metrics::counter!(names::OFFERS_DISCARDED, "reason" => "unreadable").increment(1);
+                tracing::error!(agent.id = %agent.uid, error = ?error, "an offer could not be made");
+            }
+        }
+    }
+    let bytes = match transport {
+        Transport::WebSocket => frame::encode_websocket(&outgoing.message, body.as_ref()),
+        Transport::Http => frame::encode_http(&outgoing.message, body.as_ref()),
+    };
+    let written = (offer.is_some() || !outgoing.marks.is_empty()).then(|| Written {
+        agent: agent.clone(),
+        offer,
+        marks: outgoing.marks,
+    });
+    Message { bytes, written }
+}
+
+fn fits(room: &Room, message: &wire::ServerToAgent, offer: &Bytes) -> bool {
+    frame::encoded_len(message, Some(offer)) <= room.settings.message_bytes_max
+}
+
+/// A message was handed to its transport in full.
+pub fn written(room: &Room, written: Written) {
+    let now_ms = room.clock.boot_ms();
+    let agent = &written.agent;
+    agent.with(|state| {
+        state
+            .session
+            .written(written.offer, &written.marks, now_ms);
+        if let Some(hash) = written.offer {
+            state.offered = Some((hash, now_ms));
+        }
+        room.arm(agent.uid, state.session.poll_timeout());
+    });
+    let Some(hash) = written.offer else { return };
+    let update = AgentUpdate {
+        sent_hash: Some(ConfigHash(hash)),
+        ..AgentUpdate::default()
+    };
+    room.batches
+        .report(agent.uid, update, &room.consensus, now_ms);
+}
+
+/// The smallest whole answer, for who is acknowledged and nothing more.
+fn plain(uid: InstanceUid) -> wire::ServerToAgent {
+    wire::ServerToAgent {
+        instance_uid: Bytes::copy_from_slice(uid.as_bytes()),
+        capabilities: ANNOUNCED,
+        ..wire::ServerToAgent::default()
+    }
+}
+
+/// A message without an offer.
+fn encode(transport: Transport, reply: &wire::ServerToAgent) -> Message {
+    let bytes = match transport {
+        Transport::WebSocket => frame::encode_websocket(reply, None),
+        Transport::Http => frame::encode_http(reply, None),
+    };
+    Message {
+        bytes,
+        written: None,
+    }
+}
+
+/// The refusal of an agent that is one too many; spread, so that a refused fleet does not return at once.
+fn unavailable(uid: InstanceUid) -> wire::ServerToAgent {
+    let spread = Duration::from_millis(entropy::number() % 30_000);
+    let retry_after = u64::try_from((REFUSED_RETRY + spread).as_nanos()).unwrap_or(u64::MAX);
+    frame::refusal(
+        Bytes::copy_from_slice(uid.as_bytes()),
+        wire::ServerErrorResponseType::Unavailable,
+        "the cluster has as many agents as it may (agents.max)".to_owned(),
+        Some(retry_after),
+    )
+}
+
+/// What a message carries, for the counter: the most telling part.
+fn kind(message: &wire::AgentToServer) -> &'static str {
+    if message.agent_disconnect.is_some() {
+        "disconnect"
+    } else if message.agent_description.is_some() {
+        "description"
+    } else if message.remote_config_status.is_some() {
+        "config_status"
+    } else if message.effective_config.is_some() {
+        "effective_config"
+    } else if message.health.is_some() {
+        "health"
+    } else if message.package_statuses.is_some() {
+        "package_statuses"
+    } else if message.available_components.is_some() {
+        "components"
+    } else if message.custom_message.is_some() || message.custom_capabilities.is_some() {
+        "custom"
+    } else if message.connection_settings_request.is_some()
+        || message.connection_settings_status.is_some()
+    {
+        "connection_settings"
+    } else {
+        "heartbeat"
+    }
+}
+
+/// One message was handled: from its arrival to its reply.
+pub fn measured(room: &Room, started_ms: u64) {
+    let seconds = Duration::from_millis(room.clock.boot_ms().saturating_sub(started_ms));
+    metrics::histogram!(names::FRAME_DURATION).record(seconds.as_secs_f64());
+}

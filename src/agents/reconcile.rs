@@ -1,0 +1,41 @@
+//! Keeps what sessions should offer in step with the fleet: the desired configuration of an agent is a
+//! function of the fleet, and this task tells the sessions of this node when it may have changed.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::changes::Agents;
+use super::room::Room;
+
+/// How many agents are looked at before other tasks get their turn: some hundred microseconds.
+const AGENTS_PER_TURN: usize = 256;
+
+/// Runs until `stop`.
+pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
+    loop {
+        let (agents, moved) = tokio::select! {
+            taken = room.changes.next_desired() => taken,
+            () = stop.cancelled() => return,
+        };
+        for (uid, fence) in moved {
+            room.session_moved(uid, fence);
+        }
+        let uids = match agents {
+            Agents::Named(uids) => uids.into_iter().collect(),
+            Agents::All => room.registry.uids(),
+        };
+        for some in uids.chunks(AGENTS_PER_TURN) {
+            let view = room.consensus.view();
+            for uid in some {
+                let (Some(agent), Some(record)) = (room.registry.get(*uid), view.fleet.agent(*uid))
+                else {
+                    continue;
+                };
+                let desired = view.fleet.desired(record).version.map(|v| v.hash.0);
+                agent.set_desired(desired);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Which changes of deciding fields are due to be proposed: newest wins, the first at once, then one for
+//! each agent every five seconds, so that a crash-looping fleet cannot fill the log. Pure: time and the
+//! record that the fleet holds are arguments.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ampora_raft::ids::InstanceUid;
+use ampora_raft::records::{AgentRecord, AgentUpdate};
+
+/// An agent's deciding fields are proposed at most this often (design §4).
+const DECIDING_INTERVAL_MS: u64 = 5_000;
+
+/// Texts alone are proposed at most this often (design §4).
+const TEXT_INTERVAL_MS: u64 = 60_000;
+
+/// One pending update for each agent at most: bounded by the agents of this node.
+#[derive(Debug, Default)]
+pub struct Reports {
+    pending: BTreeMap<InstanceUid, Pending>,
+    due: BTreeSet<(u64, InstanceUid)>,
+    proposed: BTreeMap<InstanceUid, u64>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    update: AgentUpdate,
+    due_ms: u64,
+}
+
+/// How soon an update has to reach the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// What the fleet has already.
+    Nothing,
+    /// Texts, times and bodies that decide nothing.
+    Text,
+    /// A deciding field.
+    Deciding,
+    /// Configuration status: an operator waits for it, and the next offer depends on it.
+    Now,
+}
+
+impl Reports {
+    /// Folds `update` into what is pending for the agent. `record` is what the fleet holds, with nothing
+    /// in flight for this agent.
+    pub fn add(
+        &mut self,
+        uid: InstanceUid,
+        update: AgentUpdate,
+        record: Option<&AgentRecord>,
+        now_ms: u64,
+    ) {
+        let update = match self.pending.remove(&uid) {
+            Some(earlier) => {
+                self.due.remove(&(earlier.due_ms, uid));
+                merged(earlier.update, update)
+            }
+            None => update,
+        };
+        let last_ms = self.proposed.get(&uid).copied();
+        let due_ms = match (urgency(&update, record), last_ms) {
+            (Urgency::Nothing, _) => return,
+            (Urgency::Now, _) | (_, None) => now_ms,
+            (Urgency::Deciding, Some(last)) => now_ms.max(last + DECIDING_INTERVAL_MS),
+            (Urgency::Text, Some(last)) => now_ms.max(last + TEXT_INTERVAL_MS),
+        };
+        self.due.insert((due_ms, uid));
+        self.pending.insert(uid, Pending { update, due_ms });
+    }
+
+    /// Takes the update of the agent that has been due longest at `now_ms`.
+    pub fn next_due(&mut self, now_ms: u64) -> Option<(InstanceUid, AgentUpdate)> {
+        let (due_ms, uid) = *self.due.first()?;
+        if due_ms > now_ms {
+            return None;
+        }
+        let update = self.take(uid)?;
+        self.proposed.insert(uid, now_ms);
+        Some((uid, update))
+    }
+
+    /// Takes what is pending for one agent, due or not: before its session is released.
+    pub fn take(&mut self, uid: InstanceUid) -> Option<AgentUpdate> {
+        let pending = self.pending.remove(&uid)?;
+        self.due.remove(&(pending.due_ms, uid));
+        Some(pending.update)
+    }
+
+    /// Forgets when the agent was last proposed: its session here is over.
+    pub fn forget(&mut self, uid: InstanceUid) {
+        self.proposed.remove(&uid);
+    }
+
+    /// When the next update is due.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.due.first().map(|(due_ms, _)| *due_ms)
+    }
+}
+
+/// Later values replace earlier ones, field by field.
+fn merged(earlier: AgentUpdate, later: AgentUpdate) -> AgentUpdate {
+    AgentUpdate {
+        description: later.description.or(earlier.description),
+        capabilities: later.capabilities.or(earlier.capabilities),
+        health: later.health.or(earlier.health),
+        config: later.config.or(earlier.config),
+        sent_hash: later.sent_hash.or(earlier.sent_hash),
+        effective: later.effective.or(earlier.effective),
+        components: later.components.or_else(|| {
+            // a list belongs to its hash: a later hash forgets an earlier list
+            later
+                .components_hash
+                .is_none()
+                .then_some(earlier.components)
+                .flatten()
+        }),
+        components_hash: later.components_hash.or(earlier.components_hash),
+        packages: later.packages.or(earlier.packages),
+    }
+}
+
+fn urgency(update: &AgentUpdate, record: Option<&AgentRecord>) -> Urgency {
+    let Some(record) = record else {
+        return Urgency::Deciding;
+    };
+    let config = &record.config;
+    let status_differs = update.config.as_ref().is_some_and(|report| {
+        report.status != config.status
+            || Some(report.hash.as_slice()).filter(|hash| !hash.is_empty())
+                != config.reported_hash.as_deref().filter(|hash| !hash.is_empty())
+    });
+    if status_differs || differs(update.sent_hash.as_ref(), config.sent_hash.as_ref()) {
+        return Urgency::Now;
+    }
+    let healthy_differs = update
+        .health
+        .as_ref()
+        .is_some_and(|new| record.health.as_ref().map(|old| old.healthy) != Some(new.healthy));
+    let deciding = healthy_differs
+        || differs(update.description.as_ref(), Some(&record.description))
+        || differs(update.capabilities.as_ref(), Some(&record.capabilities))
+        || differs(update.effective.as_ref(), record.effective.as_ref())
+        || differs(
+            update.components_hash.as_ref(),
+            record.components_hash.as_ref(),
+        )
+        || differs(update.components.as_ref(), record.components.as_ref())
+        || differs(update.packages.as_ref(), record.packages.as_ref());
+    if deciding {
+        return Urgency::Deciding;
+    }
+    let text_differs = update.health.as_ref().is_some_and(|new| {
+        record.health.as_ref().is_none_or(|old| {
+            (&old.status, &old.last_error, &old.body) != (&new.status, &new.last_error, &new.body)
+        })
+    }) || update
+        .config
+        .as_ref()
+        .is_some_and(|report| !report.error.is_empty() && report.error != config.error);
+    if text_differs {
+        Urgency::Text
+    } else {
+        Urgency::Nothing
+    }
+}
+
+/// Whether a value was given and is another one than the fleet has.
+fn differs<T: PartialEq>(given: Option<&T>, held: Option<&T>) -> bool {
+    given.is_some() && given != held
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! The room in which agents are served: what its parts share, and how an agent enters and leaves. It does
+//! not know sockets or HTTP; transports bring bytes through [`super::exchange`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_proto::identity::Aliases;
+use ampora_proto::session::{ConnectionKey, Known, Session};
+use ampora_proto::wire;
+use ampora_raft::consensus::Consensus;
+use ampora_raft::ids::{Fence, InstanceUid};
+use ampora_raft::outcome::OpOutcome;
+use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Transport};
+use ampora_raft::time::Clock;
+use parking_lot::Mutex;
+
+use super::agent::Agent;
+use super::agent_types::AgentTypes;
+use super::batches::{Author, Batches};
+use super::bodies::ReportedBodies;
+use super::budget::Budget;
+use super::changes::Changes;
+use super::delivery::Evidence;
+use super::offers::Offers;
+use super::registry::Registry;
+use crate::telemetry::names;
+
+/// The first reply of a connection waits this long for its claim; some clients give up after a second.
+const CLAIM_WAIT: Duration = Duration::from_millis(250);
+
+/// Full reports that may be asked for in a second: a takeover of 30 000 agents is not a storm (design §3).
+const FULL_STATES_PER_SECOND: u32 = 200;
+
+/// What the configuration says about serving agents.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// `opamp.max_message_bytes`, both directions.
+    pub message_bytes_max: usize,
+    /// `opamp.heartbeat_window_seconds`.
+    pub heartbeat_window_ms: u64,
+}
+
+/// Everything that serving agents needs.
+#[derive(Debug)]
+pub struct Room {
+    /// The log and the fleet.
+    pub consensus: Consensus,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// This node in its incarnation.
+    pub author: Author,
+    /// The configuration.
+    pub settings: Settings,
+    /// Agents served here.
+    pub registry: Registry,
+    /// Claims, releases and reports on their way to the log.
+    pub batches: Arc<Batches>,
+    /// What `apply` changed.
+    pub changes: Arc<Changes>,
+    /// What sessions concluded about deliveries.
+    pub evidence: Evidence,
+    /// Encoded configurations.
+    pub offers: Offers,
+    /// Bodies that agents reported.
+    pub bodies: ReportedBodies,
+    /// Sessions that wait for a time: at most one entry for each agent, and outdated ones are harmless.
+    pub timers: Mutex<BTreeSet<(u64, InstanceUid)>>,
+    /// Uids given out in place of others.
+    pub aliases: Mutex<Aliases>,
+    /// Agent types that have a metric label.
+    pub agent_types: AgentTypes,
+    /// Full reports that may still be asked for.
+    pub full_states: Mutex<Budget>,
+}
+
+/// Whether an agent may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// This node owns the session.
+    Owned(Fence),
+    /// The claim is still on its way, or another node owns the session: acknowledge, and act on nothing.
+    NotYet,
+    /// The cluster has as many agents as it may.
+    Refused,
+}
+
+impl Room {
+    /// The budget with which a room starts.
+    pub fn full_state_budget(now_ms: u64) -> Mutex<Budget> {
+        Mutex::new(Budget::new(FULL_STATES_PER_SECOND, now_ms))
+    }
+
+    /// The agent, with a session made from what the fleet remembers when it is not served yet.
+    pub fn agent(&self, uid: InstanceUid, transport: Transport) -> Arc<Agent> {
+        self.registry.get_or_insert(uid, || {
+            let view = self.consensus.view();
+            let known = view.fleet.agent(uid).map_or_else(Known::default, |r| known(r));
+            Agent::new(uid, Session::new(uid, &known), transport)
+        })
+    }
+
+    /// Makes sure that this node owns the session, waiting a moment for a claim.
+    pub async fn enter(&self, agent: &Agent, transport: Transport) -> Entered {
+        if let Some(fence) = agent.with(|state| state.fence) {
+            return Entered::Owned(fence);
+        }
+        let uid = agent.uid;
+        let expect = self.consensus.view().fleet.agent(uid).and_then(|record| {
+            let session = record.session?;
+            Some(session.fence)
+        });
+        let answer = self.batches.claim(uid, expect, transport);
+        let outcome = tokio::time::timeout(CLAIM_WAIT, answer).await;
+        match outcome {
+            Ok(Ok(OpOutcome::Granted {
+                fence,
+                last_sequence: _,
+                created: _,
+            })) => {
+                acquired("granted");
+                self.granted(agent, fence);
+                Entered::Owned(fence)
+            }
+            Ok(Ok(OpOutcome::AgentLimit)) => {
+                acquired("agent_limit");
+                Entered::Refused
+            }
+            Ok(Ok(OpOutcome::Conflict(_))) => {
+                acquired("conflict");
+                Entered::NotYet
+            }
+            Ok(Ok(OpOutcome::Done | OpOutcome::NotOwner | OpOutcome::TooLarge) | Err(_)) => {
+                acquired("failed");
+                Entered::NotYet
+            }
+            Err(_elapsed) => {
+                acquired("late");
+                Entered::NotYet
+            }
+        }
+    }
+
+    fn granted(&self, agent: &Agent, fence: Fence) {
+        let view = self.consensus.view();
+        let record = view.fleet.agent(agent.uid);
+        let desired = record.and_then(|record| view.fleet.desired(record).version);
+        agent.with(|state| {
+            state.fence = Some(fence);
+            state.session.set_owned(true);
+            state.session.set_desired(desired.map(|version| version.hash.0));
+        });
+        self.changes.agent_arrived(agent.uid);
+    }
+
+    /// The transport of an agent is gone, or it said goodbye: gives the session up unless the agent has
+    /// come back over another connection.
+    pub fn leave(&self, agent: &Agent, connection: ConnectionKey, reason: ReleaseReason) {
+        let released = agent.with(|state| {
+            state.holder.connection_gone(connection);
+            if state.link.as_ref().map(|link| link.connection) != Some(connection) {
+                return None;
+            }
+            state.link = None;
+            state.connected = false;
+            state.empty_messages = 0;
+            state.session.connection_lost(connection);
+            let fence = state.fence.take()?;
+            state.session.set_owned(false);
+            Some((fence, state.session.last_sequence()))
+        });
+        if let Some((fence, last_sequence)) = released {
+            self.batches
+                .release(agent.uid, fence, reason, last_sequence);
+        }
+        self.drop_if_idle(agent.uid);
+    }
+
+    /// A pong: the socket that the agent speaks over is alive.
+    pub fn sign_of_life(&self, agent: &Agent, connection: ConnectionKey) {
+        let now_ms = self.clock.boot_ms();
+        agent.with(|state| {
+            let here = state.link.as_ref().map(|link| link.connection) == Some(connection);
+            // a socket whose agents are not known to heartbeat is judged by its pongs alone
+            if here && !state.heartbeats {
+                state.heard_ms = now_ms;
+            }
+        });
+    }
+
+    /// Another connection or node has the session under a newer fence.
+    pub fn session_moved(&self, uid: InstanceUid, fence: Fence) {
+        let Some(agent) = self.registry.get(uid) else {
+            return;
+        };
+        let link = agent.with(|state| {
+            if state.fence != Some(fence) {
+                return None;
+            }
+            state.fence = None;
+            state.session.set_owned(false);
+            state.connected = false;
+            state.link.take()
+        });
+        if let Some(wake) = link.and_then(|link| link.wake) {
+            wake.detach(uid);
+        }
+    }
+
+    /// Forgets a session that nobody waits for: the fleet remembers what matters.
+    pub fn drop_if_idle(&self, uid: InstanceUid) {
+        self.registry.remove_if(uid, |agent| {
+            agent.with(|state| !state.connected && state.fence.is_none() && state.session.can_drop())
+        });
+    }
+
+    /// Moves what the fleet knows of an agent to the uid that it was given (C-068).
+    pub fn rename(&self, from: InstanceUid, to: InstanceUid) {
+        // whoever renamed it first has done it: the answer changes nothing here
+        drop(self.batches.rename(from, to));
+    }
+
+    /// Notes when the session of an agent wants to be woken.
+    pub fn arm(&self, uid: InstanceUid, at_ms: Option<u64>) {
+        if let Some(at_ms) = at_ms {
+            self.timers.lock().insert((at_ms, uid));
+        }
+    }
+
+    /// Whether one more full report may be asked for now.
+    pub fn full_state_allowed(&self) -> bool {
+        self.full_states.lock().take(1, self.clock.boot_ms())
+    }
+}
+
+fn acquired(outcome: &'static str) {
+    metrics::counter!(names::OWNERSHIP_ACQUIRES, "outcome" => outcome).increment(1);
+}
+
+/// What the fleet remembers, as far as a session asks.
+fn known(record: &AgentRecord) -> Known {
+    let config = &record.config;
+    Known {
+        known: true,
+        last_sequence: record.released.and_then(|released| released.last_sequence),
+        capabilities: record.capabilities,
+        has_description: !record.description.labels.is_empty(),
+        reported_hash: config.reported_hash.clone().map(Into::into),
+        status: match config.status {
+            ConfigStatus::Unset => wire::RemoteConfigStatuses::Unset,
+            ConfigStatus::Applied => wire::RemoteConfigStatuses::Applied,
+            ConfigStatus::Applying => wire::RemoteConfigStatuses::Applying,
+            ConfigStatus::Failed => wire::RemoteConfigStatuses::Failed,
+        },
+        failed_hash: config.failed_hash.map(|hash| hash.0),
+        sent_hash: config.sent_hash.map(|hash| hash.0),
+    }
+}

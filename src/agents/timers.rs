@@ -1,0 +1,79 @@
+//! Lets time pass for sessions: deadlines of restarts and pushes, offers that nobody answered, and agents
+//! that stopped polling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_raft::records::{ReleaseReason, Transport};
+use tokio_util::sync::CancellationToken;
+
+use super::agent::POLLS;
+use super::room::Room;
+
+/// Deadlines are stated in seconds.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Every so many ticks all polled agents are looked at; the window is tens of seconds.
+const TICKS_PER_SWEEP: u32 = 20;
+
+/// Runs until `stop`.
+pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = 0_u32;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        fire(&room);
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(TICKS_PER_SWEEP) {
+            release_silent_polls(&room);
+        }
+    }
+}
+
+fn fire(room: &Room) {
+    let now_ms = room.clock.boot_ms();
+    loop {
+        let uid = {
+            let mut timers = room.timers.lock();
+            match timers.first() {
+                Some((at_ms, uid)) if *at_ms <= now_ms => {
+                    let uid = *uid;
+                    timers.pop_first();
+                    uid
+                }
+                Some(_) | None => return,
+            }
+        };
+        let Some(agent) = room.registry.get(uid) else {
+            continue;
+        };
+        let (events, next_ms) = agent.handle_timeout(now_ms);
+        room.evidence.conclude(uid, events);
+        // never again at the same instant, so that a session cannot hold this loop
+        room.arm(uid, next_ms.map(|at_ms| at_ms.max(now_ms + 1)));
+        room.drop_if_idle(uid);
+    }
+}
+
+/// An agent that polls has gone when it was silent for two windows: stale for longer than one.
+fn release_silent_polls(room: &Room) {
+    let now_ms = room.clock.boot_ms();
+    let limit_ms = room.settings.heartbeat_window_ms.saturating_mul(2);
+    for uid in room.registry.uids() {
+        let Some(agent) = room.registry.get(uid) else {
+            continue;
+        };
+        let silent = agent.with(|state| {
+            state.transport == Transport::Http
+                && state.connected
+                && now_ms.saturating_sub(state.heard_ms) > limit_ms
+        });
+        if silent {
+            room.leave(&agent, POLLS, ReleaseReason::Lost);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What a started node says to the person who started it: where agents connect, where people look, and
+//! the next command to type.
+
+use super::identity::Running;
+use crate::config::Config;
+
+/// Prints one screen on standard output.
+pub fn print(running: &Running, config: &Config) {
+    let path = &config.opamp.path;
+    let text = format!(
+        "ampora {version} · node {node} is ready\n\
+         \n\
+         agents connect   ws://{opamp}{path}   or   http://{opamp}{path}\n\
+         people look      http://{admin}/health/ready · /metrics · /api/v1\n\
+         data             {data}\n\
+         admin token      {token}\n\
+         \n\
+         next             ampora agents list\n",
+        version = running.version,
+        node = running.node_id,
+        opamp = running.opamp_address,
+        admin = running.admin_address,
+        data = config.node.data_dir.display(),
+        token = super::admin_token::path(&config.node.data_dir).display(),
+    );
+    // whoever closed the terminal does not want to read it
+    drop(std::io::Write::write_all(
+        &mut std::io::stdout().lock(),
+        text.as_bytes(),
+    ));
+}

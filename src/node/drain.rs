@@ -1,0 +1,111 @@
+//! How a node leaves: first the doors, then the sessions, then the log. Everything together ends within
+//! `node.drain_seconds`; a second signal ends it at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_raft::records::{ReleaseReason, Transport};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::backend::NodeBackend;
+use super::run::Parts;
+use crate::agents::agent::POLLS;
+use crate::agents::room::Room;
+use crate::config::Config;
+use crate::telemetry::logs;
+
+/// The sockets get this share of the drain time, the log the rest.
+const SOCKETS_SHARE: f64 = 0.8;
+
+/// Waits for SIGTERM or SIGINT, then closes what the node serves in order.
+pub async fn until_stopped(
+    config: &Config,
+    room: &Arc<Room>,
+    backend: &Arc<NodeBackend>,
+    parts: Parts,
+) {
+    let mut signals = Signals::listen();
+    notify(&[sd_notify::NotifyState::Ready]);
+    let name = signals.stop().await;
+    notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!(signal = name, drain_seconds = config.node.drain.as_secs(), "stopping");
+    backend.set_draining();
+    tokio::select! {
+        () = drain(config.node.drain, room, parts) => {}
+        name = signals.stop() => {
+            tracing::warn!(signal = name, "stopping at once: a second signal came");
+        }
+    }
+}
+
+async fn drain(within: Duration, room: &Room, parts: Parts) {
+    parts.opamp.stop();
+    let sockets = within.mul_f64(SOCKETS_SHARE);
+    if !parts.opamp.finished(sockets).await {
+        tracing::warn!(left = parts.opamp.running(), "sockets did not close in time");
+    }
+    for uid in room.registry.uids() {
+        if room.registry.transport(uid) == Some(Transport::Http)
+            && let Some(agent) = room.registry.get(uid)
+        {
+            room.leave(&agent, POLLS, ReleaseReason::Drained);
+        }
+    }
+    parts.admin.stop();
+    parts.background.stop();
+    let rest = within.saturating_sub(sockets) / 2;
+    parts.admin.finished(rest).await;
+    parts.batches.stop();
+    if !parts.batches.finished(rest).await {
+        tracing::warn!("the last sessions could not be released in time");
+    }
+}
+
+/// The signals of contract "Signals".
+struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+    reload: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        let listen = |kind| {
+            signal(kind)
+                .inspect_err(|error| tracing::error!(%error, "cannot listen for a signal"))
+                .ok()
+        };
+        Self {
+            terminate: listen(SignalKind::terminate()),
+            interrupt: listen(SignalKind::interrupt()),
+            reload: listen(SignalKind::hangup()),
+        }
+    }
+
+    /// The name of the signal that says stop; a reload is served meanwhile.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                () = next(&mut self.terminate) => return "SIGTERM",
+                () = next(&mut self.interrupt) => return "SIGINT",
+                () = next(&mut self.reload) => logs::reload(),
+            }
+        }
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells systemd, where it asked to be told.
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd could not be notified");
+    }
+}

@@ -1,0 +1,126 @@
+//! Gauges that are read from the fleet when somebody scrapes, instead of being kept in step all the time.
+
+use ampora_raft::records::{AgentRecord, ConfigStatus, Transport};
+
+use crate::agents::room::Room;
+use crate::api::backend::{Health, Part, PartState};
+use crate::api::state::{self, State};
+use crate::telemetry::names;
+
+/// Counted in one walk over the fleet.
+#[derive(Debug, Default)]
+struct Counts {
+    connected: u32,
+    stale: u32,
+    disconnected: u32,
+    unhealthy: u32,
+    websocket: u32,
+    http: u32,
+    drifted: u32,
+    applied: u32,
+    applying: u32,
+    failed: u32,
+    unset: u32,
+}
+
+/// Sets all sampled gauges.
+pub fn sample(room: &Room, health: &Health) {
+    let status = room.consensus.status();
+    let leads = status.leader == Some(status.node);
+    metrics::gauge!(names::RAFT_TERM).set(whole(status.term));
+    metrics::gauge!(names::RAFT_LEADER).set(f64::from(u8::from(leads)));
+    metrics::gauge!(names::RAFT_LAST_LOG_INDEX).set(whole(status.last_log_index));
+    metrics::gauge!(names::RAFT_APPLIED_INDEX).set(whole(status.applied_index));
+    metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    for (part, state) in [
+        ("raft", &health.raft),
+        ("storage", &health.storage),
+        ("history", &health.history),
+        ("opamp", &health.opamp),
+    ] {
+        metrics::gauge!(names::HEALTH_STATE, "part" => part).set(severity(state));
+    }
+    set(&count(room));
+}
+
+fn count(room: &Room) -> Counts {
+    let view = room.consensus.view();
+    let now_ms = room.clock.boot_ms();
+    let mut counts = Counts::default();
+    for record in view.fleet.agents(None) {
+        let presence = room.registry.presence(record.uid, now_ms);
+        match state::of(
+            record,
+            &view.fleet,
+            presence.as_ref(),
+            room.settings.heartbeat_window_ms,
+            room.consensus.fleet_time_ms(),
+        ) {
+            State::Connected => counts.connected += 1,
+            State::Stale => counts.stale += 1,
+            State::Disconnected => counts.disconnected += 1,
+        }
+        if record.health.as_ref().is_some_and(|health| !health.healthy) {
+            counts.unhealthy += 1;
+        }
+        match view.fleet.valid_session(record).map(|s| s.transport) {
+            Some(Transport::WebSocket) => counts.websocket += 1,
+            Some(Transport::Http) => counts.http += 1,
+            None => {}
+        }
+        count_config(&mut counts, record, state::drifted(record, &view.fleet));
+    }
+    counts
+}
+
+/// An agent counts once, `drifted` first.
+fn count_config(counts: &mut Counts, record: &AgentRecord, drifted: bool) {
+    let count = match (drifted, record.config.status) {
+        (true, _) => &mut counts.drifted,
+        (false, ConfigStatus::Applied) => &mut counts.applied,
+        (false, ConfigStatus::Applying) => &mut counts.applying,
+        (false, ConfigStatus::Failed) => &mut counts.failed,
+        (false, ConfigStatus::Unset) => &mut counts.unset,
+    };
+    *count += 1;
+}
+
+fn set(counts: &Counts) {
+    for (state, count) in [
+        ("connected", counts.connected),
+        ("stale", counts.stale),
+        ("disconnected", counts.disconnected),
+    ] {
+        metrics::gauge!(names::AGENTS, "state" => state).set(f64::from(count));
+    }
+    for (transport, count) in [("websocket", counts.websocket), ("http", counts.http)] {
+        metrics::gauge!(names::ACTIVE_SESSIONS, "transport" => transport).set(f64::from(count));
+    }
+    for (status, count) in [
+        ("drifted", counts.drifted),
+        ("applied", counts.applied),
+        ("applying", counts.applying),
+        ("failed", counts.failed),
+        ("unset", counts.unset),
+    ] {
+        metrics::gauge!(names::AGENTS_CONFIG, "status" => status).set(f64::from(count));
+    }
+    metrics::gauge!(names::AGENTS_UNHEALTHY).set(f64::from(counts.unhealthy));
+}
+
+fn severity(part: &Part) -> f64 {
+    match part.state {
+        PartState::Ok => 0.0,
+        PartState::Degraded => 1.0,
+        PartState::Failed => 2.0,
+    }
+}
+
+/// Indices and terms stay far below 2^53, where a gauge begins to round.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floats, and these numbers stay below 2^53"
+)]
+fn whole(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,41 @@
+//! The health of this node, part by part.
+
+use ampora_raft::consensus::RaftStatus;
+use ampora_storage::store::DiskState;
+
+use crate::api::backend::{Health, Part, PartState};
+
+/// Health from what the parts say of themselves.
+pub fn of(status: &RaftStatus, disk: &DiskState, started: bool, draining: bool) -> Health {
+    Health {
+        started,
+        raft: match status.leader {
+            Some(_) => Part::ok(),
+            None => degraded("no leader: reads may be stale and changes are refused"),
+        },
+        storage: match disk.refusal() {
+            None => Part::ok(),
+            Some(reason) => degraded(&reason),
+        },
+        history: Part::ok(),
+        opamp: match (started, draining) {
+            (true, false) => Part::ok(),
+            (false, _) => failed("the node is starting"),
+            (true, true) => failed("the node is stopping"),
+        },
+    }
+}
+
+fn degraded(reason: &str) -> Part {
+    Part {
+        state: PartState::Degraded,
+        reason: reason.to_owned(),
+    }
+}
+
+fn failed(reason: &str) -> Part {
+    Part {
+        state: PartState::Failed,
+        reason: reason.to_owned(),
+    }
+}

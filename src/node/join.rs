@@ -1,0 +1,182 @@
+//! How a starting node takes its place: the log on a small runtime of its own, the lineage at the very
+//! first start, a new epoch at each, and the admin token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_raft::consensus::{Consensus, ConsensusConfig, ProposeError};
+use ampora_raft::ids::{Epoch, NodeId};
+use ampora_raft::outcome::{Outcome, Rejection};
+use ampora_raft::proposal::{Proposal, RegisterNode};
+use ampora_raft::time::Clock;
+use ampora_storage::store::Store;
+use tokio::runtime::{Builder, Runtime};
+
+use super::doors::Doors;
+use super::run::RunError;
+use super::{admin_token, origin};
+use crate::agents::changes::Changes;
+use crate::config::Config;
+use crate::entropy;
+
+/// A starting node may be ahead of its own leadership by a moment: how often and how long it tries.
+const FIRST_PROPOSAL_TRIES: u32 = 50;
+const FIRST_PROPOSAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// The log with the runtime that nothing else holds: heartbeats of the log wait for nobody (design §3).
+#[derive(Debug)]
+pub struct Log {
+    /// The handle.
+    pub consensus: Consensus,
+    runtime: Option<Runtime>,
+}
+
+impl Log {
+    /// Opens the log of `store` on its own runtime.
+    ///
+    /// # Errors
+    /// Fails when the runtime or the log does not start.
+    pub async fn start(
+        node: NodeId,
+        doors: &Doors,
+        store: &Store,
+        clock: Arc<dyn Clock>,
+        changes: Arc<Changes>,
+    ) -> Result<Self, RunError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("raft")
+            .enable_all()
+            .build()
+            .map_err(|source| RunError::File {
+                what: "the threads of the replicated log",
+                source,
+            })?;
+        let config = ConsensusConfig {
+            node,
+            address: doors.opamp_address.to_string(),
+            seed: entropy::number(),
+        };
+        let log = store.log();
+        let rows = store.rows();
+        let started = runtime
+            .spawn(async move { Consensus::start(config, log, rows, clock, changes).await })
+            .await
+            .map_err(|source| RunError::Panicked { source })?;
+        match started {
+            Ok(consensus) => Ok(Self {
+                consensus,
+                runtime: Some(runtime),
+            }),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Ends the log after everything acknowledged is durable.
+    pub async fn stop(mut self) {
+        self.consensus.shutdown().await;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // a runtime must not be dropped inside another one's task
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Founds the fleet if it has no lineage, and gives this node its incarnation.
+///
+/// # Errors
+/// Fails when the proposals are not committed or are refused.
+pub async fn register(
+    config: &Config,
+    consensus: &Consensus,
+    node: NodeId,
+    doors: &Doors,
+) -> Result<Epoch, RunError> {
+    if consensus.view().fleet.meta().lineage == 0 {
+        let lineage = u128::from_be_bytes(entropy::bytes());
+        match first(consensus, node, Proposal::Found { lineage }).await? {
+            Outcome::Done | Outcome::Rejected(Rejection::AlreadyFounded) => {}
+            other => return Err(RunError::Refused(Box::new(other))),
+        }
+    }
+    let proposal = Proposal::RegisterNode(RegisterNode {
+        node,
+        name: config.node.name.clone().unwrap_or_else(host_name).into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        opamp_address: advertised(config.opamp.advertise.as_deref(), doors.opamp_address),
+        admin_address: doors.admin_address.to_string().into(),
+    });
+    match first(consensus, node, proposal).await? {
+        Outcome::Registered { epoch } => Ok(epoch),
+        other => Err(RunError::Refused(Box::new(other))),
+    }
+}
+
+/// Makes sure that the file of the admin token names a token that works.
+///
+/// # Errors
+/// Fails when the file cannot be written or the proposal is not committed.
+pub async fn renew_token(
+    config: &Config,
+    consensus: &Consensus,
+    node: NodeId,
+    clock: &dyn Clock,
+) -> Result<(), RunError> {
+    let fleet = consensus.view().fleet.clone();
+    let token = admin_token::renew(
+        &config.node.data_dir,
+        node,
+        &fleet,
+        clock.wall_ms(),
+        entropy::bytes(),
+    )
+    .map_err(|source| RunError::File {
+        what: "the admin token",
+        source,
+    })?;
+    let Some(token) = token else { return Ok(()) };
+    match first(consensus, node, Proposal::PutToken { token }).await? {
+        Outcome::Done => Ok(()),
+        other => Err(RunError::Refused(Box::new(other))),
+    }
+}
+
+/// Proposes while the node is still finding its leadership.
+async fn first(
+    consensus: &Consensus,
+    node: NodeId,
+    proposal: Proposal,
+) -> Result<Outcome, RunError> {
+    let mut tries = 0;
+    loop {
+        let origin = origin::of_node(node);
+        match consensus.propose(origin, proposal.clone()).await {
+            Ok(committed) => return Ok(committed.outcome),
+            Err(ProposeError::NotLeader { .. }) if tries < FIRST_PROPOSAL_TRIES => {
+                tries += 1;
+                tokio::time::sleep(FIRST_PROPOSAL_PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn advertised(configured: Option<&str>, real: std::net::SocketAddr) -> Arc<str> {
+    configured.map_or_else(|| real.to_string().into(), Into::into)
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,218 @@
+//! The order of a start. Each step says what failed and what to do about it; nothing is served before the
+//! fleet is loaded, and `node.json` appears when everything works.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ampora_raft::consensus::{ProposeError, StartError};
+use ampora_raft::outcome::Outcome;
+use ampora_raft::time::Clock;
+use ampora_storage::bodies::Bodies;
+use ampora_storage::store::{OpenError, Store, StoreOptions};
+
+use super::backend::NodeBackend;
+use super::doors::Doors;
+use super::identity::{self, IdentityError, Running};
+use super::join::{self, Log};
+use super::{banner, drain};
+use crate::agents::batches::{Author, Batches};
+use crate::agents::bodies::ReportedBodies;
+use crate::agents::changes::Changes;
+use crate::agents::connection::Door;
+use crate::agents::room::{Room, Settings};
+use crate::agents::{delivery, reconcile, timers};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::tasks::Tasks;
+use crate::telemetry::metrics::{Metrics, UPKEEP_PERIOD};
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store is locked, foreign, damaged or cannot be made.
+    #[error("cannot open the data directory")]
+    Store(#[from] OpenError),
+    /// The directory belongs to another node.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The log did not start.
+    #[error("cannot start the replicated log")]
+    Consensus(#[from] StartError),
+    /// The log panicked while it started.
+    #[error("the replicated log panicked at start")]
+    Panicked {
+        /// Where.
+        source: tokio::task::JoinError,
+    },
+    /// The first proposals were not committed.
+    #[error("cannot register this node in the fleet")]
+    Propose(#[from] ProposeError),
+    /// The fleet refused this node.
+    #[error("the fleet refused this node: {0:?}")]
+    Refused(Box<Outcome>),
+    /// A listener could not be opened.
+    #[error("cannot listen on {address} (`{key}`)")]
+    Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something of the operating system could not be had.
+    #[error("cannot make {what}")]
+    File {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The metrics recorder could not be installed.
+    #[error("cannot install the metrics recorder")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+/// Runs a node until it is told to stop, and leaves in order.
+///
+/// # Errors
+/// Fails when the node cannot start. What stops a running node for good (a failing disk, a panic of the
+/// log) ends the process instead, so that nothing half works.
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let data_dir = config.node.data_dir.clone();
+    let store = Arc::new(Store::open(&data_dir, &StoreOptions::default())?);
+    Running::remove(&data_dir).map_err(cannot("node.json"))?;
+    let node = identity::node_id(&data_dir, config.node.id)?;
+    let doors = Doors::open(&config)?;
+    let metrics = Metrics::install()?;
+    let changes = Changes::new(node);
+    let log = Log::start(node, &doors, &store, clock.clone(), changes.clone()).await?;
+    let epoch = join::register(&config, &log.consensus, node, &doors).await?;
+    join::renew_token(&config, &log.consensus, node, &*clock).await?;
+
+    let author = Author {
+        node,
+        epoch,
+        agents_max: config.agents.max,
+    };
+    let room = room(&config, &log, clock, changes, author)?;
+    let backend = NodeBackend::new(room.clone(), store, metrics.clone());
+    let parts = serve(&config, doors, &room, &backend, metrics);
+    let running = Running {
+        pid: std::process::id(),
+        node_id: node.0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        opamp_address: parts.opamp_address,
+        admin_address: parts.admin_address,
+    };
+    running.write(&data_dir).map_err(cannot("node.json"))?;
+    backend.set_started();
+    banner::print(&running, &config);
+    drain::until_stopped(&config, &room, &backend, parts).await;
+    log.stop().await;
+    Running::remove(&data_dir).map_err(cannot("node.json"))
+}
+
+fn room(
+    config: &Config,
+    log: &Log,
+    clock: Arc<dyn Clock>,
+    changes: Arc<Changes>,
+    author: Author,
+) -> Result<Arc<Room>, RunError> {
+    let files = Bodies::open(&config.node.data_dir.join("bodies")).map_err(cannot("bodies/"))?;
+    let bodies = ReportedBodies::start(files).map_err(cannot("the thread that writes bodies"))?;
+    let now_ms = clock.boot_ms();
+    let window = config.opamp.heartbeat_window;
+    let settings = Settings {
+        message_bytes_max: usize::try_from(config.opamp.max_message_bytes).unwrap_or(usize::MAX),
+        heartbeat_window_ms: u64::try_from(window.as_millis()).unwrap_or(u64::MAX),
+    };
+    Ok(Arc::new(Room {
+        consensus: log.consensus.clone(),
+        clock,
+        author,
+        settings,
+        registry: Default::default(),
+        batches: Arc::new(Batches::default()),
+        changes,
+        evidence: Default::default(),
+        offers: Default::default(),
+        bodies,
+        timers: Default::default(),
+        aliases: Default::default(),
+        agent_types: Default::default(),
+        full_states: Room::full_state_budget(now_ms),
+    }))
+}
+
+/// What runs while the node serves, in the groups in which it ends.
+#[derive(Debug)]
+pub struct Parts {
+    /// The agents' listener and its sockets.
+    pub opamp: Tasks,
+    /// Where agents connect.
+    pub opamp_address: SocketAddr,
+    /// The operators' listener.
+    pub admin: Tasks,
+    /// Where operators connect.
+    pub admin_address: SocketAddr,
+    /// Reconciliation, delivery, time and upkeep.
+    pub background: Tasks,
+    /// What takes sessions and reports to the log; ends last, when nothing is left to take.
+    pub batches: Tasks,
+}
+
+fn serve(
+    config: &Config,
+    doors: Doors,
+    room: &Arc<Room>,
+    backend: &Arc<NodeBackend>,
+    metrics: Metrics,
+) -> Parts {
+    let background = Tasks::new();
+    background.spawn(reconcile::drive(room.clone(), background.stopping()));
+    background.spawn(timers::drive(room.clone(), background.stopping()));
+    background.spawn(delivery::drive_deliveries(
+        room.clone(),
+        background.stopping(),
+    ));
+    background.spawn(delivery::drive_marks(room.clone(), background.stopping()));
+    background.spawn(upkeep(metrics, background.stopping()));
+    let batches = Tasks::new();
+    batches.spawn(room.batches.clone().drive(
+        room.consensus.clone(),
+        room.author,
+        room.clock.clone(),
+        batches.stopping(),
+    ));
+    room.changes.everything();
+
+    let (opamp, admin) = (Tasks::new(), Tasks::new());
+    crate::opamp::serve(doors.opamp, Door::new(room.clone()), config, &opamp);
+    crate::api::serve(doors.admin, backend.clone(), config, &admin);
+    Parts {
+        opamp,
+        opamp_address: doors.opamp_address,
+        admin,
+        admin_address: doors.admin_address,
+        background,
+        batches,
+    }
+}
+
+async fn upkeep(metrics: Metrics, stop: tokio_util::sync::CancellationToken) {
+    let mut tick = tokio::time::interval(UPKEEP_PERIOD);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => metrics.run_upkeep(),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+fn cannot(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
+    move |source| RunError::File { what, source }
+}
