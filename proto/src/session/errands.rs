@@ -31,6 +31,9 @@ pub enum Refused {
     /// There is nothing to push.
     #[error("no configuration is assigned to the agent")]
     NothingDesired,
+    /// The desired configuration did not fit into a message.
+    #[error("the configuration exceeds the message limit")]
+    TooLarge,
 }
 
 #[derive(Debug)]

@@ -208,13 +208,16 @@ impl Session {
     /// Offers the desired configuration again even if it is in use or has failed.
     ///
     /// # Errors
-    /// When the agent takes no configuration, none is desired, or [`OUTSTANDING_MAX`] pushes are open.
+    /// When the agent takes no configuration, none is desired, it is too large, or [`OUTSTANDING_MAX`] pushes are open.
     pub fn push_config(&mut self, token: Token) -> Result<(), Refused> {
         if self.capabilities & agent::ACCEPTS_REMOTE_CONFIG == 0 {
             return Err(Refused::Unsupported);
         }
         if self.offers.desired().is_none() {
             return Err(Refused::NothingDesired);
+        }
+        if self.offers.is_discarded() {
+            return Err(Refused::TooLarge);
         }
         self.errands.get_or_insert_default().queue_push(token)
     }

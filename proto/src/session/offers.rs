@@ -163,11 +163,16 @@ impl Offers {
         self.offered = self.offered.filter(|offered| offered.hash != hash);
     }
 
+    /// The desired configuration did not fit into a message.
+    pub(super) fn is_discarded(&self) -> bool {
+        self.desired.is_some() && self.discarded.as_deref() == self.desired.as_ref()
+    }
+
     /// When the desired hash is to be offered, 0 for at once; `None` when it is not.
     pub(super) fn due_at_ms(&self, capabilities: u64, forced: bool) -> Option<u64> {
         let hash = self.desired?;
         let accepts = capabilities & agent::ACCEPTS_REMOTE_CONFIG != 0;
-        if !accepts || self.discarded.as_deref() == Some(&hash) {
+        if !accepts || self.is_discarded() {
             return None;
         }
         if forced {
@@ -208,8 +213,7 @@ impl Offers {
     pub(super) fn repeat(&self) -> Option<[u8; 32]> {
         let hash = self.desired?;
         let offered = self.offered.is_some_and(|offered| offered.hash == hash);
-        let discarded = self.discarded.as_deref() == Some(&hash);
-        (offered && !discarded && self.reported != Echo::Hash(hash)).then_some(hash)
+        (offered && !self.is_discarded() && self.reported != Echo::Hash(hash)).then_some(hash)
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn offer(hash: [u8; 32]) -> Reply {
 }
 
 /// A message under construction.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Says(pub(super) wire::AgentToServer);
 
 /// A heartbeat with that sequence number.

@@ -78,7 +78,7 @@ fn a_client_that_never_counts_is_not_asked_in_every_reply() {
     let mut dialogue = Dialogue::introduced();
     let flagged = (0..20).filter(|step: &u64| {
         dialogue.now_ms += 100;
-        dialogue.hears(described(1).health(step % 2 == 0)) == FULL_STATE
+        dialogue.hears(described(1).health(step.is_multiple_of(2))) == FULL_STATE
     });
     assert_eq!(flagged.count(), 1);
 }
