@@ -36,6 +36,14 @@ pub struct Incoming {
     pub digest: u64,
 }
 
+impl Incoming {
+    /// The uid is a temporary one, and the agent asks for another (C-065).
+    pub fn requests_uid(&self) -> bool {
+        let flag = wire::AgentToServerFlags::RequestInstanceUid;
+        self.message.flags & u64::from(i32::from(flag).unsigned_abs()) != 0
+    }
+}
+
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Reason {

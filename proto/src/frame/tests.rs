@@ -282,6 +282,18 @@ fn an_empty_offer_is_explicit() {
     assert_eq!(offered.config, Some(wire::AgentConfigMap::default()));
 }
 
+/// C-065.
+#[test]
+fn a_request_for_a_uid_is_one_flag_among_others() {
+    let flagged = |flags: u64| {
+        let message = wire::AgentToServer { flags, ..beat() };
+        decode_http(Bytes::from(body(&message)))
+            .unwrap()
+            .requests_uid()
+    };
+    assert_eq!([0, 1, 2, 3].map(flagged), [false, true, false, true]);
+}
+
 /// C-300, C-301.
 #[test]
 fn overload_is_answered_with_nanoseconds() {

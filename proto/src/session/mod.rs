@@ -20,7 +20,7 @@ mod sequence;
 use bytes::Bytes;
 
 use crate::InstanceUid;
-use crate::capabilities::{agent, server};
+use crate::capabilities::agent;
 use crate::frame::Incoming;
 use crate::wire;
 
@@ -477,9 +477,6 @@ impl Session {
         }
     }
 }
-
-/// What every reply that is no error restates (C-074).
-const ANNOUNCED: u64 = server::ANNOUNCED;
 
 #[cfg(test)]
 mod tests;

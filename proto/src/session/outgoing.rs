@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Report, Token};
+use crate::capabilities::server;
 use crate::wire;
 
 /// `ServerToAgent.flags`: send everything again.
@@ -61,7 +62,7 @@ pub enum Event {
 pub(super) fn ack(uid: Bytes) -> wire::ServerToAgent {
     wire::ServerToAgent {
         instance_uid: uid,
-        capabilities: super::ANNOUNCED,
+        capabilities: server::ANNOUNCED,
         ..Default::default()
     }
 }
