@@ -15,6 +15,9 @@ pub const PUSH_CONFIRM_MS: u64 = 60_000;
 /// Words of an agent that an event carries.
 const TEXT_BYTES_MAX: usize = 512;
 
+/// What an operator reads of an offer beyond the outbound limit.
+const TOO_LARGE: &str = "the configuration exceeds the message limit";
+
 /// Names an instruction for the shell, which knows the delivery behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
@@ -31,9 +34,6 @@ pub enum Refused {
     /// There is nothing to push.
     #[error("no configuration is assigned to the agent")]
     NothingDesired,
-    /// The desired configuration did not fit into a message.
-    #[error("the configuration exceeds the message limit")]
-    TooLarge,
 }
 
 #[derive(Debug)]
@@ -71,12 +71,20 @@ impl Errands {
         Ok(())
     }
 
+    /// Ends that nobody has fetched count as open, so that refused pushes cannot pile up.
     pub(super) fn queue_push(&mut self, token: Token) -> Result<(), Refused> {
-        if self.pushes.len() + self.pushed.len() >= OUTSTANDING_MAX {
+        let open = self.pushes.len() + self.pushed.len() + self.events.len();
+        if open >= OUTSTANDING_MAX {
             return Err(Refused::MailboxFull);
         }
         self.pushes.push(token);
         Ok(())
+    }
+
+    /// Takes a push whose offer is known not to fit into a message, and fails it.
+    pub(super) fn fail_push(&mut self, token: Token) {
+        self.events
+            .push(Event::PushFailed(token, TOO_LARGE.to_owned()));
     }
 
     pub(super) fn cancel(&mut self, token: Token) -> bool {
@@ -183,8 +191,7 @@ impl Errands {
 
     /// The offer cannot be sent at all, with or without a push waiting for it.
     pub(super) fn offer_discarded(&mut self, hash: [u8; 32]) {
-        let text = "the configuration exceeds the message limit";
-        self.fail_pushes(text, |watch| !watch.written && watch.hash == hash);
+        self.fail_pushes(TOO_LARGE, |watch| !watch.written && watch.hash == hash);
     }
 
     fn fail_pushes(&mut self, text: &str, failed: impl Fn(&PushWatch) -> bool) {

@@ -208,7 +208,7 @@ impl Session {
     /// Offers the desired configuration again even if it is in use or has failed.
     ///
     /// # Errors
-    /// When the agent takes no configuration, none is desired, it is too large, or [`OUTSTANDING_MAX`] pushes are open.
+    /// When the agent takes no configuration, none is desired, or [`OUTSTANDING_MAX`] pushes are open.
     pub fn push_config(&mut self, token: Token) -> Result<(), Refused> {
         if self.capabilities & agent::ACCEPTS_REMOTE_CONFIG == 0 {
             return Err(Refused::Unsupported);
@@ -216,10 +216,12 @@ impl Session {
         if self.offers.desired().is_none() {
             return Err(Refused::NothingDesired);
         }
-        if self.offers.is_discarded() {
-            return Err(Refused::TooLarge);
+        let errands = self.errands.get_or_insert_default();
+        errands.queue_push(token)?;
+        if self.offers.is_discarded() && errands.cancel(token) {
+            errands.fail_push(token);
         }
-        self.errands.get_or_insert_default().queue_push(token)
+        Ok(())
     }
 
     /// Queues one restart; it leaves at most once, ever (C-242).

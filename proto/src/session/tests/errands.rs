@@ -281,3 +281,20 @@ fn a_push_that_is_too_large_fails() {
         "{events:?}"
     );
 }
+
+#[test]
+fn a_push_that_is_known_to_be_too_large_fails_without_leaving() {
+    let mut dialogue = Dialogue::introduced();
+    dialogue.session.set_desired(Some(A));
+    dialogue.session.offer_discarded(A);
+    for number in 0..16 {
+        dialogue.session.push_config(Token(number)).unwrap();
+    }
+    assert_eq!(dialogue.session.push_config(ONE), Err(Refused::MailboxFull));
+    assert_eq!(dialogue.pushed(), None);
+    assert_eq!(dialogue.session.poll_timeout(), Some(0));
+    let events = dialogue.passes(0);
+    assert_eq!(events.len(), 16);
+    assert!(matches!(events[0], Event::PushFailed(Token(0), _)));
+    assert_eq!(dialogue.session.push_config(ONE), Ok(()));
+}
