@@ -1,6 +1,8 @@
 //! The clocks of this process: the only file that reads one. Everybody else takes the time as an argument
 //! or holds this clock behind `ampora_raft::time::Clock`.
 
+use std::time::Duration;
+
 use ampora_raft::time::Clock;
 use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
@@ -10,6 +12,21 @@ use time::macros::format_description;
 /// The clocks of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+impl SystemClock {
+    /// Microseconds of boot time: for measuring how long something took, never for deciding.
+    pub fn micros(self) -> u64 {
+        let now = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+        seconds.saturating_mul(1_000_000).saturating_add(nanos / 1000)
+    }
+
+    /// How long ago [`SystemClock::micros`] answered `since`.
+    pub fn elapsed(self, since: u64) -> Duration {
+        Duration::from_micros(self.micros().saturating_sub(since))
+    }
+}
 
 impl Clock for SystemClock {
     fn boot_ms(&self) -> u64 {

@@ -1,9 +1,12 @@
 //! Ampora: a control plane for fleets of telemetry agents that speak OpAMP. This crate is the edges and the
 //! wiring of one node; what is decided is decided in the rooms below it.
 
+pub mod agents;
 pub mod api;
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod entropy;
 pub mod node;
 pub mod opamp;
 pub mod tasks;

@@ -1,6 +1,7 @@
-//! Claims, releases and reports of this node on their way to the log: one numbered batch at a time, so that
-//! no retry overtakes and the fleet never holds an older word of an agent than its owner proposed last.
-//! What waits is bounded by the agents of this node: one update and a few session changes for each.
+//! Claims, releases and reports of this node on their way to the log.
+//!
+//! One numbered batch at a time, so that no retry overtakes and the fleet never holds an older word of an
+//! agent than its owner proposed last. What waits is bounded by the agents of this node: one update and a few session changes for each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -227,22 +228,22 @@ async fn commit(
             ops: ops.clone(),
         });
         match consensus.propose(origin::of_node(author.node), proposal).await {
-            Ok(committed) => match committed.outcome {
-                Outcome::Batch(outcomes) => {
-                    answer_all(answers, outcomes);
-                    return true;
-                }
-                // an earlier try was applied although its answer was lost: the fleet says what came of it
-                Outcome::Rejected(Rejection::Gap { last }) if last >= number => {
+            Ok(committed) => {
+                let outcome = committed.outcome;
+                let outcomes = if let Outcome::Batch(outcomes) = outcome {
+                    outcomes
+                } else if matches!(outcome, Outcome::Rejected(Rejection::Gap { last }) if last >= number)
+                {
+                    // an earlier try was applied although its answer was lost: the fleet says what came of it
                     let outcomes = ops.iter().map(|op| read_back(consensus, author, op));
-                    answer_all(answers, outcomes.collect());
-                    return true;
-                }
-                other => {
-                    tracing::error!(outcome = ?other, batch = number, "a batch of sessions was refused");
+                    outcomes.collect()
+                } else {
+                    tracing::error!(?outcome, batch = number, "a batch of sessions was refused");
                     return false;
-                }
-            },
+                };
+                answer_all(answers, outcomes);
+                return true;
+            }
             Err(ProposeError::Stopped) => return false,
             Err(error) => {
                 tracing::warn!(%error, batch = number, "a batch of sessions has to be proposed again");

@@ -1,4 +1,6 @@
-//! Bodies that agents report, on their way to files. A connection never waits for the disk: one thread
+//! Bodies that agents report, on their way to files.
+//!
+//! A connection never waits for the disk: one thread
 //! writes, and what it has not written is read from memory. When it falls behind by more than a bound,
 //! the connection that brings the next body writes it itself.
 

@@ -1,5 +1,6 @@
-//! What `apply` said has changed, folded into sets until the tasks of this room have time to look. The
-//! sets only say where to look: a task reads the fleet and acts on what it finds there, so folding,
+//! What `apply` said has changed, folded into sets until the tasks of this room have time to look.
+//!
+//! The sets only say where to look: a task reads the fleet and acts on what it finds there, so folding,
 //! repeating or losing the order of effects is harmless.
 
 use std::collections::BTreeSet;

@@ -16,7 +16,8 @@ use super::exchange::{self, Caller, Written};
 use super::identity;
 use super::room::Room;
 use super::wake::Wake;
-use crate::opamp::exchange::{AgentConnection, Agents, Closed, Peer, Push};
+use crate::clock::SystemClock;
+use crate::opamp::{AgentConnection, Agents, Closed, Peer, Push};
 
 /// Agents on one socket: gateways carry hundreds; more would make one socket a node of its own.
 const AGENTS_PER_SOCKET_MAX: usize = 4096;
@@ -58,7 +59,7 @@ impl Agents for Door {
     }
 
     async fn poll(&self, _peer: Peer, body: Bytes) -> Bytes {
-        let started = self.room.clock.boot_ms();
+        let started = SystemClock.micros();
         let caller = Caller {
             connection: POLLS,
             transport: Transport::Http,
@@ -69,7 +70,7 @@ impl Agents for Door {
         if let Some(written) = reply.written {
             exchange::written(&self.room, written);
         }
-        exchange::measured(&self.room, started);
+        exchange::measured(started);
         reply.bytes
     }
 }
@@ -115,7 +116,7 @@ impl Socket {
 
 impl AgentConnection for Socket {
     async fn message(&mut self, payload: Bytes) -> Bytes {
-        let started = self.room.clock.boot_ms();
+        let started = SystemClock.micros();
         let incoming = frame::decode_websocket(payload).and_then(|incoming| {
             let known = self.carried.contains_key(&incoming.uid);
             if known || self.carried.len() < AGENTS_PER_SOCKET_MAX {
@@ -129,7 +130,7 @@ impl AgentConnection for Socket {
             self.carried.insert(agent.uid, agent);
         }
         self.keep(reply.written);
-        exchange::measured(&self.room, started);
+        exchange::measured(started);
         reply.bytes
     }
 

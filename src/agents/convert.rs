@@ -58,7 +58,7 @@ pub fn update(
 /// and short ones stay, and the cut is said.
 pub fn description(uid: InstanceUid, reported: &wire::AgentDescription) -> Description {
     let attributes = attributes::merged(reported);
-    let named = attributes::naming(reported);
+    let identity = attributes::identity(&attributes, uid);
     let mut labels = Vec::new();
     let mut bytes = 0;
     let mut truncated = false;
@@ -76,11 +76,9 @@ pub fn description(uid: InstanceUid, reported: &wire::AgentDescription) -> Descr
         });
     }
     Description {
-        name: named
-            .name
-            .map_or_else(|| uid.to_string().into(), |name| clip(&name)),
-        agent_type: clip(&named.agent_type),
-        agent_version: clip(&named.agent_version),
+        name: clip(&identity.name),
+        agent_type: clip(&identity.agent_type),
+        agent_version: clip(&identity.agent_version),
         labels,
         truncated,
     }

@@ -1,5 +1,6 @@
-//! The delivery task: finds queued deliveries for agents whose session this node owns and hands them to
-//! their session. Level-triggered: an activation takes no instruction, it reads the fleet; a crash at any
+//! The delivery task: hands queued deliveries to the sessions that this node owns.
+//!
+//! Level-triggered: an activation takes no instruction, it reads the fleet; a crash at any
 //! point is repaired by the next activation. A restart is marked as sent before it is written (at most
 //! once), a push of configuration is marked after (at least once).
 
@@ -230,13 +231,14 @@ async fn propose_marks(room: &Room, marks: Vec<Mark>) -> Option<Vec<u16>> {
     });
     let origin = origin::of_node(room.author.node);
     match room.consensus.propose(origin, proposal).await {
-        Ok(committed) => match committed.outcome {
-            Outcome::Deliveries { taken, .. } => Some(taken),
-            other => {
-                tracing::error!(outcome = ?other, "marks of deliveries were refused");
-                Some(Vec::new())
+        Ok(committed) => {
+            let outcome = committed.outcome;
+            if let Outcome::Deliveries { taken, .. } = outcome {
+                return Some(taken);
             }
-        },
+            tracing::error!(?outcome, "marks of deliveries were refused");
+            Some(Vec::new())
+        }
         Err(error) => {
             tracing::warn!(%error, "marks of deliveries were not committed");
             None

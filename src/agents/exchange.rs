@@ -18,6 +18,7 @@ use super::identity::{self, Route};
 use super::room::{Entered, Room};
 use super::wake::Wake;
 use super::{convert, delivery};
+use crate::clock::SystemClock;
 use crate::entropy;
 use crate::telemetry::names;
 
@@ -333,7 +334,6 @@ fn kind(message: &wire::AgentToServer) -> &'static str {
 }
 
 /// One message was handled: from its arrival to its reply.
-pub fn measured(room: &Room, started_ms: u64) {
-    let seconds = Duration::from_millis(room.clock.boot_ms().saturating_sub(started_ms));
-    metrics::histogram!(names::FRAME_DURATION).record(seconds.as_secs_f64());
+pub fn measured(started: u64) {
+    metrics::histogram!(names::FRAME_DURATION).record(SystemClock.elapsed(started).as_secs_f64());
 }

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use ampora_proto::frame::{self, Incoming};
+use ampora_proto::attributes;
+use ampora_proto::frame::Incoming;
 use ampora_proto::identity::{Scope, Sender, Verdict, uuid_v7};
 use ampora_proto::session::ConnectionKey;
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::records::Transport;
-use prost::Message;
 
 use super::agent::{Agent, Link, POLLS, State};
 use super::exchange::Caller;
@@ -115,7 +115,7 @@ fn judge(room: &Room, caller: &Caller, incoming: &Incoming, agent: &Agent) -> Ve
     let now_ms = room.clock.boot_ms();
     let description = incoming.message.agent_description.as_ref();
     let fingerprint =
-        description.map(|description| frame::digest(&description.encode_to_vec()));
+        description.map(|reported| attributes::fingerprint(&attributes::merged(reported)));
     let sequence = incoming.message.sequence_num;
     let verdict = agent.with(|state| {
         let last = state.session.last_sequence();

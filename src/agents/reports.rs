@@ -1,5 +1,7 @@
-//! Which changes of deciding fields are due to be proposed: newest wins, the first at once, then one for
-//! each agent every five seconds, so that a crash-looping fleet cannot fill the log. Pure: time and the
+//! Which changes of deciding fields are due to be proposed.
+//!
+//! Newest wins, the first at once, then one for each agent every five seconds, so that a crash-looping
+//! fleet cannot fill the log. Pure: time and the
 //! record that the fleet holds are arguments.
 
 use std::collections::{BTreeMap, BTreeSet};

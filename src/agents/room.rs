@@ -42,7 +42,6 @@ pub struct Settings {
 }
 
 /// Everything that serving agents needs.
-#[derive(Debug)]
 pub struct Room {
     /// The log and the fleet.
     pub consensus: Consensus,
@@ -83,6 +82,15 @@ pub enum Entered {
     NotYet,
     /// The cluster has as many agents as it may.
     Refused,
+}
+
+impl std::fmt::Debug for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Room")
+            .field("author", &self.author)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Room {

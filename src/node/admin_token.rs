@@ -103,7 +103,9 @@ mod tests {
         let kept = std::fs::read_to_string(path(dir.path())).expect("readable");
         assert_eq!(kept, format!("{}\n", text([7; 32])));
         assert_eq!(token.hash, hash(kept.trim_end()));
-        let mode = std::fs::metadata(path(dir.path())).expect("there").permissions();
+        let mode = std::fs::metadata(path(dir.path()))
+            .expect("there")
+            .permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
     }
 

@@ -122,7 +122,8 @@ impl Backend for NodeBackend {
             let Some(body) = self.body(hash)? else {
                 return Ok(None);
             };
-            let config = wire::EffectiveConfig::decode(Bytes::from(body)).map_err(io::Error::other)?;
+            let config =
+                wire::EffectiveConfig::decode(Bytes::from(body)).map_err(io::Error::other)?;
             let files = config.config_map.unwrap_or_default().config_map;
             Ok(Some(files.into_iter().map(file).collect()))
         }
@@ -202,7 +203,7 @@ fn file((name, file): (String, wire::AgentConfigFile)) -> ReportedFile {
 fn refused(error: consensus::ProposeError) -> ProposeError {
     match error {
         consensus::ProposeError::NotLeader { hint } => ProposeError::NotLeader { hint },
-        consensus::ProposeError::Unavailable(reason) => ProposeError::Unavailable(reason.to_string()),
+        consensus::ProposeError::Unavailable(reason) => ProposeError::Unavailable(reason),
         consensus::ProposeError::Overloaded => ProposeError::Overloaded,
         consensus::ProposeError::OutcomeUnknown => ProposeError::OutcomeUnknown,
         consensus::ProposeError::Stopped => ProposeError::Stopped,

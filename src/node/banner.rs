@@ -5,7 +5,7 @@ use super::identity::Running;
 use crate::config::Config;
 
 /// Prints one screen on standard output.
-pub fn print(running: &Running, config: &Config) {
+pub(super) fn print(running: &Running, config: &Config) {
     let path = &config.opamp.path;
     let text = format!(
         "ampora {version} · node {node} is ready\n\

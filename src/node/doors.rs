@@ -14,15 +14,15 @@ const BACKLOG: u32 = 4096;
 
 /// Both doors, open and not yet served.
 #[derive(Debug)]
-pub struct Doors {
+pub(super) struct Doors {
     /// Agents.
-    pub opamp: TcpListener,
+    pub(super) opamp: TcpListener,
     /// Where that is.
-    pub opamp_address: SocketAddr,
+    pub(super) opamp_address: SocketAddr,
     /// Operators.
-    pub admin: TcpListener,
+    pub(super) admin: TcpListener,
     /// Where that is.
-    pub admin_address: SocketAddr,
+    pub(super) admin_address: SocketAddr,
 }
 
 impl Doors {
@@ -30,7 +30,7 @@ impl Doors {
     ///
     /// # Errors
     /// Fails when an address is in use or not ours.
-    pub fn open(config: &Config) -> Result<Self, RunError> {
+    pub(super) fn open(config: &Config) -> Result<Self, RunError> {
         let (opamp, opamp_address) = listen("opamp.listen", config.opamp.listen)?;
         let (admin, admin_address) = listen("admin.listen", config.admin.listen)?;
         Ok(Self {
@@ -42,10 +42,7 @@ impl Doors {
     }
 }
 
-fn listen(
-    key: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), RunError> {
+fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), RunError> {
     let open = || -> io::Result<(TcpListener, SocketAddr)> {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?

@@ -18,7 +18,7 @@ use crate::telemetry::logs;
 const SOCKETS_SHARE: f64 = 0.8;
 
 /// Waits for SIGTERM or SIGINT, then closes what the node serves in order.
-pub async fn until_stopped(
+pub(super) async fn until_stopped(
     config: &Config,
     room: &Arc<Room>,
     backend: &Arc<NodeBackend>,
@@ -28,7 +28,11 @@ pub async fn until_stopped(
     notify(&[sd_notify::NotifyState::Ready]);
     let name = signals.stop().await;
     notify(&[sd_notify::NotifyState::Stopping]);
-    tracing::info!(signal = name, drain_seconds = config.node.drain.as_secs(), "stopping");
+    tracing::info!(
+        signal = name,
+        drain_seconds = config.node.drain.as_secs(),
+        "stopping"
+    );
     backend.set_draining();
     tokio::select! {
         () = drain(config.node.drain, room, parts) => {}
@@ -42,7 +46,10 @@ async fn drain(within: Duration, room: &Room, parts: Parts) {
     parts.opamp.stop();
     let sockets = within.mul_f64(SOCKETS_SHARE);
     if !parts.opamp.finished(sockets).await {
-        tracing::warn!(left = parts.opamp.running(), "sockets did not close in time");
+        tracing::warn!(
+            left = parts.opamp.running(),
+            "sockets did not close in time"
+        );
     }
     for uid in room.registry.uids() {
         if room.registry.transport(uid) == Some(Transport::Http)

@@ -24,7 +24,7 @@ struct Counts {
 }
 
 /// Sets all sampled gauges.
-pub fn sample(room: &Room, health: &Health) {
+pub(super) fn sample(room: &Room, health: &Health) {
     let status = room.consensus.status();
     let leads = status.leader == Some(status.node);
     metrics::gauge!(names::RAFT_TERM).set(whole(status.term));

@@ -1,21 +1,23 @@
 //! The health of this node, part by part.
 
+use std::io;
+
 use ampora_raft::consensus::RaftStatus;
-use ampora_storage::store::DiskState;
+use ampora_storage::disk::DiskState;
 
 use crate::api::backend::{Health, Part, PartState};
 
 /// Health from what the parts say of themselves.
-pub fn of(status: &RaftStatus, disk: &DiskState, started: bool, draining: bool) -> Health {
+pub(super) fn of(status: &RaftStatus, disk: &io::Result<DiskState>, started: bool, draining: bool) -> Health {
     Health {
         started,
         raft: match status.leader {
             Some(_) => Part::ok(),
             None => degraded("no leader: reads may be stale and changes are refused"),
         },
-        storage: match disk.refusal() {
-            None => Part::ok(),
-            Some(reason) => degraded(&reason),
+        storage: match disk {
+            Ok(state) => state.refusal().map_or_else(Part::ok, |reason| degraded(&reason)),
+            Err(error) => failed(&format!("the disk does not answer: {error}")),
         },
         history: Part::ok(),
         opamp: match (started, draining) {

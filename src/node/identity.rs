@@ -120,6 +120,9 @@ mod tests {
         assert_eq!(node_id(dir.path(), Some(4)).expect("chosen"), NodeId(4));
         assert_eq!(node_id(dir.path(), None).expect("kept"), NodeId(4));
         let refused = node_id(dir.path(), Some(5)).expect_err("another node");
-        assert!(refused.to_string().contains("belongs to node 4"), "{refused}");
+        assert!(
+            refused.to_string().contains("belongs to node 4"),
+            "{refused}"
+        );
     }
 }

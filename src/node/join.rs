@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_raft::consensus::{Consensus, ConsensusConfig, ProposeError};
+use ampora_raft::consensus::{Consensus, ConsensusConfig, ProposeError, Timings};
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::proposal::{Proposal, RegisterNode};
@@ -18,16 +18,26 @@ use super::{admin_token, origin};
 use crate::agents::changes::Changes;
 use crate::config::Config;
 use crate::entropy;
+use crate::telemetry::names;
 
 /// A starting node may be ahead of its own leadership by a moment: how often and how long it tries.
 const FIRST_PROPOSAL_TRIES: u32 = 50;
 const FIRST_PROPOSAL_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where the log says how long things took.
+struct Measured;
+
+impl Timings for Measured {
+    fn proposed(&self, took: Duration) {
+        metrics::histogram!(names::RAFT_PROPOSE_DURATION).record(took.as_secs_f64());
+    }
+}
+
 /// The log with the runtime that nothing else holds: heartbeats of the log wait for nobody (design §3).
 #[derive(Debug)]
-pub struct Log {
+pub(super) struct Log {
     /// The handle.
-    pub consensus: Consensus,
+    pub(super) consensus: Consensus,
     runtime: Option<Runtime>,
 }
 
@@ -36,7 +46,7 @@ impl Log {
     ///
     /// # Errors
     /// Fails when the runtime or the log does not start.
-    pub async fn start(
+    pub(super) async fn start(
         node: NodeId,
         doors: &Doors,
         store: &Store,
@@ -60,14 +70,25 @@ impl Log {
         let log = store.log();
         let rows = store.rows();
         let started = runtime
-            .spawn(async move { Consensus::start(config, log, rows, clock, changes).await })
+            .spawn(async move { Consensus::start(config, log, rows, clock, changes, Arc::new(Measured)).await })
             .await
             .map_err(|source| RunError::Panicked { source })?;
         match started {
-            Ok(consensus) => Ok(Self {
-                consensus,
-                runtime: Some(runtime),
-            }),
+            Ok(consensus) => {
+                runtime.spawn(consensus.clone().keep_time());
+                let watched = consensus.clone();
+                runtime.spawn(async move {
+                    let why = watched.failed().await;
+                    if why.contains("has stopped") || why.contains("stopped") {
+                        return;
+                    }
+                    super::fatal("the replicated log failed", &why);
+                });
+                Ok(Self {
+                    consensus,
+                    runtime: Some(runtime),
+                })
+            }
             Err(error) => {
                 runtime.shutdown_background();
                 Err(error.into())
@@ -76,7 +97,7 @@ impl Log {
     }
 
     /// Ends the log after everything acknowledged is durable.
-    pub async fn stop(mut self) {
+    pub(super) async fn stop(mut self) {
         self.consensus.shutdown().await;
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -97,7 +118,7 @@ impl Drop for Log {
 ///
 /// # Errors
 /// Fails when the proposals are not committed or are refused.
-pub async fn register(
+pub(super) async fn register(
     config: &Config,
     consensus: &Consensus,
     node: NodeId,
@@ -105,9 +126,10 @@ pub async fn register(
 ) -> Result<Epoch, RunError> {
     if consensus.view().fleet.meta().lineage == 0 {
         let lineage = u128::from_be_bytes(entropy::bytes());
-        match first(consensus, node, Proposal::Found { lineage }).await? {
-            Outcome::Done | Outcome::Rejected(Rejection::AlreadyFounded) => {}
-            other => return Err(RunError::Refused(Box::new(other))),
+        let outcome = first(consensus, node, Proposal::Found { lineage }).await?;
+        let founded = Outcome::Rejected(Rejection::AlreadyFounded);
+        if outcome != Outcome::Done && outcome != founded {
+            return Err(RunError::Refused(Box::new(outcome)));
         }
     }
     let proposal = Proposal::RegisterNode(RegisterNode {
@@ -117,17 +139,18 @@ pub async fn register(
         opamp_address: advertised(config.opamp.advertise.as_deref(), doors.opamp_address),
         admin_address: doors.admin_address.to_string().into(),
     });
-    match first(consensus, node, proposal).await? {
-        Outcome::Registered { epoch } => Ok(epoch),
-        other => Err(RunError::Refused(Box::new(other))),
+    let outcome = first(consensus, node, proposal).await?;
+    if let Outcome::Registered { epoch } = outcome {
+        return Ok(epoch);
     }
+    Err(RunError::Refused(Box::new(outcome)))
 }
 
 /// Makes sure that the file of the admin token names a token that works.
 ///
 /// # Errors
 /// Fails when the file cannot be written or the proposal is not committed.
-pub async fn renew_token(
+pub(super) async fn renew_token(
     config: &Config,
     consensus: &Consensus,
     node: NodeId,
@@ -146,10 +169,11 @@ pub async fn renew_token(
         source,
     })?;
     let Some(token) = token else { return Ok(()) };
-    match first(consensus, node, Proposal::PutToken { token }).await? {
-        Outcome::Done => Ok(()),
-        other => Err(RunError::Refused(Box::new(other))),
+    let outcome = first(consensus, node, Proposal::PutToken { token }).await?;
+    if outcome == Outcome::Done {
+        return Ok(());
     }
+    Err(RunError::Refused(Box::new(outcome)))
 }
 
 /// Proposes while the node is still finding its leadership.

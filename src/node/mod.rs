@@ -15,3 +15,15 @@ mod run;
 
 pub use backend::NodeBackend;
 pub use run::{RunError, run};
+
+/// Ends the process because going on could corrupt what was acknowledged. The log has everything; the next
+/// start goes on from there.
+fn fatal(what: &str, why: &dyn std::fmt::Display) -> ! {
+    tracing::error!(reason = %why, "{what}: the process ends so that nothing half works");
+    // the log writer is given no chance to block: this line is for whoever reads standard error
+    drop(std::io::Write::write_all(
+        &mut std::io::stderr().lock(),
+        format!("ampora: {what}: {why}\n").as_bytes(),
+    ));
+    std::process::exit(1)
+}

@@ -26,6 +26,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::{Metrics, UPKEEP_PERIOD};
+use crate::telemetry::names;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +83,7 @@ pub enum RunError {
 pub async fn run(config: Config) -> Result<(), RunError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data_dir = config.node.data_dir.clone();
-    let store = Arc::new(Store::open(&data_dir, &StoreOptions::default())?);
+    let store = Arc::new(Store::open(&data_dir, &store_options())?);
     Running::remove(&data_dir).map_err(cannot("node.json"))?;
     let node = identity::node_id(&data_dir, config.node.id)?;
     let doors = Doors::open(&config)?;
@@ -113,6 +114,21 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     drain::until_stopped(&config, &room, &backend, parts).await;
     log.stop().await;
     Running::remove(&data_dir).map_err(cannot("node.json"))
+}
+
+/// The store with what it tells this process: a failing disk ends it, and each flush is measured.
+fn store_options() -> StoreOptions {
+    StoreOptions {
+        watermark_bytes: None,
+        fatal: Arc::new(|error| super::fatal("the disk failed", error)),
+        timer: Arc::new(|flush| {
+            let started = SystemClock.micros();
+            let flushed = flush();
+            let took = SystemClock.elapsed(started).as_secs_f64();
+            ::metrics::histogram!(names::RAFT_APPEND_DURATION).record(took);
+            flushed
+        }),
+    }
 }
 
 fn room(
@@ -150,19 +166,19 @@ fn room(
 
 /// What runs while the node serves, in the groups in which it ends.
 #[derive(Debug)]
-pub struct Parts {
+pub(super) struct Parts {
     /// The agents' listener and its sockets.
-    pub opamp: Tasks,
+    pub(super) opamp: Tasks,
     /// Where agents connect.
-    pub opamp_address: SocketAddr,
+    pub(super) opamp_address: SocketAddr,
     /// The operators' listener.
-    pub admin: Tasks,
+    pub(super) admin: Tasks,
     /// Where operators connect.
-    pub admin_address: SocketAddr,
+    pub(super) admin_address: SocketAddr,
     /// Reconciliation, delivery, time and upkeep.
-    pub background: Tasks,
+    pub(super) background: Tasks,
     /// What takes sessions and reports to the log; ends last, when nothing is left to take.
-    pub batches: Tasks,
+    pub(super) batches: Tasks,
 }
 
 fn serve(

@@ -1,3 +1,4 @@
 //! What the node says about itself: names of metrics, logs.
 
+pub mod metrics;
 pub mod names;

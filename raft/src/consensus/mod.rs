@@ -1,1 +1,22 @@
-//! The openraft adapter: proposals in, applied entries out. The only room that names openraft.
+//! The openraft adapter: proposals in, applied entries out. The only room of this crate that names openraft,
+//! and none of its types leaves through [`Consensus`].
+//!
+//! ```text
+//! propose ─▶ stamp ─▶ openraft ─▶ log (ampora-storage, flushed) ─▶ machine: Fleet::apply
+//!                                        view ◀─ published ◀────────┤ rows staged for the store
+//!                                        sink ◀─ effects ◀──────────┘ then the answer
+//! ```
+
+mod handle;
+mod machine;
+mod network;
+mod ports;
+mod snapshot;
+pub mod types;
+
+pub use handle::{
+    Committed, Consensus, ConsensusConfig, ProposeError, RaftStatus, StartError, View,
+};
+pub use machine::Machine;
+pub use ports::{AppliedState, Change, EffectSink, Loaded, RowStore, Timings};
+pub use snapshot::SnapshotData;

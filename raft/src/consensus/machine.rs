@@ -1,0 +1,197 @@
+//! The state machine as openraft drives it: applies entries to the fleet in memory, hands changed rows to
+//! the store behind, shows the new fleet, and then answers.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures_util::{Stream, TryStreamExt};
+use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use parking_lot::Mutex;
+
+use super::handle::View;
+use super::ports::{AppliedState, Change, EffectSink, RowStore};
+use super::snapshot::SnapshotData;
+use super::types::TypeConfig;
+use crate::fleet::Fleet;
+use crate::outcome::Outcome;
+
+/// The state machine of one node.
+#[derive(Clone)]
+pub struct Machine {
+    state: AppliedState,
+    fleet: Fleet,
+    store: Arc<dyn RowStore>,
+    view: Arc<ArcSwap<View>>,
+    sink: Arc<dyn EffectSink>,
+    /// Entries up to here were in the log at start: their effects happened before.
+    replayed: u64,
+    /// The last one taken or installed, shared with builders.
+    snapshot: Arc<Mutex<Option<Taken>>>,
+}
+
+type Taken = (SnapshotMetaOf<TypeConfig>, SnapshotData);
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("applied", &self.state.index())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    /// Loads the rows of `store`. Effects of entries up to `replayed` are discarded.
+    ///
+    /// # Errors
+    /// Fails when rows are damaged or contradict one another.
+    pub fn load(
+        store: Arc<dyn RowStore>,
+        sink: Arc<dyn EffectSink>,
+        replayed: u64,
+    ) -> io::Result<Self> {
+        let loaded = store.load()?;
+        let fleet = Fleet::load(loaded.rows.into_iter()).map_err(io::Error::other)?;
+        let view = View {
+            fleet: fleet.clone(),
+            applied_index: loaded.state.index(),
+        };
+        Ok(Self {
+            state: loaded.state,
+            fleet,
+            store,
+            view: Arc::new(ArcSwap::from_pointee(view)),
+            sink,
+            replayed,
+            snapshot: Arc::default(),
+        })
+    }
+
+    pub(super) fn view(&self) -> Arc<ArcSwap<View>> {
+        self.view.clone()
+    }
+
+    /// Applies one entry; the answer goes out after the view shows it.
+    fn apply_one(&mut self, entry: &EntryOf<TypeConfig>) -> Outcome {
+        let id = entry.log_id();
+        let index = id.index;
+        self.state.last = Some(id);
+        let (outcome, effects, dirty, puts) = match &entry.payload {
+            EntryPayload::Blank => (Outcome::Done, Vec::new(), Vec::new(), Vec::new()),
+            EntryPayload::Membership(membership) => {
+                self.state.membership =
+                    StoredMembershipOf::<TypeConfig>::new(Some(id), membership.clone());
+                (Outcome::Done, Vec::new(), Vec::new(), Vec::new())
+            }
+            EntryPayload::Normal(entry) => {
+                let applied = self.fleet.apply(index, entry);
+                (
+                    applied.outcome,
+                    applied.effects,
+                    applied.dirty,
+                    applied.puts,
+                )
+            }
+        };
+        self.store.stage(Change {
+            state: self.state.clone(),
+            fleet: self.fleet.clone(),
+            dirty,
+            puts,
+        });
+        self.show(index);
+        if index > self.replayed && !effects.is_empty() {
+            self.sink.publish(index, effects);
+        }
+        outcome
+    }
+
+    fn show(&self, index: u64) {
+        self.view.store(Arc::new(View {
+            fleet: self.fleet.clone(),
+            applied_index: index,
+        }));
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(
+        &mut self,
+    ) -> Result<(Option<LogIdOf<TypeConfig>>, StoredMembershipOf<TypeConfig>), io::Error> {
+        Ok((self.state.last, self.state.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let outcome = self.apply_one(&entry);
+            if let Some(responder) = responder {
+                responder.send(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<TypeConfig>,
+        snapshot: SnapshotData,
+    ) -> Result<(), io::Error> {
+        let rows = snapshot.rows()?;
+        let in_memory = rows
+            .iter()
+            .filter(|(key, _)| !matches!(key, crate::rows::RowKey::BodyPart(..)))
+            .cloned();
+        let fleet = Fleet::load(in_memory).map_err(io::Error::other)?;
+        let state = AppliedState {
+            last: meta.last_log_id,
+            membership: meta.last_membership.clone(),
+        };
+        self.store.install(&state, &rows)?;
+        self.state = state;
+        self.fleet = fleet;
+        *self.snapshot.lock() = Some((meta.clone(), SnapshotData::from_rows(rows)));
+        self.show(self.state.index());
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
+        Ok(self
+            .snapshot
+            .lock()
+            .clone()
+            .map(|(meta, snapshot)| SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot }))
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+
+    /// Takes the copy at once, and answers when the rows behind it are flushed: what openraft purges
+    /// after it is never beyond the durable rows.
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
+        let meta = SnapshotMetaOf::<TypeConfig> {
+            last_log_id: self.state.last,
+            last_membership: self.state.membership.clone(),
+        };
+        let snapshot = SnapshotData::own(self.fleet.clone(), self.store.clone());
+        self.store.wait_durable(self.state.index()).await?;
+        *self.snapshot.lock() = Some((meta.clone(), snapshot.clone()));
+        Ok(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot })
+    }
+}

@@ -1,0 +1,190 @@
+//! Bodies that agents reported, as files named by their SHA-256. They can be had again from the agent, so
+//! nothing here is flushed; a damaged file counts as absent.
+
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ampora_raft::ids::BodyHash;
+use sha2::{Digest, Sha256};
+
+/// The files of one node; clones share them.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    dir: PathBuf,
+    /// Names of files that are being written.
+    written: Arc<AtomicU64>,
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Files that stayed.
+    pub kept: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
+    /// Files that went.
+    pub removed: u64,
+}
+
+impl Bodies {
+    /// Opens or makes the directory, and removes what an earlier process left half written.
+    ///
+    /// # Errors
+    /// Fails when the directory cannot be made or read.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)?;
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "new") {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            written: Arc::default(),
+        })
+    }
+
+    /// The name of a body.
+    pub fn hash(body: &[u8]) -> BodyHash {
+        BodyHash(Sha256::digest(body).into())
+    }
+
+    fn path(&self, hash: BodyHash) -> PathBuf {
+        let name = hash.to_string();
+        self.dir.join(&name[..2]).join(&name[2..])
+    }
+
+    /// Keeps a body; one that is there already is only touched.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be written.
+    pub fn put(&self, body: &[u8]) -> io::Result<BodyHash> {
+        let hash = Self::hash(body);
+        let path = self.path(hash);
+        if path.try_exists()? {
+            return Ok(hash);
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)?;
+        }
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        let fresh = self.dir.join(format!("{number}.new"));
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all(body)?;
+        std::fs::rename(&fresh, path)?;
+        Ok(hash)
+    }
+
+    /// A body; `None` when there is no file or it is not what its name says.
+    ///
+    /// # Errors
+    /// Fails when the file is there and cannot be read.
+    pub fn get(&self, hash: BodyHash) -> io::Result<Option<Vec<u8>>> {
+        let path = self.path(hash);
+        match std::fs::read(&path) {
+            Ok(body) if Self::hash(&body) == hash => Ok(Some(body)),
+            Ok(_damaged) => {
+                tracing::warn!(body.hash = %hash, "a kept body is damaged and was removed");
+                std::fs::remove_file(&path)?;
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes every body that `keep` does not want, and oldest first what exceeds `bytes_max`.
+    ///
+    /// # Errors
+    /// Fails when the directory cannot be read.
+    pub fn sweep(&self, bytes_max: u64, keep: impl Fn(BodyHash) -> bool) -> io::Result<Swept> {
+        let mut swept = Swept::default();
+        let mut kept = Vec::new();
+        for shard in std::fs::read_dir(&self.dir)? {
+            let shard = shard?;
+            if !shard.file_type()?.is_dir() {
+                continue;
+            }
+            for file in std::fs::read_dir(shard.path())? {
+                let file = file?;
+                let metadata = file.metadata()?;
+                let wanted = name(&shard.path(), &file.path()).is_some_and(&keep);
+                if wanted {
+                    kept.push((metadata.modified()?, metadata.len(), file.path()));
+                } else {
+                    std::fs::remove_file(file.path())?;
+                    swept.removed += 1;
+                }
+            }
+        }
+        kept.sort();
+        swept.kept_bytes = kept.iter().map(|(_, bytes, _)| bytes).sum();
+        swept.kept = kept.len() as u64;
+        for (_, bytes, path) in kept {
+            if swept.kept_bytes <= bytes_max {
+                break;
+            }
+            std::fs::remove_file(path)?;
+            swept.kept_bytes -= bytes;
+            swept.kept -= 1;
+            swept.removed += 1;
+        }
+        Ok(swept)
+    }
+}
+
+/// The hash that a file is named by.
+fn name(shard: &Path, file: &Path) -> Option<BodyHash> {
+    let mut name = shard.file_name()?.to_str()?.to_owned();
+    name.push_str(file.file_name()?.to_str()?);
+    let bytes = hex::decode(name).ok()?;
+    Some(BodyHash(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_comes_back_or_counts_as_absent() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bodies = Bodies::open(dir.path()).expect("opens");
+        let hash = bodies.put(b"effective: yes").expect("written");
+        assert_eq!(
+            bodies.get(hash).expect("read"),
+            Some(b"effective: yes".to_vec())
+        );
+        std::fs::write(bodies.path(hash), b"something else").expect("damaged");
+        assert_eq!(bodies.get(hash).expect("read"), None);
+        assert_eq!(bodies.get(Bodies::hash(b"never")).expect("read"), None);
+    }
+
+    #[test]
+    fn a_sweep_keeps_what_is_wanted_within_the_cap() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bodies = Bodies::open(dir.path()).expect("opens");
+        let hashes: Vec<_> = (0..4_u8)
+            .map(|n| bodies.put(&[n; 100]).expect("written"))
+            .collect();
+        let swept = bodies
+            .sweep(250, |hash| hash != hashes[0])
+            .expect("readable");
+        assert_eq!((swept.kept, swept.kept_bytes, swept.removed), (2, 200, 2));
+        assert_eq!(bodies.get(hashes[0]).expect("read"), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! The Raft log over the store: group-committed appends, the vote, and purge. The only file of this crate
+//! that names openraft.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use ampora_raft::consensus::types::TypeConfig;
+use openraft::OptionalSend;
+use openraft::alias::{EntryOf, LogIdOf, VoteOf};
+use openraft::entry::RaftEntry;
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+
+use crate::codec::{Kind, decode, encode};
+use crate::flush::Flusher;
+use crate::kv::{BATCH_OPS_MAX, Kv, Op};
+use crate::parts;
+
+/// Entries lie under this byte and their index, big-endian.
+const ENTRIES: u8 = b'l';
+const ENTRIES_END: u8 = b'l' + 1;
+const VOTE: &[u8] = b"m:vote";
+const PURGED: &[u8] = b"m:purged";
+const COMMITTED: &[u8] = b"m:committed";
+
+/// What one read for replication may take.
+const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Changes in one batch of a purge: rows and appends get their turn between them.
+const PURGE_OPS: usize = 512;
+
+type Entry = EntryOf<TypeConfig>;
+type LogId = LogIdOf<TypeConfig>;
+
+/// The log of one node; clones share it.
+#[derive(Clone, Debug)]
+pub struct Log {
+    kv: Arc<dyn Kv>,
+    flusher: Flusher,
+}
+
+fn entry_key(index: u64) -> Vec<u8> {
+    let mut key = vec![ENTRIES];
+    key.extend_from_slice(&index.to_be_bytes());
+    key
+}
+
+impl Log {
+    /// The log that `kv` holds.
+    pub fn new(kv: Arc<dyn Kv>, flusher: Flusher) -> Self {
+        Self { kv, flusher }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        kind: Kind,
+        key: &[u8],
+    ) -> io::Result<Option<T>> {
+        let bytes = parts::get(&*self.kv, key)?;
+        bytes.map(|bytes| decode(kind, &bytes)).transpose()
+    }
+
+    fn write<T: serde::Serialize>(&self, kind: Kind, key: &[u8], value: &T) -> io::Result<()> {
+        let mut ops = Vec::new();
+        parts::put(&*self.kv, &mut ops, key, &encode(kind, value)?)?;
+        self.kv.batch(ops)
+    }
+
+    /// Entries from `from` on and before `to`, and no more than `bytes_max` unless the first is larger. A
+    /// hole is an error: an entry that was acknowledged is missing.
+    fn entries(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        parts::walk(&*self.kv, &entry_key(from), &entry_key(to), |key, value| {
+            bytes += value.len();
+            if bytes > bytes_max && !entries.is_empty() {
+                return Ok(false);
+            }
+            let entry: Entry = decode(Kind::LogEntry, &value)?;
+            let before = entries.last().map(|before: &Entry| before.index());
+            if key != entry_key(entry.index()) || before.is_some_and(|b| b + 1 != entry.index()) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("the log has a hole before entry {}", entry.index()),
+                ));
+            }
+            entries.push(entry);
+            Ok(true)
+        })?;
+        Ok(entries)
+    }
+
+    /// Removes all keys from `from` on and before `to`, last keys first when `backwards`, so that what is
+    /// left after a crash is a log without holes.
+    fn remove(&self, from: &[u8], to: &[u8], backwards: bool) -> io::Result<()> {
+        if backwards {
+            while let Some((last, _)) = self.kv.last(from, to)? {
+                self.kv.batch(vec![Op::Remove(last)])?;
+            }
+            return Ok(());
+        }
+        loop {
+            let page = self.kv.range(from, to, PURGE_OPS)?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            self.kv
+                .batch(page.into_iter().map(|(key, _)| Op::Remove(key)).collect())?;
+        }
+    }
+}
+
+impl RaftLogReader<TypeConfig> for Log {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, io::Error> {
+        let from = match range.start_bound() {
+            Bound::Included(from) => *from,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(to) => *to,
+            Bound::Unbounded => u64::MAX,
+        };
+        self.entries(from, to, usize::MAX)
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, io::Error> {
+        self.entries(start, end, READ_BYTES_MAX)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<VoteOf<TypeConfig>>, io::Error> {
+        self.read(Kind::Vote, VOTE)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for Log {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, io::Error> {
+        let purged: Option<LogId> = self.read(Kind::LogId, PURGED)?;
+        let last = match self.kv.last(&[ENTRIES], &[ENTRIES_END])? {
+            Some((key, _)) => {
+                // the key ends with the number of the part
+                let entry = key.get(..9).unwrap_or_default();
+                let entry: Option<Entry> = self.read(Kind::LogEntry, entry)?;
+                entry.map(|entry| entry.log_id())
+            }
+            None => purged,
+        };
+        Ok(LogState {
+            last_purged_log_id: purged,
+            last_log_id: last.max(purged),
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &VoteOf<TypeConfig>) -> Result<(), io::Error> {
+        self.write(Kind::Vote, VOTE, vote)?;
+        self.flusher.flushed().await
+    }
+
+    /// Without a flush: it only spares the next start some waiting.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        self.write(Kind::LogId, COMMITTED, &committed)
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        Ok(self
+            .read::<Option<LogId>>(Kind::LogId, COMMITTED)?
+            .flatten())
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: IOFlushed<TypeConfig>,
+    ) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut ops = Vec::new();
+        for entry in entries {
+            let bytes = encode(Kind::LogEntry, &entry)?;
+            if !ops.is_empty() && ops.len() + parts::count(bytes.len()) > BATCH_OPS_MAX {
+                // entries are whole within a batch, and batches reach the disk in order
+                self.kv.batch(std::mem::take(&mut ops))?;
+            }
+            parts::put_new(&mut ops, &entry_key(entry.index()), &bytes)?;
+        }
+        self.kv.batch(ops)?;
+        self.flusher
+            .then(move |result| callback.io_completed(result))
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
+        let from = last.map_or(0, |id| id.index + 1);
+        self.remove(&entry_key(from), &[ENTRIES_END], true)?;
+        self.flusher.flushed().await
+    }
+
+    async fn purge(&mut self, id: LogId) -> Result<(), io::Error> {
+        self.write(Kind::LogId, PURGED, &id)?;
+        self.remove(&[ENTRIES], &entry_key(id.index + 1), false)
+    }
+}

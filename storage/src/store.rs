@@ -1,0 +1,281 @@
+//! One data directory: its lock, its format, and the store inside.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{Disk, DiskState};
+use crate::flush::{FlushTimer, Flusher, untimed};
+use crate::kv::{Fatal, Kv, SledKv};
+use crate::log::Log;
+use crate::rows::Rows;
+
+/// The first line of `format`.
+const FORMAT_NAME: &str = "ampora data";
+
+/// What this program writes; it reads nothing newer.
+const FORMAT_VERSION: u32 = 1;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Free bytes below which nothing is written; `None` for the usual watermark.
+    pub watermark_bytes: Option<u64>,
+    /// Hears of an error after which nothing more may be written: the process should end.
+    pub fatal: Fatal,
+    /// Runs each flush, so that it can be measured.
+    pub timer: FlushTimer,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            watermark_bytes: None,
+            fatal: Arc::new(|_| {}),
+            timer: untimed(),
+        }
+    }
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("watermark_bytes", &self.watermark_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Somebody uses it.
+    #[error(
+        "{path} is in use by another process (pid {pid}): stop it, or use another node.data_dir"
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// Whoever locked it last.
+        pid: String,
+    },
+    /// There are files in it that are not ours.
+    #[error("{0} is not empty and was not made by ampora: use an empty directory as node.data_dir")]
+    Foreign(PathBuf),
+    /// It was written by a later program.
+    #[error(
+        "{path} has format {found}, this program reads up to {FORMAT_VERSION}: use a newer ampora"
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: String,
+    },
+    /// The disk has no room.
+    #[error("{0}: make room before the start")]
+    NoRoom(String),
+    /// A step failed.
+    #[error("cannot {step} in {path}")]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What failed.
+        step: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// An open data directory.
+#[derive(Debug)]
+pub struct Store {
+    kv: Arc<SledKv>,
+    flusher: Flusher,
+    rows: Arc<Rows>,
+    disk: Disk,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or makes the directory.
+    ///
+    /// # Errors
+    /// Fails when it is in use, not ours, newer, full, or damaged; nothing is changed then.
+    pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        let io = |step| {
+            move |source| OpenError::Io {
+                path: path.to_owned(),
+                step,
+                source,
+            }
+        };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(io("make the directory"))?;
+        let fresh = std::fs::read_dir(path)
+            .map_err(io("list files"))?
+            .next()
+            .is_none();
+        check_format(path, fresh)?;
+        let lock = lock(path)?;
+        let disk = Disk::new(path, options.watermark_bytes);
+        if let Some(reason) = disk.refusal() {
+            return Err(OpenError::NoRoom(reason));
+        }
+        if fresh {
+            let line = format!("{FORMAT_NAME} {FORMAT_VERSION}\n");
+            std::fs::write(path.join("format"), line).map_err(io("write the format"))?;
+        }
+        let kv = SledKv::open(&path.join("store"), options.fatal.clone())
+            .map_err(io("open the store"))?;
+        let kv = Arc::new(kv);
+        let shared: Arc<dyn Kv> = kv.clone();
+        let flusher = Flusher::start(shared.clone(), options.timer.clone())
+            .map_err(io("start the flush thread"))?;
+        let rows = Rows::start(shared, flusher.clone(), Some(disk.clone()))
+            .map_err(io("open the rows"))?;
+        Ok(Self {
+            kv,
+            flusher,
+            rows,
+            disk,
+            _lock: lock,
+        })
+    }
+
+    /// The log.
+    pub fn log(&self) -> Log {
+        Log::new(self.kv.clone(), self.flusher.clone())
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> Arc<Rows> {
+        self.rows.clone()
+    }
+
+    /// What the disk has.
+    ///
+    /// # Errors
+    /// Fails when the file system does not answer.
+    pub fn disk(&self) -> io::Result<DiskState> {
+        self.disk.state()
+    }
+
+    /// Files in sled's `blobs/`: always 0.
+    ///
+    /// # Errors
+    /// Fails when the directory cannot be read.
+    pub fn blobs(&self) -> io::Result<usize> {
+        self.kv.blobs()
+    }
+}
+
+fn check_format(path: &Path, fresh: bool) -> Result<(), OpenError> {
+    if fresh {
+        return Ok(());
+    }
+    let text = match std::fs::read_to_string(path.join("format")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && only_ours(path) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::Foreign(path.to_owned()));
+        }
+        Err(source) => {
+            return Err(OpenError::Io {
+                path: path.to_owned(),
+                step: "read the format",
+                source,
+            });
+        }
+    };
+    let found = text.trim_end().strip_prefix(FORMAT_NAME).map(str::trim);
+    match found.map(|version| (version, version.parse::<u32>())) {
+        Some((_, Ok(version))) if version <= FORMAT_VERSION => Ok(()),
+        Some((found, _)) => Err(OpenError::Newer {
+            path: path.to_owned(),
+            found: found.to_owned(),
+        }),
+        None => Err(OpenError::Foreign(path.to_owned())),
+    }
+}
+
+/// Files that are there when a first start ended before it wrote the format.
+fn only_ours(path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return false;
+    };
+    entries.flatten().all(|entry| entry.file_name() == "lock")
+}
+
+/// Locks the directory for the life of the process; the file says who has it.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let open = || -> io::Result<(File, bool)> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"))?;
+        let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        match locked {
+            Ok(()) => Ok((file, true)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok((file, false)),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let claim = |mut file: File| -> io::Result<File> {
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{}", std::process::id())?;
+        Ok(file)
+    };
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        step: "lock the directory",
+        source,
+    };
+    match open().map_err(io)? {
+        (file, true) => claim(file).map_err(io),
+        (mut file, false) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid).map_err(io)?;
+            Err(OpenError::Locked {
+                path: path.to_owned(),
+                pid,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_used_by_one_process() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("data");
+        let store = Store::open(&path, &StoreOptions::default()).expect("opens");
+        let refused = Store::open(&path, &StoreOptions::default()).expect_err("in use");
+        let pid = std::process::id().to_string();
+        assert!(refused.to_string().contains(&pid), "{refused}");
+        drop(store);
+    }
+
+    #[test]
+    fn what_is_not_ours_or_newer_is_refused_untouched() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("thesis.txt"), "years of work").expect("written");
+        let refused = Store::open(dir.path(), &StoreOptions::default()).expect_err("foreign");
+        assert!(matches!(refused, OpenError::Foreign(_)), "{refused}");
+        std::fs::write(dir.path().join("format"), "ampora data 99\n").expect("written");
+        let refused = Store::open(dir.path(), &StoreOptions::default()).expect_err("newer");
+        assert!(refused.to_string().contains("format 99"), "{refused}");
+        assert!(!dir.path().join("store").try_exists().expect("readable"));
+    }
+}
