@@ -122,7 +122,8 @@ pub struct NodeBatch {
     pub number: u64,
     /// New agents beyond this many are refused (`agents.max`).
     pub agents_max: u32,
-    /// At most 512.
+    /// At most [`crate::fleet::limits::OPS_MAX`], of at most
+    /// [`crate::fleet::limits::ENTRY_BYTES_MAX`] bytes in all.
     pub ops: Vec<SessionOp>,
 }
 
@@ -155,6 +156,14 @@ pub enum SessionOp {
         uid: InstanceUid,
         /// What changed.
         update: Box<AgentUpdate>,
+    },
+    /// Gives an agent another uid (C-068): the record, its labels and its queued deliveries move; what
+    /// was sent already stays under the old uid. Answers `Done` or `NotOwner`.
+    Rename {
+        /// The uid that this node owns.
+        from: InstanceUid,
+        /// The uid that it has from here on; unknown until then.
+        to: InstanceUid,
     },
 }
 
@@ -226,7 +235,7 @@ pub struct CreateDispatch {
     pub target: Target,
     /// Capability bits that an agent must have.
     pub requires: u64,
-    /// 1 to 604800 s.
+    /// 1 to 604800 s; a value outside is moved to the nearer end.
     pub expires_in_ms: u64,
 }
 

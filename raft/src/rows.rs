@@ -78,3 +78,75 @@ pub struct IdempotencyRow {
     /// Fleet time, for retention.
     pub at_ms: u64,
 }
+
+impl RowKey {
+    /// The key as bytes: one byte for the kind, then the fields, numbers big-endian, a name raw at the end.
+    /// Frozen; within a kind the order of the bytes is the order of the keys.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![self.kind()];
+        match self {
+            Self::Meta => {}
+            Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
+            Self::Agent(uid) => bytes.extend(uid.as_bytes()),
+            Self::BodyMeta(hash) => bytes.extend(hash.0),
+            Self::BodyPart(hash, part) => {
+                bytes.extend(hash.0);
+                bytes.extend(part.to_be_bytes());
+            }
+            Self::Dispatch(id) => bytes.extend(id.0.to_be_bytes()),
+            Self::Delivery(id, uid) => {
+                bytes.extend(id.0.to_be_bytes());
+                bytes.extend(uid.as_bytes());
+            }
+            Self::Configuration(name)
+            | Self::Group(name)
+            | Self::Token(name)
+            | Self::Idempotency(name) => bytes.extend(name.as_bytes()),
+        }
+        bytes
+    }
+
+    /// The key that [`RowKey::to_bytes`] wrote; `None` for bytes that it never writes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        let name = || std::str::from_utf8(rest).ok().map(Arc::<str>::from);
+        Some(match kind {
+            0 if rest.is_empty() => Self::Meta,
+            1 => Self::Node(NodeId(u64::from_be_bytes(rest.try_into().ok()?))),
+            2 => Self::Agent(InstanceUid::from_bytes(rest.try_into().ok()?)),
+            3 => Self::Configuration(name()?),
+            4 => Self::BodyMeta(ConfigHash(rest.try_into().ok()?)),
+            5 => {
+                let (hash, part) = rest.split_first_chunk::<32>()?;
+                Self::BodyPart(ConfigHash(*hash), u16::from_be_bytes(part.try_into().ok()?))
+            }
+            6 => Self::Group(name()?),
+            7 => Self::Dispatch(DispatchId(u64::from_be_bytes(rest.try_into().ok()?))),
+            8 => {
+                let (id, uid) = rest.split_first_chunk::<8>()?;
+                let uid = InstanceUid::from_bytes(uid.try_into().ok()?);
+                Self::Delivery(DispatchId(u64::from_be_bytes(*id)), uid)
+            }
+            9 => Self::Token(name()?),
+            10 => Self::Idempotency(name()?),
+            _ => return None,
+        })
+    }
+
+    /// The first byte of the encoding; kinds are append-only.
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Meta => 0,
+            Self::Node(_) => 1,
+            Self::Agent(_) => 2,
+            Self::Configuration(_) => 3,
+            Self::BodyMeta(_) => 4,
+            Self::BodyPart(..) => 5,
+            Self::Group(_) => 6,
+            Self::Dispatch(_) => 7,
+            Self::Delivery(..) => 8,
+            Self::Token(_) => 9,
+            Self::Idempotency(_) => 10,
+        }
+    }
+}

@@ -1,15 +1,97 @@
-//! The fleet: everything that is replicated, and the one function that changes it.
+//! The fleet: everything that is replicated, and the one function that changes it. It knows no clock,
+//! no randomness, no store and no protocol; what it must remember beyond memory it names as rows.
+//!
+//! One file per proposal. Each checks everything first and changes after, so that a refusal changes
+//! nothing; records go in through `tables`, which keeps the derived indices and names the changed rows.
+
+mod apply;
+mod cancel_dispatch;
+mod context;
+mod create_dispatch;
+mod create_version;
+mod delete_group;
+mod desired;
+mod expand_dispatch;
+mod expire_deliveries;
+mod found;
+pub mod limits;
+mod load;
+mod mark_deliveries;
+mod node_batch;
+mod put_group;
+mod put_token;
+mod read;
+mod register_node;
+mod retire;
+pub mod sizes;
+mod stage_body;
+mod tables;
+
+use std::cmp::Reverse;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use immutable_chunkmap::map::Map;
+use immutable_chunkmap::set::Set;
+
+pub use desired::{Desired, placement};
+pub use load::LoadError;
 
 use crate::effect::Effect;
-use crate::outcome::Outcome;
-use crate::proposal::Entry;
-use crate::rows::RowKey;
+use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
+use crate::outcome::{Outcome, Rejection};
+use crate::records::{
+    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Token,
+};
+use crate::rows::{IdempotencyRow, RowKey};
+
+/// Elements of a leaf of the persistent maps. A published view shares every leaf, so that the first
+/// change after it copies one; the crate's own 512 copies 12 KiB for each changed agent.
+const CHUNK: usize = 64;
+
+type Table<K, V> = Map<K, Arc<V>, CHUNK>;
+type Index<K> = Set<K, CHUNK>;
 
 /// The replicated state. Cloning is O(1): collections are persistent and records shared.
-#[derive(Clone, Debug, Default)]
-pub struct Fleet {}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    meta: Arc<FleetMeta>,
+    nodes: Table<NodeId, Node>,
+    agents: Table<InstanceUid, AgentRecord>,
+    configurations: Table<Arc<str>, Configuration>,
+    bodies: Table<ConfigHash, BodyMeta>,
+    groups: Table<Arc<str>, Group>,
+    dispatches: Table<DispatchId, Dispatch>,
+    deliveries: Table<(DispatchId, InstanceUid), Delivery>,
+    tokens: Table<Arc<str>, Token>,
+    idempotency: Table<Arc<str>, IdempotencyRow>,
+    derived: Derived,
+}
+
+/// Indices over the tables: never rows, rebuilt by `load`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Derived {
+    /// Groups as agents meet them: highest priority, then smallest name.
+    group_order: Index<(Reverse<i32>, Arc<str>)>,
+    /// Queued deliveries by agent, oldest dispatch first.
+    queued: Index<(InstanceUid, DispatchId)>,
+    /// Queued deliveries by dispatch.
+    queued_by_dispatch: Index<(DispatchId, InstanceUid)>,
+    /// Sent deliveries.
+    sent: Index<(DispatchId, InstanceUid)>,
+    /// Dispatches with queued deliveries by deadline.
+    expiry: Index<(u64, DispatchId)>,
+    /// Dispatches that are being expanded.
+    expanding: Index<DispatchId>,
+    /// Finished dispatches: those that may leave, oldest first.
+    finished: Index<DispatchId>,
+    /// Tokens by the hash of their text.
+    token_hashes: Index<([u8; 32], Arc<str>)>,
+    /// Idempotency keys in the order in which they leave.
+    idempotency_order: Index<(u64, Arc<str>)>,
+    /// Bodies without a version in the order in which they leave.
+    staged: Index<(u64, ConfigHash)>,
+}
 
 /// What followed from an entry.
 #[derive(Debug)]
@@ -18,21 +100,21 @@ pub struct Applied {
     pub outcome: Outcome,
     /// What wakes tasks.
     pub effects: Vec<Effect>,
-    /// Rows whose value in memory changed or went; at most 512 with `puts`.
+    /// Rows whose value in memory changed or went, each once, sorted; at most 512 with `puts`.
     pub dirty: Vec<RowKey>,
     /// Rows that are not in memory: to be written, or removed.
     pub puts: Vec<(RowKey, Option<Bytes>)>,
 }
 
-impl Fleet {
-    /// Applies the committed entry at `index`.
-    pub fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
-        let _ = (index, entry);
-        Applied {
-            outcome: Outcome::Done,
-            effects: Vec::new(),
-            dirty: Vec::new(),
-            puts: Vec::new(),
-        }
+/// The refusal of a collection that is full.
+fn limit_reached(what: &str, max: usize) -> Rejection {
+    Rejection::LimitReached {
+        what: what.into(),
+        max: u32::try_from(max).unwrap_or(u32::MAX),
     }
+}
+
+/// The first key of an index.
+fn first<K: Ord + Clone>(index: &Index<K>) -> Option<K> {
+    index.into_iter().next().cloned()
 }

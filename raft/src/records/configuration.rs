@@ -58,6 +58,8 @@ pub struct BodyMeta {
     pub references: u32,
     /// Wall time of the first part, for the sweep of uploads that were never used.
     pub staged_ms: u64,
+    /// Log index of the first part: the order in which unused uploads leave when there are too many.
+    pub staged_index: u64,
 }
 
 /// A version by name, number and hash.

@@ -18,9 +18,10 @@ pub struct Group {
     pub priority: i32,
     /// What members should run; `None` offers nothing and shadows groups of lower priority.
     pub assignment: Option<Assignment>,
-    /// How a new version reaches the members.
+    /// How a new version reaches the members. `SlowStart` is kept as said; until the rollout duty exists
+    /// every assignment is settled at once.
     pub pace: Pace,
-    /// Grows with each change: the entity tag.
+    /// The log index of the last change: the entity tag. It grows, also over deletion and return.
     pub revision: u64,
     /// Wall time of the last change, for people.
     pub changed_ms: u64,

@@ -1,0 +1,93 @@
+//! The one function that changes the fleet: time, idempotency, then the proposal's own file.
+
+use std::sync::Arc;
+
+use super::context::{Context, short};
+use super::limits::{IDEMPOTENCY_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX};
+use super::{Applied, Fleet};
+use crate::outcome::{Outcome, Rejection};
+use crate::proposal::{Entry, Idempotency, Origin, Proposal};
+use crate::rows::{IdempotencyRow, RowKey};
+
+impl Fleet {
+    /// Applies the committed entry at `index`; a function of the fleet and the entry alone. It never
+    /// fails: a refusal is an outcome and changes nothing but fleet time.
+    pub fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
+        let before = Arc::clone(&self.meta);
+        if entry.time_ms > self.meta.time_ms {
+            self.meta_mut().time_ms = entry.time_ms;
+        }
+        let mut cx = Context::new(index, self.meta.time_ms, entry);
+        let outcome = match self.answer(&mut cx, entry) {
+            Ok(outcome) => outcome,
+            Err(rejection) => Outcome::Rejected(rejection),
+        };
+        // Time alone counts as a change: a restart must not come back with an older time than other
+        // replicas have at the same index.
+        if self.meta != before {
+            cx.dirty(RowKey::Meta);
+        }
+        cx.finish(outcome)
+    }
+
+    /// Answers a repeated idempotency key from memory, everything else by the proposal.
+    fn answer(&mut self, cx: &mut Context<'_>, entry: &Entry) -> Result<Outcome, Rejection> {
+        check_origin(&entry.origin)?;
+        let Some(idempotency) = &entry.origin.idempotency else {
+            return self.perform(cx, &entry.proposal);
+        };
+        if let Some(row) = self.idempotency.get(&idempotency.key) {
+            return if row.digest == idempotency.digest {
+                Ok(row.outcome.clone())
+            } else {
+                Err(Rejection::KeyReused)
+            };
+        }
+        let outcome = self.perform(cx, &entry.proposal)?;
+        self.remember(cx, idempotency, &outcome);
+        Ok(outcome)
+    }
+
+    fn perform(&mut self, cx: &mut Context<'_>, proposal: &Proposal) -> Result<Outcome, Rejection> {
+        match proposal {
+            Proposal::Found { lineage } => self.found(cx, *lineage),
+            Proposal::RegisterNode(node) => self.register_node(cx, node),
+            Proposal::NodeBatch(batch) => self.node_batch(cx, batch),
+            Proposal::StageBody(part) => self.stage_body(cx, part),
+            Proposal::CreateVersion(version) => self.create_version(cx, version),
+            Proposal::PutGroup(group) => self.put_group(cx, group),
+            Proposal::DeleteGroup { name, revision } => self.delete_group(cx, name, *revision),
+            Proposal::CreateDispatch(dispatch) => self.create_dispatch(cx, dispatch),
+            Proposal::ExpandDispatch { dispatch, cursor } => {
+                self.expand_dispatch(cx, *dispatch, *cursor)
+            }
+            Proposal::MarkDeliveries(marks) => self.mark_deliveries(cx, marks),
+            Proposal::CancelDispatch { dispatch } => self.cancel_dispatch(cx, *dispatch),
+            Proposal::ExpireDeliveries { limit } => Ok(self.expire_deliveries(cx, *limit)),
+            Proposal::PutToken { token } => self.put_token(cx, token),
+        }
+    }
+
+    /// Keeps the answer for the key; the oldest leaves when there are too many.
+    fn remember(&mut self, cx: &mut Context<'_>, given: &Idempotency, outcome: &Outcome) {
+        let row = IdempotencyRow {
+            digest: given.digest,
+            outcome: outcome.clone(),
+            index: cx.index,
+            at_ms: cx.time_ms,
+        };
+        self.put_idempotency(cx, Arc::clone(&given.key), row);
+        if self.idempotency.len() > IDEMPOTENCY_MAX {
+            self.drop_oldest_idempotency(cx);
+        }
+    }
+}
+
+fn check_origin(origin: &Origin) -> Result<(), Rejection> {
+    short(&origin.actor, TEXT_BYTES_MAX, "actor")?;
+    short(&origin.request_id, TEXT_BYTES_MAX, "request id")?;
+    match &origin.idempotency {
+        Some(given) => short(&given.key, KEY_BYTES_MAX, "idempotency key"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,92 @@
+//! What one entry brings to its proposal, and what the proposal leaves behind: changed rows and effects.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Applied;
+use super::limits::{ROWS_MAX, ROWS_RESERVED};
+use crate::effect::Effect;
+use crate::ids::DispatchId;
+use crate::outcome::{Outcome, Rejection};
+use crate::proposal::Entry;
+use crate::rows::RowKey;
+
+/// One entry on its way through `apply`.
+pub(super) struct Context<'a> {
+    /// The log index.
+    pub(super) index: u64,
+    /// Fleet time, already the maximum of the fleet's and the entry's.
+    pub(super) time_ms: u64,
+    /// The leader's wall clock, for people.
+    pub(super) wall_ms: u64,
+    /// Who asked.
+    pub(super) actor: &'a Arc<str>,
+    dirty: BTreeSet<RowKey>,
+    puts: Vec<(RowKey, Option<Bytes>)>,
+    effects: Vec<Effect>,
+    dispatches: BTreeSet<DispatchId>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(index: u64, time_ms: u64, entry: &'a Entry) -> Self {
+        Self {
+            index,
+            time_ms,
+            wall_ms: entry.wall_ms,
+            actor: &entry.origin.actor,
+            dirty: BTreeSet::new(),
+            puts: Vec::new(),
+            effects: Vec::new(),
+            dispatches: BTreeSet::new(),
+        }
+    }
+
+    /// A row of memory changed or went.
+    pub(super) fn dirty(&mut self, key: RowKey) {
+        self.dirty.insert(key);
+    }
+
+    /// A row that is not in memory is to be written or removed.
+    pub(super) fn put(&mut self, key: RowKey, value: Option<Bytes>) {
+        self.puts.push((key, value));
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// A dispatch changed; told once, however many of its deliveries did.
+    pub(super) fn dispatch_changed(&mut self, id: DispatchId) {
+        self.dirty.insert(RowKey::Dispatch(id));
+        self.dispatches.insert(id);
+    }
+
+    /// How many more rows this entry may touch.
+    pub(super) fn rows_left(&self) -> usize {
+        let touched = self.dirty.len() + self.puts.len();
+        (ROWS_MAX - ROWS_RESERVED).saturating_sub(touched)
+    }
+
+    pub(super) fn finish(mut self, outcome: Outcome) -> Applied {
+        let changed = self.dispatches.into_iter();
+        self.effects
+            .extend(changed.map(|dispatch| Effect::DispatchChanged { dispatch }));
+        Applied {
+            outcome,
+            effects: self.effects,
+            dirty: self.dirty.into_iter().collect(),
+            puts: self.puts,
+        }
+    }
+}
+
+/// Refuses a text longer than `max` bytes.
+pub(super) fn short(text: &str, max: usize, what: &str) -> Result<(), Rejection> {
+    if text.len() > max {
+        Err(Rejection::TooLarge(what.into()))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! `DeleteGroup`: its agents fall to the next group that matches them.
+
+use std::sync::Arc;
+
+use super::Fleet;
+use super::context::Context;
+use super::put_group::check_revision;
+use crate::outcome::{Outcome, Rejection};
+
+impl Fleet {
+    pub(super) fn delete_group(
+        &mut self,
+        cx: &mut Context<'_>,
+        name: &Arc<str>,
+        revision: Option<u64>,
+    ) -> Result<Outcome, Rejection> {
+        let known = self.groups.get(name);
+        let known = known.ok_or_else(|| Rejection::UnknownGroup(Arc::clone(name)))?;
+        check_revision(Some(known), revision)?;
+        self.remove_group(cx, name);
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,94 @@
+//! Limits of the fleet, each with its derivation. Edges read them to size what they propose.
+
+/// Rows that one entry touches at most: storage writes them in one batch of its store.
+pub const ROWS_MAX: usize = 512;
+
+/// Rows of that number which any entry may need besides its own: the head of the fleet, the answer kept
+/// for an idempotency key, the oldest such answer leaving, and the row of the node.
+pub const ROWS_RESERVED: usize = 4;
+
+/// Operations of one node batch: each touches the row of one agent.
+pub const OPS_MAX: usize = ROWS_MAX - ROWS_RESERVED;
+
+/// Bytes of one entry, by the counting of [`super::sizes`]: an append stays well under what one
+/// replication request carries (4 MiB).
+pub const ENTRY_BYTES_MAX: usize = 256 * 1024;
+
+/// Marks of one entry: each may touch a delivery and a dispatch. What the rows do not allow is not taken.
+pub const MARKS_MAX: usize = 256;
+
+/// Deliveries made, cancelled or expired by one entry; half of the rows, so that dispatches fit as well.
+pub const DELIVERIES_STEP: usize = 256;
+
+/// Agents that one expansion looks at: with the slowest selector some milliseconds of `apply`.
+pub const EXPAND_LOOKED_AT_MAX: usize = 5_000;
+
+/// Dispatches kept; beyond it the oldest finished one leaves.
+pub const DISPATCHES_MAX: usize = 10_000;
+
+/// Dispatches beyond [`DISPATCHES_MAX`] while a large finished one is leaving step by step.
+pub const DISPATCHES_SLACK: usize = 1_000;
+
+/// Deliveries kept of all dispatches: four instructions to a full fleet of 250 000, about 200 MB.
+pub const DELIVERIES_MAX: usize = 1_000_000;
+
+/// Longest life of a queued delivery: 7 days.
+pub const EXPIRY_MAX_MS: u64 = 604_800_000;
+
+/// Shortest life of a queued delivery.
+pub const EXPIRY_MIN_MS: u64 = 1_000;
+
+/// Data of one custom message; every dispatch stays in memory.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// Configurations.
+pub const CONFIGURATIONS_MAX: usize = 10_000;
+
+/// Versions of one configuration.
+pub const VERSIONS_MAX: usize = 1_000;
+
+/// Bytes of the version list of one configuration: it is one row and written whole.
+pub const VERSION_LIST_BYTES_MAX: usize = 512 * 1024;
+
+/// Files of one version.
+pub const FILES_MAX: usize = 256;
+
+/// Bytes of all file names and content types of one version.
+pub const FILE_NAMES_BYTES_MAX: usize = 32 * 1024;
+
+/// Parts of one body: the bits of `BodyMeta::present`.
+pub const BODY_PARTS_MAX: u16 = 64;
+
+/// Bytes of one part.
+pub const BODY_PART_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of one stored body: 1 MiB of files, and of each of 256 files a name and a content type of 1 KiB
+/// with 64 bytes of framing.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024 + FILES_MAX * (2 * 1024 + 64);
+
+/// Bodies that no version refers to; beyond it the oldest upload leaves.
+pub const STAGED_MAX: usize = 1_024;
+
+/// Groups: `desired` may evaluate each of them.
+pub const GROUPS_MAX: usize = 1_000;
+
+/// Tokens.
+pub const TOKENS_MAX: usize = 10_000;
+
+/// Nodes that ever registered.
+pub const NODES_MAX: usize = 1_000;
+
+/// Idempotency keys kept; beyond it the oldest leaves.
+pub const IDEMPOTENCY_MAX: usize = 65_536;
+
+/// Bytes of a name that is part of a row key, and of an idempotency key.
+pub const KEY_BYTES_MAX: usize = 128;
+
+/// Bytes of any other short text: names, addresses, actors, request ids.
+pub const TEXT_BYTES_MAX: usize = 256;
+
+/// Bytes of a status, an error text or a comment.
+pub const DETAIL_BYTES_MAX: usize = 512;
+
+/// Bytes of a hash that an agent chooses.
+pub const OPAQUE_HASH_BYTES_MAX: usize = 64;

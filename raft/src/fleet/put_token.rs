@@ -1,0 +1,27 @@
+//! `PutToken`: creates a token, or replaces the one with the same id.
+
+use super::context::{Context, short};
+use super::limits::{KEY_BYTES_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
+use super::{Fleet, limit_reached};
+use crate::outcome::{Outcome, Rejection};
+use crate::records::Token;
+
+impl Fleet {
+    pub(super) fn put_token(
+        &mut self,
+        cx: &mut Context<'_>,
+        token: &Token,
+    ) -> Result<Outcome, Rejection> {
+        short(&token.id, KEY_BYTES_MAX, "id of a token")?;
+        short(&token.name, TEXT_BYTES_MAX, "name of a token")?;
+        match self.tokens.get(&token.id) {
+            Some(known) if **known == *token => return Ok(Outcome::Done),
+            None if self.tokens.len() >= TOKENS_MAX => {
+                return Err(limit_reached("tokens", TOKENS_MAX));
+            }
+            Some(_) | None => {}
+        }
+        self.put_token_record(cx, token.clone());
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,258 @@
+//! Reads: everything that tasks, handlers and views ask of a fleet. All are in key order.
+
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use super::Fleet;
+use crate::ids::{ConfigHash, DispatchId, Epoch, InstanceUid, NodeId};
+use crate::records::{
+    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Session,
+    Token,
+};
+use crate::rows::{Row, RowKey};
+
+const FIRST: InstanceUid = InstanceUid::nil();
+const LAST: InstanceUid = InstanceUid::max();
+
+impl Fleet {
+    /// Counters, identity and fleet time.
+    pub fn meta(&self) -> &FleetMeta {
+        &self.meta
+    }
+
+    /// One node.
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
+    /// All nodes that ever registered.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        (&self.nodes).into_iter().map(|(_, node)| node)
+    }
+
+    /// One agent.
+    pub fn agent(&self, uid: InstanceUid) -> Option<&Arc<AgentRecord>> {
+        self.agents.get(&uid)
+    }
+
+    /// Agents after `after`, in uid order.
+    pub fn agents(&self, after: Option<InstanceUid>) -> impl Iterator<Item = &Arc<AgentRecord>> {
+        let from = after.map_or(Unbounded, Excluded);
+        self.agents
+            .range::<InstanceUid, _>((from, Unbounded))
+            .map(|(_, agent)| agent)
+    }
+
+    /// How many agents there are.
+    pub fn agents_len(&self) -> usize {
+        self.agents.len()
+    }
+
+    /// One configuration.
+    pub fn configuration(&self, name: &str) -> Option<&Arc<Configuration>> {
+        self.configurations.get(name)
+    }
+
+    /// Configurations after `after`, by name.
+    pub fn configurations(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<Configuration>> {
+        let from = after.map_or(Unbounded, |name| Excluded(Arc::<str>::from(name)));
+        self.configurations
+            .range::<Arc<str>, _>((from, Unbounded))
+            .map(|(_, value)| value)
+    }
+
+    /// What is known of a body.
+    pub fn body(&self, hash: &ConfigHash) -> Option<&Arc<BodyMeta>> {
+        self.bodies.get(hash)
+    }
+
+    /// One group.
+    pub fn group(&self, name: &str) -> Option<&Arc<Group>> {
+        self.groups.get(name)
+    }
+
+    /// Groups after `after`, by name.
+    pub fn groups(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<Group>> {
+        let from = after.map_or(Unbounded, |name| Excluded(Arc::<str>::from(name)));
+        self.groups
+            .range::<Arc<str>, _>((from, Unbounded))
+            .map(|(_, value)| value)
+    }
+
+    /// One dispatch.
+    pub fn dispatch(&self, id: DispatchId) -> Option<&Arc<Dispatch>> {
+        self.dispatches.get(&id)
+    }
+
+    /// Dispatches before `before`, newest first.
+    pub fn dispatches(&self, before: Option<DispatchId>) -> impl Iterator<Item = &Arc<Dispatch>> {
+        let to = before.map_or(Unbounded, Excluded);
+        self.dispatches
+            .range::<DispatchId, _>((Unbounded, to))
+            .rev()
+            .map(|(_, value)| value)
+    }
+
+    /// One delivery.
+    pub fn delivery(&self, id: DispatchId, agent: InstanceUid) -> Option<&Arc<Delivery>> {
+        self.deliveries.get(&(id, agent))
+    }
+
+    /// Deliveries of a dispatch after `after`, in uid order.
+    pub fn deliveries(
+        &self,
+        id: DispatchId,
+        after: Option<InstanceUid>,
+    ) -> impl Iterator<Item = &Arc<Delivery>> {
+        let from = after.map_or(std::ops::Bound::Included((id, FIRST)), |uid| {
+            Excluded((id, uid))
+        });
+        let to = std::ops::Bound::Included((id, LAST));
+        self.deliveries
+            .range::<(DispatchId, InstanceUid), _>((from, to))
+            .map(|(_, value)| value)
+    }
+
+    /// Dispatches whose delivery to this agent is queued, oldest first.
+    pub fn queued_for(&self, agent: InstanceUid) -> impl Iterator<Item = DispatchId> {
+        let range = (agent, DispatchId(0))..=(agent, DispatchId(u64::MAX));
+        self.derived
+            .queued
+            .range::<(InstanceUid, DispatchId), _>(range)
+            .map(|(_, id)| *id)
+    }
+
+    /// Agents whose delivery of this dispatch is queued, in uid order.
+    pub fn queued_of(&self, id: DispatchId) -> impl Iterator<Item = InstanceUid> {
+        let range = (id, FIRST)..=(id, LAST);
+        let queued = &self.derived.queued_by_dispatch;
+        queued
+            .range::<(DispatchId, InstanceUid), _>(range)
+            .map(|(_, uid)| *uid)
+    }
+
+    /// Every delivery in state `Sent`, oldest dispatch first.
+    pub fn sent(&self) -> impl Iterator<Item = (DispatchId, InstanceUid)> {
+        (&self.derived.sent).into_iter().copied()
+    }
+
+    /// Dispatches that are being expanded, oldest first.
+    pub fn expanding(&self) -> impl Iterator<Item = DispatchId> {
+        (&self.derived.expanding).into_iter().copied()
+    }
+
+    /// The earliest deadline time of a queued delivery.
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        (&self.derived.expiry)
+            .into_iter()
+            .next()
+            .map(|(deadline, _)| *deadline)
+    }
+
+    /// The token whose text has this SHA-256.
+    pub fn token(&self, hash: &[u8; 32]) -> Option<&Arc<Token>> {
+        let from = std::ops::Bound::Included((*hash, Arc::<str>::from("")));
+        let mut found = self
+            .derived
+            .token_hashes
+            .range::<([u8; 32], Arc<str>), _>((from, Unbounded));
+        let (_, id) = found.next().filter(|(found, _)| found == hash)?;
+        self.tokens.get(id)
+    }
+
+    /// All tokens, by id.
+    pub fn tokens(&self) -> impl Iterator<Item = &Arc<Token>> {
+        (&self.tokens).into_iter().map(|(_, token)| token)
+    }
+
+    /// Whether a node is live in this epoch: the condition of everything that it owns.
+    pub fn is_live(&self, node: NodeId, epoch: Epoch) -> bool {
+        self.nodes
+            .get(&node)
+            .is_some_and(|node| node.live && node.epoch == epoch)
+    }
+
+    /// Whether somebody owns the agent's conversation, live.
+    pub fn session_valid(&self, agent: &AgentRecord) -> bool {
+        self.valid_session(agent).is_some()
+    }
+
+    /// The agent's session, if its owner is live in its epoch.
+    pub fn valid_session(&self, agent: &AgentRecord) -> Option<Session> {
+        agent
+            .session
+            .filter(|session| self.is_live(session.node, session.epoch))
+    }
+
+    /// The value in memory of a row; `None` when there is none, and always for parts of bodies.
+    pub fn row(&self, key: &RowKey) -> Option<Row> {
+        match key {
+            RowKey::Meta => Some(Row::Meta(Arc::clone(&self.meta))),
+            RowKey::Node(id) => self.nodes.get(id).cloned().map(Row::Node),
+            RowKey::Agent(uid) => self.agents.get(uid).cloned().map(Row::Agent),
+            RowKey::Configuration(name) => self
+                .configurations
+                .get(name)
+                .cloned()
+                .map(Row::Configuration),
+            RowKey::BodyMeta(hash) => self.bodies.get(hash).cloned().map(Row::BodyMeta),
+            RowKey::BodyPart(..) => None,
+            RowKey::Group(name) => self.groups.get(name).cloned().map(Row::Group),
+            RowKey::Dispatch(id) => self.dispatches.get(id).cloned().map(Row::Dispatch),
+            RowKey::Delivery(id, uid) => self
+                .deliveries
+                .get(&(*id, *uid))
+                .cloned()
+                .map(Row::Delivery),
+            RowKey::Token(id) => self.tokens.get(id).cloned().map(Row::Token),
+            RowKey::Idempotency(key) => self.idempotency.get(key).cloned().map(Row::Idempotency),
+        }
+    }
+
+    /// The names of all rows in memory, in key order: what a snapshot at this index holds besides the
+    /// parts of bodies.
+    pub fn row_keys(&self) -> impl Iterator<Item = RowKey> {
+        std::iter::once(RowKey::Meta)
+            .chain((&self.nodes).into_iter().map(|(id, _)| RowKey::Node(*id)))
+            .chain(
+                (&self.agents)
+                    .into_iter()
+                    .map(|(uid, _)| RowKey::Agent(*uid)),
+            )
+            .chain(
+                (&self.configurations)
+                    .into_iter()
+                    .map(|(name, _)| RowKey::Configuration(Arc::clone(name))),
+            )
+            .chain(
+                (&self.bodies)
+                    .into_iter()
+                    .map(|(hash, _)| RowKey::BodyMeta(*hash)),
+            )
+            .chain(
+                (&self.groups)
+                    .into_iter()
+                    .map(|(name, _)| RowKey::Group(Arc::clone(name))),
+            )
+            .chain(
+                (&self.dispatches)
+                    .into_iter()
+                    .map(|(id, _)| RowKey::Dispatch(*id)),
+            )
+            .chain(
+                (&self.deliveries)
+                    .into_iter()
+                    .map(|(key, _)| RowKey::Delivery(key.0, key.1)),
+            )
+            .chain(
+                (&self.tokens)
+                    .into_iter()
+                    .map(|(id, _)| RowKey::Token(Arc::clone(id))),
+            )
+            .chain(
+                (&self.idempotency)
+                    .into_iter()
+                    .map(|(key, _)| RowKey::Idempotency(Arc::clone(key))),
+            )
+    }
+}
