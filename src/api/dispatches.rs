@@ -45,53 +45,74 @@ struct Form {
     expires_in_seconds: Option<u64>,
 }
 
+/// Exactly one of them.
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ActionForm {
-    Restart(Empty),
-    PushConfig(Empty),
-    CustomMessage(serde::de::IgnoredAny),
+#[serde(deny_unknown_fields)]
+struct ActionForm {
+    restart: Option<Empty>,
+    push_config: Option<Empty>,
+    custom_message: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
+/// Exactly one of them.
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum TargetForm {
-    Agent(String),
-    Selector(String),
+#[serde(deny_unknown_fields)]
+struct TargetForm {
+    agent: Option<String>,
+    selector: Option<String>,
 }
 
-impl Form {
-    /// The proposal that it asks for.
-    fn read(self) -> Result<CreateDispatch, Problem> {
-        let (action, requires) = match self.action {
-            ActionForm::Restart(Empty {}) => (Action::Restart, agent::ACCEPTS_RESTART_COMMAND),
-            ActionForm::PushConfig(Empty {}) => (Action::PushConfig, agent::ACCEPTS_REMOTE_CONFIG),
-            ActionForm::CustomMessage(_) => {
-                return Err(Problem::at(
-                    Code::NotAvailable,
-                    "/action/custom_message",
-                    "custom messages come with a later version",
-                ));
-            }
-        };
-        let target = match self.target {
-            TargetForm::Agent(uid) => {
-                Target::Agent(InstanceUid::parse_str(&uid).map_err(|_| {
+impl ActionForm {
+    /// The action with the capability bits that it needs.
+    fn read(self) -> Result<(Action, u64), Problem> {
+        match (self.restart, self.push_config, self.custom_message) {
+            (Some(Empty {}), None, None) => Ok((Action::Restart, agent::ACCEPTS_RESTART_COMMAND)),
+            (None, Some(Empty {}), None) => Ok((Action::PushConfig, agent::ACCEPTS_REMOTE_CONFIG)),
+            (None, None, Some(_)) => Err(Problem::at(
+                Code::NotAvailable,
+                "/action/custom_message",
+                "custom messages come with a later version",
+            )),
+            _ => Err(Problem::at(
+                Code::ValidationFailed,
+                "/action",
+                "action has one of restart, push_config and custom_message",
+            )),
+        }
+    }
+}
+
+impl TargetForm {
+    fn read(self) -> Result<Target, Problem> {
+        match (self.agent, self.selector) {
+            (Some(uid), None) => InstanceUid::parse_str(&uid)
+                .map(Target::Agent)
+                .map_err(|_| {
                     Problem::at(
                         Code::ValidationFailed,
                         "/target/agent",
                         "the uid of an agent is a UUID",
                     )
-                })?)
-            }
-            TargetForm::Selector(text) => {
-                Target::Selector(parse_selector(&text, "/target/selector")?)
-            }
-        };
+                }),
+            (None, Some(text)) => parse_selector(&text, "/target/selector").map(Target::Selector),
+            (None, None) | (Some(_), Some(_)) => Err(Problem::at(
+                Code::ValidationFailed,
+                "/target",
+                "target has either agent or selector",
+            )),
+        }
+    }
+}
+
+impl Form {
+    /// The proposal that it asks for.
+    fn read(self) -> Result<CreateDispatch, Problem> {
+        let (action, requires) = self.action.read()?;
+        let target = self.target.read()?;
         let seconds = self.expires_in_seconds.unwrap_or(EXPIRES_DEFAULT_S);
         let expires_in_ms = seconds.saturating_mul(1000);
         if !(EXPIRY_MIN_MS..=EXPIRY_MAX_MS).contains(&expires_in_ms) {
@@ -339,3 +360,6 @@ fn delivery_error(state: &DeliveryState) -> Option<String> {
         DeliveryError::AgentForgotten => "agent_forgotten".to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,8 +67,15 @@ impl Write {
     }
 }
 
-/// Parses a body; `serde_json` limits depth to 128.
+/// Parses a body, always an object; `serde_json` limits depth to 128.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A struct would be read from an array too, field by field: nobody means that.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new(
+            Code::ValidationFailed,
+            "the body is a JSON object",
+        ));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let code = match error.classify() {
             serde_json::error::Category::Data => Code::ValidationFailed,

@@ -183,3 +183,6 @@ async fn wrong_method(State(api): State<Api>, request: Request) -> Problem {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;
