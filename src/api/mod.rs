@@ -4,4 +4,51 @@
 //! the consensus adapter nor sled nor OpAMP messages. The fleet decides everything; nothing here keeps
 //! state of its own.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+mod agents;
+mod answer;
+pub mod auth;
 pub mod backend;
+mod cluster;
+mod configurations;
+mod dispatches;
+mod extract;
+mod groups;
+pub mod idempotency;
+pub mod paging;
+mod probes;
+pub mod problem;
+pub mod redact;
+mod reject;
+mod router;
+pub mod settings;
+#[cfg(test)]
+mod testing;
+pub mod timestamp;
+
+pub use router::{admin, probes_only};
+
+/// What every handler has.
+#[derive(Clone)]
+pub struct Api {
+    backend: Arc<dyn backend::Backend>,
+    settings: Arc<settings::Settings>,
+    /// One permit for each call under way; see `Limits::concurrent_calls`.
+    calls: Arc<Semaphore>,
+}
+
+impl Api {
+    /// REST over a node.
+    #[must_use]
+    pub fn new(backend: Arc<dyn backend::Backend>, settings: settings::Settings) -> Api {
+        let calls = Arc::new(Semaphore::new(settings.limits.concurrent_calls));
+        Api {
+            backend,
+            settings: Arc::new(settings),
+            calls,
+        }
+    }
+}

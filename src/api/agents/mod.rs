@@ -1,0 +1,357 @@
+//! `GET /agents` and what hangs below one agent.
+
+mod shape;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use ampora_raft::ids::{BodyHash, InstanceUid};
+use ampora_raft::records::AgentRecord;
+use ampora_raft::selector::Selector;
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub(crate) use shape::{Lens, standing_of};
+pub(crate) use state::is_confirmed;
+
+use self::shape::Agent;
+use self::state::AgentState;
+use super::Api;
+use super::backend::View;
+use super::extract::{Params, Segments};
+use super::paging::{List, Page};
+use super::problem::{Code, Detail, Problem};
+use super::redact;
+use super::reject::unreadable;
+
+/// Records looked at before other tasks of the runtime get their turn: some hundred microseconds.
+pub(crate) const STRIDE: usize = 1024;
+
+/// The query of `GET /agents`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    selector: Option<String>,
+    q: Option<String>,
+    state: Option<String>,
+    group: Option<String>,
+    limit: Option<String>,
+    r#continue: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct AgentList {
+    items: Vec<Agent>,
+    r#continue: Option<String>,
+    applied_index: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<usize>,
+}
+
+/// What a list was asked for.
+struct Filter {
+    selector: Option<Selector>,
+    /// In lower case.
+    needle: Option<String>,
+    state: Option<AgentState>,
+    group: Option<String>,
+}
+
+impl Filter {
+    fn parse(query: &ListQuery) -> Result<Filter, Problem> {
+        let selector = query
+            .selector
+            .as_deref()
+            .map(|text| parse_selector(text, "/query/selector"))
+            .transpose()?;
+        let state = match query.state.as_deref() {
+            None => None,
+            Some(word) => Some(AgentState::parse(word).ok_or_else(|| {
+                Problem::at(
+                    Code::InvalidParameter,
+                    "/query/state",
+                    "state is connected, stale or disconnected",
+                )
+            })?),
+        };
+        Ok(Filter {
+            selector,
+            needle: query
+                .q
+                .as_deref()
+                .filter(|q| !q.is_empty())
+                .map(str::to_lowercase),
+            state,
+            group: query.group.clone(),
+        })
+    }
+
+    fn is_open(&self) -> bool {
+        self.selector.is_none()
+            && self.needle.is_none()
+            && self.state.is_none()
+            && self.group.is_none()
+    }
+
+    fn takes(&self, record: &AgentRecord, view: &View, lens: &Lens<'_>) -> bool {
+        self.selector
+            .as_ref()
+            .is_none_or(|selector| selector.matches(record))
+            && self
+                .needle
+                .as_ref()
+                .is_none_or(|needle| contains(record, needle))
+            && self.group.as_ref().is_none_or(|group| {
+                let member = view.fleet.desired(record).group;
+                member.is_some_and(|member| &*member.name == group)
+            })
+            && self.state.is_none_or(|state| lens.state(record) == state)
+    }
+}
+
+/// Whether name, uid, type or version contain `needle`, whatever the case.
+fn contains(record: &AgentRecord, needle: &str) -> bool {
+    let description = &record.description;
+    [
+        &*description.name,
+        &*description.agent_type,
+        &*description.agent_version,
+    ]
+    .into_iter()
+    .any(|text| text.to_lowercase().contains(needle))
+        || record.uid.to_string().contains(needle)
+}
+
+/// Parses a selector of a request.
+///
+/// # Errors
+/// 422 that says where.
+pub(crate) fn parse_selector(text: &str, pointer: &str) -> Result<Selector, Problem> {
+    Selector::parse(text).map_err(|error| {
+        Problem::new(Code::InvalidSelector, &error.message).with(Detail {
+            pointer: Some(pointer.to_owned()),
+            line: Some(1),
+            column: Some(error.offset as u64 + 1),
+            detail: error.message.to_string(),
+        })
+    })
+}
+
+/// `GET /agents`.
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<AgentList>, Problem> {
+    let filter = Filter::parse(&query)?;
+    let page = Page::new(
+        List::Agents,
+        query.limit.as_deref(),
+        &[
+            query.selector.as_deref(),
+            query.q.as_deref(),
+            query.state.as_deref(),
+            query.group.as_deref(),
+        ],
+    )?;
+    let mut after = page
+        .after(query.r#continue.as_deref())?
+        .map(|key| InstanceUid::from_slice(&key).map_err(|_| page.foreign()))
+        .transpose()?;
+    let view = api.backend.view();
+    let lens = Lens::new(&api, &view);
+    let mut items = Vec::new();
+    let mut last = None;
+    let mut more = false;
+    'scan: loop {
+        let stride: Vec<&Arc<AgentRecord>> = view.fleet.agents(after).take(STRIDE).collect();
+        for record in &stride {
+            if !filter.takes(record, &view, &lens) {
+                continue;
+            }
+            if items.len() == page.limit {
+                more = true;
+                break 'scan;
+            }
+            items.push(lens.agent(record));
+            last = Some(record.uid);
+        }
+        match stride.last() {
+            Some(record) if stride.len() == STRIDE => after = Some(record.uid),
+            _ => break,
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(Json(AgentList {
+        items,
+        r#continue: last.filter(|_| more).map(|uid| page.token(uid.as_bytes())),
+        applied_index: view.applied_index,
+        total: filter.is_open().then(|| view.fleet.agents_len()),
+    }))
+}
+
+/// Parses the uid of a path.
+fn parse_uid(text: &str) -> Result<InstanceUid, Problem> {
+    InstanceUid::parse_str(text).map_err(|_| {
+        Problem::at(
+            Code::InvalidParameter,
+            "/path/uid",
+            "the uid of an agent is a UUID",
+        )
+    })
+}
+
+fn find(view: &View, uid: &str) -> Result<Arc<AgentRecord>, Problem> {
+    let uid = parse_uid(uid)?;
+    view.fleet
+        .agent(uid)
+        .cloned()
+        .ok_or_else(|| Problem::new(Code::AgentNotFound, format_args!("there is no agent {uid}")))
+}
+
+/// `GET /agents/{uid}`.
+pub(crate) async fn show(
+    State(api): State<Api>,
+    Segments(uid): Segments<String>,
+) -> Result<Json<Agent>, Problem> {
+    let view = api.backend.view();
+    let record = find(&view, &uid)?;
+    Ok(Json(Lens::new(&api, &view).agent(&record)))
+}
+
+/// The query of reported bodies.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BodyQuery {
+    raw: Option<bool>,
+}
+
+impl BodyQuery {
+    /// Raw bodies need an audit record first, and there is no audit yet.
+    fn check(&self) -> Result<(), Problem> {
+        if self.raw == Some(true) {
+            return Err(Problem::at(
+                Code::NotAvailable,
+                "/query/raw",
+                "raw bodies come with the audit log, in a later version",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn not_reported(what: &str) -> Problem {
+    Problem::new(
+        Code::NotReported,
+        format_args!("the agent has not reported {what}"),
+    )
+}
+
+fn unavailable(hash: BodyHash) -> Problem {
+    Problem::new(
+        Code::BodyUnavailable,
+        format_args!(
+            "no reachable node holds the body {hash}; the agent sends it again when it reconnects"
+        ),
+    )
+}
+
+/// `GET /agents/{uid}/effective-config`.
+pub(crate) async fn effective_config(
+    State(api): State<Api>,
+    Segments(uid): Segments<String>,
+    Params(query): Params<BodyQuery>,
+) -> Result<Json<Value>, Problem> {
+    query.check()?;
+    let record = find(&api.backend.view(), &uid)?;
+    let hash = record
+        .effective
+        .ok_or_else(|| not_reported("an effective configuration"))?;
+    let files = api
+        .backend
+        .reported_files(hash)
+        .await
+        .map_err(|error| unreadable(&error))?
+        .ok_or_else(|| unavailable(hash))?;
+    let files: Vec<Value> = files
+        .iter()
+        .map(|file| {
+            json!({
+                "name": file.name,
+                "content_type": file.content_type,
+                "body": redact::body(&file.body),
+            })
+        })
+        .collect();
+    Ok(Json(json!({
+        "hash": hash.to_string(),
+        "files": files,
+        "redacted": true,
+    })))
+}
+
+/// A reported body in JSON, redacted.
+async fn reported(api: &Api, hash: BodyHash) -> Result<Value, Problem> {
+    let mut value = api
+        .backend
+        .reported_json(hash)
+        .await
+        .map_err(|error| unreadable(&error))?
+        .ok_or_else(|| unavailable(hash))?;
+    redact::json(&mut value);
+    Ok(value)
+}
+
+/// `GET /agents/{uid}/health`.
+pub(crate) async fn health(
+    State(api): State<Api>,
+    Segments(uid): Segments<String>,
+    Params(query): Params<BodyQuery>,
+) -> Result<Json<Value>, Problem> {
+    query.check()?;
+    let record = find(&api.backend.view(), &uid)?;
+    let health = record
+        .health
+        .as_ref()
+        .ok_or_else(|| not_reported("its health"))?;
+    let value = match health.body {
+        Some(hash) => reported(&api, hash).await?,
+        None => {
+            let mut value = json!({
+                "healthy": health.healthy,
+                "status": health.status,
+                "last_error": health.last_error,
+                "start_time": null,
+                "status_time": null,
+                "components": {},
+            });
+            redact::json(&mut value);
+            value
+        }
+    };
+    Ok(Json(value))
+}
+
+/// `GET /agents/{uid}/components`.
+pub(crate) async fn components(
+    State(api): State<Api>,
+    Segments(uid): Segments<String>,
+    Params(query): Params<BodyQuery>,
+) -> Result<Json<Value>, Problem> {
+    query.check()?;
+    let record = find(&api.backend.view(), &uid)?;
+    if record.components_hash.is_none() && record.components.is_none() {
+        return Err(not_reported("its components"));
+    }
+    let components = match record.components {
+        Some(hash) => reported(&api, hash).await?,
+        None => Value::Null,
+    };
+    Ok(Json(json!({
+        "hash": record.components_hash.as_ref().map(hex::encode),
+        "components": components,
+    })))
+}

@@ -1,0 +1,260 @@
+//! An agent as REST shows it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ampora_proto::capabilities;
+use ampora_raft::fleet::Desired;
+use ampora_raft::ids::{InstanceUid, NodeId};
+use ampora_raft::records::{AgentRecord, ConfigStatus, Transport};
+use serde::Serialize;
+
+use super::state::{AgentState, Owner, Standing, Windows, agent_state, standing};
+use crate::api::Api;
+use crate::api::backend::{Now, View};
+use crate::api::redact;
+use crate::api::timestamp::rfc3339;
+
+/// One agent.
+#[derive(Debug, Serialize)]
+pub(crate) struct Agent {
+    instance_uid: InstanceUid,
+    name: Arc<str>,
+    agent_type: Arc<str>,
+    agent_version: Arc<str>,
+    state: &'static str,
+    transport: Option<&'static str>,
+    owner_node: Option<u64>,
+    fence: Option<u64>,
+    labels: BTreeMap<Arc<str>, Arc<str>>,
+    labels_truncated: bool,
+    server_labels: BTreeMap<Arc<str>, Arc<str>>,
+    capabilities: Vec<String>,
+    health: Option<Health>,
+    config: Config,
+    packages: Option<Packages>,
+    group: Option<Arc<str>>,
+    first_seen: String,
+    last_seen: String,
+    last_seen_exact: bool,
+    last_change: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Health {
+    healthy: bool,
+    status: Arc<str>,
+    last_error: Arc<str>,
+    since: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Config {
+    desired_hash: Option<String>,
+    desired: Option<DesiredVersion>,
+    reported_hash: Option<String>,
+    status: &'static str,
+    error: Arc<str>,
+    effective_hash: Option<String>,
+    drifted: bool,
+    why: &'static str,
+    hint: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct DesiredVersion {
+    name: Arc<str>,
+    version: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Packages {
+    offered_hash: String,
+    installed: u32,
+    pending: u32,
+    failed: u32,
+}
+
+/// What one answer about agents looks at: one view and one moment for all of them.
+pub(crate) struct Lens<'a> {
+    api: &'a Api,
+    view: &'a View,
+    now: Now,
+    windows: Windows,
+    /// This node and its running incarnation.
+    here: NodeId,
+}
+
+impl<'a> Lens<'a> {
+    /// Looks at a view at this moment.
+    pub(crate) fn new(api: &'a Api, view: &'a View) -> Lens<'a> {
+        Lens {
+            api,
+            view,
+            now: api.backend.now(),
+            windows: Windows {
+                silence_ms: api.settings.heartbeat_window_ms,
+                ttl_ms: api.settings.ownership_ttl_ms,
+            },
+            here: api.backend.status().node,
+        }
+    }
+
+    /// Who owns the agent's session.
+    fn owner(&self, record: &AgentRecord) -> Owner {
+        let Some(session) = record.session else {
+            return Owner::Nobody;
+        };
+        if !self.view.fleet.session_valid(record) {
+            let node = self.view.fleet.node(session.node);
+            let since_ms = node
+                .filter(|node| node.epoch > session.epoch)
+                .map(|node| node.registered_ms);
+            return Owner::Dead { since_ms };
+        }
+        if session.node == self.here {
+            Owner::Here(self.api.backend.presence(record.uid))
+        } else {
+            Owner::Elsewhere
+        }
+    }
+
+    /// The state of an agent.
+    pub(crate) fn state(&self, record: &AgentRecord) -> AgentState {
+        agent_state(record, self.owner(record), self.now, self.windows)
+    }
+
+    /// An agent as REST shows it.
+    pub(crate) fn agent(&self, record: &AgentRecord) -> Agent {
+        let owner = self.owner(record);
+        let state = agent_state(record, owner, self.now, self.windows);
+        let presence = match owner {
+            Owner::Here(presence) => presence,
+            Owner::Elsewhere | Owner::Dead { .. } | Owner::Nobody => None,
+        };
+        let valid = record
+            .session
+            .filter(|_| matches!(owner, Owner::Here(_) | Owner::Elsewhere));
+        let transport = presence
+            .map(|presence| presence.transport)
+            .or(valid.map(|session| session.transport));
+        let (last_seen_ms, last_seen_exact) = match (presence, record.released) {
+            (Some(presence), _) => (presence.last_seen_ms, true),
+            (None, Some(released)) if record.session.is_none() => (released.wall_ms, true),
+            _ => (record.last_change_ms, false),
+        };
+        let description = &record.description;
+        Agent {
+            instance_uid: record.uid,
+            name: description.name.clone(),
+            agent_type: description.agent_type.clone(),
+            agent_version: description.agent_version.clone(),
+            state: state.as_str(),
+            transport: transport.map(transport_name),
+            owner_node: valid.map(|session| session.node.0),
+            fence: valid.map(|session| session.fence.0),
+            labels: description
+                .labels
+                .iter()
+                .map(|label| (label.key.clone(), label.value.clone()))
+                .collect(),
+            labels_truncated: description.truncated,
+            server_labels: record.server_labels.iter().cloned().collect(),
+            capabilities: capability_names(record.capabilities),
+            health: record.health.as_ref().map(|health| Health {
+                healthy: health.healthy,
+                status: shown(&health.status),
+                last_error: shown(&health.last_error),
+                since: rfc3339(health.since_ms),
+            }),
+            config: self.config(record, state),
+            packages: record.packages.as_ref().map(|packages| Packages {
+                offered_hash: hex::encode(&packages.offered_hash),
+                installed: packages.installed,
+                pending: packages.pending,
+                failed: packages.failed,
+            }),
+            group: self
+                .view
+                .fleet
+                .desired(record)
+                .group
+                .map(|group| group.name.clone()),
+            first_seen: rfc3339(record.first_seen_ms),
+            last_seen: rfc3339(last_seen_ms),
+            last_seen_exact,
+            last_change: rfc3339(record.last_change_ms),
+        }
+    }
+
+    fn config(&self, record: &AgentRecord, state: AgentState) -> Config {
+        let desired = self.view.fleet.desired(record);
+        let version = desired.version.as_ref();
+        let standing = standing(record, version, desired.group.as_deref(), state);
+        let concerns_desired =
+            version.is_none_or(|version| record.config.failed_hash == Some(version.hash));
+        Config {
+            desired_hash: version.map(|version| version.hash.to_string()),
+            desired: version.map(|version| DesiredVersion {
+                name: version.configuration.clone(),
+                version: version.version,
+            }),
+            reported_hash: record.config.reported_hash.as_ref().map(hex::encode),
+            status: status_name(record.config.status),
+            error: if concerns_desired {
+                shown(&record.config.error)
+            } else {
+                Arc::from("")
+            },
+            effective_hash: record.effective.map(|hash| hash.to_string()),
+            drifted: standing.drifted,
+            why: standing.why.as_str(),
+            hint: standing.why.hint(),
+        }
+    }
+}
+
+/// How an agent stands to what it should run, apart from whether it can be reached.
+pub(crate) fn standing_of(record: &AgentRecord, desired: &Desired) -> Standing {
+    standing(
+        record,
+        desired.version.as_ref(),
+        desired.group.as_deref(),
+        AgentState::Connected,
+    )
+}
+
+/// The spec's names of capability bits.
+fn capability_names(bits: u64) -> Vec<String> {
+    capabilities::names(bits)
+        .into_iter()
+        .map(Cow::into_owned)
+        .collect()
+}
+
+/// A text of the agent without the secrets that error messages carry.
+fn shown(text: &Arc<str>) -> Arc<str> {
+    match redact::text(text) {
+        Cow::Borrowed(_) => Arc::clone(text),
+        Cow::Owned(shown) => Arc::from(shown),
+    }
+}
+
+/// The word for a transport.
+fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::WebSocket => "websocket",
+        Transport::Http => "http",
+    }
+}
+
+/// The word for a configuration status.
+fn status_name(status: ConfigStatus) -> &'static str {
+    match status {
+        ConfigStatus::Unset => "unset",
+        ConfigStatus::Applied => "applied",
+        ConfigStatus::Applying => "applying",
+        ConfigStatus::Failed => "failed",
+    }
+}

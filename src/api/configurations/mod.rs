@@ -1,0 +1,292 @@
+//! `/configurations`: named containers of immutable versions.
+//!
+//! A version is made in two steps: its canonical bytes go to the log in parts, then one proposal makes the
+//! version of them. Parts are safe to repeat and useless alone, so only the second step carries the key.
+
+mod check;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::sync::Arc;
+
+use ampora_proto::config::{self, Files};
+use ampora_raft::outcome::Outcome;
+use ampora_raft::proposal::{CreateVersion, Proposal, StageBody};
+use ampora_raft::records::{Configuration, FileMeta, Version};
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use self::upload::Upload;
+use super::Api;
+use super::extract::{Params, Segments, Write};
+use super::paging::{List, Page, take};
+use super::problem::{Code, Problem};
+use super::reject::{checked_name, unexpected, unreadable};
+use super::timestamp::rfc3339;
+
+/// Bytes of one part: under the 256 KiB of an entry with room for what surrounds it.
+const PART_BYTES: usize = 240 * 1024;
+
+/// A page of a list without filters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    limit: Option<String>,
+    r#continue: Option<String>,
+}
+
+/// `GET /configurations`.
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Value>, Problem> {
+    let page = Page::new(List::Configurations, query.limit.as_deref(), &[])?;
+    let after = page
+        .after(query.r#continue.as_deref())?
+        .map(|key| String::from_utf8(key).map_err(|_| page.foreign()))
+        .transpose()?;
+    let view = api.backend.view();
+    let (items, next) = take(view.fleet.configurations(after.as_deref()), &page, |item| {
+        item.name.as_bytes()
+    });
+    let items: Vec<Value> = items.into_iter().map(|item| summary(item)).collect();
+    Ok(Json(json!({
+        "items": items,
+        "continue": next,
+        "applied_index": view.applied_index,
+    })))
+}
+
+/// A configuration without its versions.
+fn summary(configuration: &Configuration) -> Value {
+    let newest = configuration
+        .versions
+        .iter()
+        .find(|version| version.number == configuration.newest)
+        .or(configuration.versions.last());
+    json!({
+        "name": configuration.name,
+        "newest": configuration.newest,
+        "hash": newest.map(|version| version.hash.to_string()),
+        "versions_count": configuration.versions.len(),
+        "updated_at": newest.map(|version| rfc3339(version.created_ms)),
+        "updated_by": newest.map(|version| version.created_by.clone()),
+    })
+}
+
+fn find(api: &Api, name: &str) -> Result<(Arc<Configuration>, u64), Problem> {
+    let view = api.backend.view();
+    let found = view.fleet.configuration(name).cloned().ok_or_else(|| {
+        Problem::new(
+            Code::ConfigurationNotFound,
+            format_args!("there is no configuration {name:?}"),
+        )
+    })?;
+    Ok((found, view.applied_index))
+}
+
+/// `GET /configurations/{name}`: the summary and a page of its versions, newest first.
+pub(crate) async fn show(
+    State(api): State<Api>,
+    Segments(name): Segments<String>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Value>, Problem> {
+    let (configuration, applied_index) = find(&api, &name)?;
+    let page = Page::new(List::Versions, query.limit.as_deref(), &[Some(&name)])?;
+    let before = match page.after(query.r#continue.as_deref())? {
+        None => u32::MAX,
+        Some(key) => u32::from_be_bytes(key.try_into().map_err(|_| page.foreign())?),
+    };
+    let older = configuration
+        .versions
+        .iter()
+        .rev()
+        .filter(|version| version.number < before || before == u32::MAX);
+    let (versions, next) = take(older, &page, |version| version.number.to_be_bytes());
+    let versions: Vec<Value> = versions
+        .into_iter()
+        .map(|version| version_json(&configuration.name, version))
+        .collect();
+    let mut answer = summary(&configuration);
+    answer["versions"] = Value::from(versions);
+    answer["continue"] = json!(next);
+    answer["applied_index"] = json!(applied_index);
+    Ok(Json(answer))
+}
+
+/// A version without its bytes.
+fn version_json(name: &str, version: &Version) -> Value {
+    let files: Vec<Value> = version
+        .files
+        .iter()
+        .map(
+            |file| json!({"name": file.name, "content_type": file.content_type, "size": file.size}),
+        )
+        .collect();
+    json!({
+        "name": name,
+        "version": version.number,
+        "hash": version.hash.to_string(),
+        "files": files,
+        "comment": version.comment,
+        "created_at": rfc3339(version.created_ms),
+        "created_by": version.created_by,
+    })
+}
+
+/// `GET /configurations/{name}/versions/{n}`, with the bytes as they were given. `newest` is a number too.
+pub(crate) async fn version(
+    State(api): State<Api>,
+    Segments((name, number)): Segments<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let (configuration, _) = find(&api, &name)?;
+    let wanted = match number.as_str() {
+        "newest" => configuration.newest,
+        text => text.parse::<u32>().map_err(|_| {
+            Problem::at(
+                Code::InvalidParameter,
+                "/path/version",
+                "a version is a number from 1 on, or the word newest",
+            )
+        })?,
+    };
+    let version = configuration
+        .versions
+        .iter()
+        .find(|version| version.number == wanted)
+        .ok_or_else(|| {
+            Problem::new(
+                Code::VersionNotFound,
+                format_args!("there is no version {wanted} of configuration {name:?}"),
+            )
+        })?;
+    let stored = api
+        .backend
+        .read_body(version.hash)
+        .await
+        .map_err(|error| unreadable(&error))?;
+    let files = stored
+        .and_then(|bytes| config::decode_files(Bytes::from(bytes)).ok())
+        .ok_or_else(|| {
+            tracing::error!(config.hash = %version.hash, "the body of a version is not whole");
+            Problem::new(
+                Code::Internal,
+                "the stored body of this version is not whole",
+            )
+        })?;
+    let mut answer = version_json(&name, version);
+    answer["files"] = files.iter().map(file_json).collect();
+    Ok(Json(answer))
+}
+
+/// A file with its bytes: text where they are, else base64.
+fn file_json(file: &config::File) -> Value {
+    let mut answer = json!({
+        "name": file.name,
+        "content_type": file.content_type,
+        "size": file.body.len(),
+    });
+    match std::str::from_utf8(&file.body) {
+        Ok(text) => answer["body"] = json!(text),
+        Err(_) => answer["body_base64"] = json!(STANDARD.encode(&file.body)),
+    }
+    answer
+}
+
+/// The query of a new version whose body is raw bytes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateQuery {
+    allow_empty: Option<bool>,
+    comment: Option<String>,
+}
+
+/// `POST /configurations/{name}/versions`, and `PUT /configurations/{name}`, which says the same in the words of
+/// "make it so": both take the same bodies and answer the version that has these bytes.
+pub(crate) async fn create(
+    State(api): State<Api>,
+    Segments(name): Segments<String>,
+    Params(query): Params<CreateQuery>,
+    write: Write,
+) -> Result<Response, Problem> {
+    let name = checked_name(&name)?;
+    let Upload {
+        files,
+        comment,
+        allow_empty,
+    } = Upload::parse(&write, query.comment, query.allow_empty)?;
+    check::files(&files, allow_empty)?;
+    let hash = ampora_raft::ids::ConfigHash(config::hash(&files));
+    let stored = api.backend.view().fleet.body(&hash).cloned();
+    let is_whole = stored.is_some_and(|body| body.references > 0);
+    if !is_whole {
+        stage(&api, &write, hash, &files).await?;
+    }
+    let proposal = Proposal::CreateVersion(CreateVersion {
+        configuration: Arc::clone(&name),
+        hash,
+        files: metas(&files),
+        comment: Arc::from(comment),
+    });
+    let committed = api.backend.propose(write.origin, proposal).await?;
+    match committed.outcome {
+        Outcome::Version { version, created } => {
+            let status = if created {
+                StatusCode::CREATED
+            } else {
+                StatusCode::OK
+            };
+            Ok((status, Json(version_json(&name, &version))).into_response())
+        }
+        Outcome::Rejected(rejection) => Err(rejection.into()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Brings the canonical bytes into the log, part by part.
+async fn stage(
+    api: &Api,
+    write: &Write,
+    hash: ampora_raft::ids::ConfigHash,
+    files: &Files,
+) -> Result<(), Problem> {
+    let whole = config::encode_files(files);
+    let count = whole.len().div_ceil(PART_BYTES);
+    let too_large = || Problem::new(Code::PayloadTooLarge, "the files are too large together");
+    let parts = u16::try_from(count).map_err(|_| too_large())?;
+    for part in 0..parts {
+        let from = usize::from(part) * PART_BYTES;
+        let proposal = Proposal::StageBody(StageBody {
+            hash,
+            part,
+            parts,
+            bytes: whole.slice(from..whole.len().min(from + PART_BYTES)),
+        });
+        let committed = api.backend.propose(write.step_origin(), proposal).await?;
+        match committed.outcome {
+            Outcome::Done => {}
+            Outcome::Rejected(rejection) => return Err(rejection.into()),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(())
+}
+
+fn metas(files: &Files) -> Vec<FileMeta> {
+    files
+        .iter()
+        .map(|file| FileMeta {
+            name: Arc::from(file.name.as_str()),
+            content_type: Arc::from(file.content_type.as_str()),
+            size: u32::try_from(file.body.len()).unwrap_or(u32::MAX),
+        })
+        .collect()
+}

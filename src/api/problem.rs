@@ -1,0 +1,327 @@
+//! Errors as RFC 9457 problems with stable codes. A handler chooses a [`Code`] and says what happened; the
+//! outermost layer writes the body, because it alone knows the request id.
+
+use std::fmt;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+/// Media type of every error.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Details of one answer are never more than this many: what a person reads at once.
+pub(crate) const DETAILS_MAX: usize = 32;
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal, $status:ident, $retry:literal, $title:literal;)*) => {
+        /// Stable codes of REST errors, in alphabetical order. `docs/errors.md` has a section for each.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The text in `code`; never changes.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text,)* }
+            }
+
+            /// The HTTP status.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self { $(Code::$name => StatusCode::$status,)* }
+            }
+
+            /// Whether the same request may succeed when it is sent again unchanged.
+            #[must_use]
+            pub fn is_retryable(self) -> bool {
+                match self { $(Code::$name => $retry,)* }
+            }
+
+            /// A short summary that is the same for every occurrence.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$name => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No agent with this uid is known.
+    AgentNotFound = "agent_not_found", NOT_FOUND, false, "no such agent";
+    /// Parts of a body vanished between upload and use.
+    BodyIncomplete = "body_incomplete", CONFLICT, true, "the uploaded body is not whole";
+    /// The node that holds a reported body is away, or its file was swept.
+    BodyUnavailable = "body_unavailable", SERVICE_UNAVAILABLE, true, "the reported body cannot be had";
+    /// No configuration of this name.
+    ConfigurationNotFound = "configuration_not_found", NOT_FOUND, false, "no such configuration";
+    /// The token of a list is mangled or belongs to another list.
+    ContinueInvalid = "continue_invalid", BAD_REQUEST, false, "the continue token is not valid here";
+    /// No dispatch with this id.
+    DispatchNotFound = "dispatch_not_found", NOT_FOUND, false, "no such dispatch";
+    /// A configuration without bytes stops a collector, so it must be asked for.
+    EmptyConfiguration = "empty_configuration", UNPROCESSABLE_ENTITY, false, "the configuration is empty";
+    /// The token's role does not allow this.
+    Forbidden = "forbidden", FORBIDDEN, false, "the role of this token does not allow it";
+    /// No group of this name.
+    GroupNotFound = "group_not_found", NOT_FOUND, false, "no such group";
+    /// The key is empty, too long, or not printable ASCII.
+    IdempotencyKeyInvalid = "idempotency_key_invalid", BAD_REQUEST, false, "the idempotency key is not valid";
+    /// The key was used for another request.
+    IdempotencyKeyReused = "idempotency_key_reused", CONFLICT, false, "the idempotency key stands for another request";
+    /// A fault of the server.
+    Internal = "internal", INTERNAL_SERVER_ERROR, false, "the server failed";
+    /// The body is not JSON.
+    InvalidJson = "invalid_json", BAD_REQUEST, false, "the body is not valid JSON";
+    /// A part of the address or a header is malformed.
+    InvalidParameter = "invalid_parameter", BAD_REQUEST, false, "a parameter is not valid";
+    /// The selector cannot be read.
+    InvalidSelector = "invalid_selector", UNPROCESSABLE_ENTITY, false, "the selector is not valid";
+    /// A YAML file has a syntax error.
+    InvalidYaml = "invalid_yaml", UNPROCESSABLE_ENTITY, false, "the file is not valid YAML";
+    /// The agent does not announce what the action needs.
+    LacksCapability = "lacks_capability", CONFLICT, false, "the agent cannot do this";
+    /// A collection is full.
+    LimitReached = "limit_reached", CONFLICT, false, "a limit of the fleet is reached";
+    /// The path knows other methods.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, false, "the method is not allowed here";
+    /// The node is ending.
+    NodeStopping = "node_stopping", SERVICE_UNAVAILABLE, true, "the node is stopping";
+    /// This version cannot do it yet.
+    NotAvailable = "not_available", UNPROCESSABLE_ENTITY, false, "this version cannot do it";
+    /// Nothing lives at this path.
+    NotFound = "not_found", NOT_FOUND, false, "no such path";
+    /// No leader could be reached.
+    NotLeader = "not_leader", SERVICE_UNAVAILABLE, true, "no leader could be reached";
+    /// The agent never sent such a body.
+    NotReported = "not_reported", NOT_FOUND, false, "the agent has not reported it";
+    /// The log was asked and did not answer in time.
+    OutcomeUnknown = "outcome_unknown", GATEWAY_TIMEOUT, true, "the outcome is not known";
+    /// More work waits than may.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, true, "the node has too much to do";
+    /// The pace is stored by a later version.
+    PaceNotAvailable = "pace_not_available", UNPROCESSABLE_ENTITY, false, "this version does not know that pace";
+    /// The body is larger than it may be.
+    PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, false, "the body is too large";
+    /// The resource changed since it was read.
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, false, "the resource is not as expected";
+    /// The body did not arrive in time.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, true, "the request did not arrive in time";
+    /// More agents would change than the caller allows.
+    TooManyAffected = "too_many_affected", CONFLICT, false, "more agents would change than allowed";
+    /// No token, or one that is unknown or over.
+    Unauthenticated = "unauthenticated", UNAUTHORIZED, false, "a valid token is needed";
+    /// The log takes no entries.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, true, "changes cannot be made at this time";
+    /// The content type is not one of those taken here.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, false, "the content type is not taken here";
+    /// The address is longer than it may be.
+    UriTooLong = "uri_too_long", URI_TOO_LONG, false, "the address is too long";
+    /// The body is JSON and says something that cannot be.
+    ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, false, "the request is not valid";
+    /// The configuration has no such version.
+    VersionNotFound = "version_not_found", NOT_FOUND, false, "no such version";
+}
+
+impl Code {
+    /// Whether a request answered so may have changed something: `no` or `unknown`.
+    #[must_use]
+    pub fn may_have_taken_effect(self) -> &'static str {
+        if self == Code::OutcomeUnknown || self == Code::Internal {
+            "unknown"
+        } else {
+            "no"
+        }
+    }
+}
+
+/// One place of a request and what is wrong there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// A JSON pointer into the body, or `/query/NAME`, `/path/NAME`, `/headers/NAME`.
+    pub pointer: Option<String>,
+    /// From 1.
+    pub line: Option<u64>,
+    /// From 1.
+    pub column: Option<u64>,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// A refusal on its way to the caller.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    errors: Vec<Detail>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem that says what happened this time.
+    pub fn new(code: Code, detail: impl fmt::Display) -> Problem {
+        let mut headers = Vec::new();
+        if code.is_retryable() && code.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.push((header::RETRY_AFTER, HeaderValue::from_static("1")));
+        }
+        Problem {
+            code,
+            detail: detail.to_string(),
+            errors: Vec::new(),
+            headers,
+        }
+    }
+
+    /// A problem of one place.
+    pub fn at(code: Code, pointer: impl Into<String>, detail: impl fmt::Display) -> Problem {
+        let detail = detail.to_string();
+        Problem::new(code, &detail).with(Detail {
+            pointer: Some(pointer.into()),
+            detail,
+            ..Detail::default()
+        })
+    }
+
+    /// The same with one more place; silently full at 32.
+    #[must_use]
+    pub fn with(mut self, detail: Detail) -> Problem {
+        if self.errors.len() < DETAILS_MAX {
+            self.errors.push(detail);
+        }
+        self
+    }
+
+    /// The same with a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Problem {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn to_json(&self, request_id: &str) -> Value {
+        let errors: Vec<Value> = self
+            .errors
+            .iter()
+            .map(|error| {
+                json!({
+                    "pointer": error.pointer,
+                    "line": error.line,
+                    "column": error.column,
+                    "detail": error.detail,
+                })
+            })
+            .collect();
+        json!({
+            "type": format!("urn:ampora:problem:{}", self.code.as_str()),
+            "title": self.code.title(),
+            "status": self.code.status().as_u16(),
+            "detail": self.detail,
+            "code": self.code.as_str(),
+            "retryable": self.code.is_retryable(),
+            "may_have_taken_effect": self.code.may_have_taken_effect(),
+            "request_id": request_id,
+            "errors": errors,
+        })
+    }
+
+    /// The whole answer.
+    #[must_use]
+    pub fn into_answer(self, request_id: &str) -> Response {
+        let body = self.to_json(request_id).to_string();
+        let mut response = (
+            self.code.status(),
+            [(header::CONTENT_TYPE, MEDIA_TYPE)],
+            body,
+        )
+            .into_response();
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Carries the problem to the outermost layer, which writes it with the request id.
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The code for an error status that came without a problem, from a layer below the handlers.
+#[must_use]
+pub fn code_of_status(status: StatusCode) -> Code {
+    match status {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        StatusCode::URI_TOO_LONG => Code::UriTooLong,
+        status if status.is_client_error() => Code::InvalidParameter,
+        _ => Code::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_in_alphabetical_order() {
+        let texts: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        let mut sorted = texts.clone();
+        sorted.sort_unstable();
+        assert_eq!(texts, sorted);
+        let unique: BTreeSet<&str> = texts.iter().copied().collect();
+        assert_eq!(unique.len(), texts.len());
+    }
+
+    #[test]
+    fn every_code_is_an_error_status_and_5xx_says_whether_to_retry() {
+        for code in Code::ALL {
+            assert!(code.status().is_client_error() || code.status().is_server_error());
+            if code.status() == StatusCode::SERVICE_UNAVAILABLE {
+                assert!(code.is_retryable(), "{}", code.as_str());
+                assert_eq!(code.may_have_taken_effect(), "no", "{}", code.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn a_problem_has_every_field_of_the_contract() {
+        let problem = Problem::at(Code::InvalidParameter, "/query/limit", "must be 1 to 1000");
+        let body = problem.to_json("r1");
+        assert_eq!(
+            body,
+            json!({
+                "type": "urn:ampora:problem:invalid_parameter",
+                "title": "a parameter is not valid",
+                "status": 400,
+                "detail": "must be 1 to 1000",
+                "code": "invalid_parameter",
+                "retryable": false,
+                "may_have_taken_effect": "no",
+                "request_id": "r1",
+                "errors": [{"pointer": "/query/limit", "line": null, "column": null, "detail": "must be 1 to 1000"}],
+            })
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! All routes in one table, each with what it needs, and the layers around them.
+
+use ampora_raft::records::Role;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use http::Method;
+
+use super::auth::{self, Access, Caller};
+use super::problem::{Code, Problem};
+use super::{Api, agents, answer, cluster, configurations, dispatches, groups, probes};
+
+use Access::{Needs, Open};
+
+/// One method of one path.
+pub(crate) struct Route {
+    /// The method.
+    pub(crate) method: Method,
+    /// The path with its parameters.
+    pub(crate) path: &'static str,
+    /// What a caller needs.
+    pub(crate) access: Access,
+    handler: MethodRouter<Api>,
+}
+
+impl Route {
+    fn new(
+        method: Method,
+        path: &'static str,
+        access: Access,
+        handler: MethodRouter<Api>,
+    ) -> Route {
+        Route {
+            method,
+            path,
+            access,
+            handler,
+        }
+    }
+}
+
+const VIEWER: Access = Needs(Role::Viewer);
+const OPERATOR: Access = Needs(Role::Operator);
+
+/// Everything that REST answers; what is not here is 404.
+pub(crate) fn routes() -> Vec<Route> {
+    let read = |path, handler| Route::new(Method::GET, path, VIEWER, handler);
+    let mut routes = vec![
+        read("/api/v1/agents", get(agents::list)),
+        read("/api/v1/agents/{uid}", get(agents::show)),
+        read("/api/v1/agents/{uid}/components", get(agents::components)),
+        read(
+            "/api/v1/agents/{uid}/effective-config",
+            get(agents::effective_config),
+        ),
+        read("/api/v1/agents/{uid}/health", get(agents::health)),
+        read("/api/v1/cluster", get(cluster::show)),
+        read("/api/v1/configurations", get(configurations::list)),
+        read("/api/v1/configurations/{name}", get(configurations::show)),
+        read(
+            "/api/v1/configurations/{name}/versions/{version}",
+            get(configurations::version),
+        ),
+        read("/api/v1/dispatches", get(dispatches::list)),
+        read("/api/v1/dispatches/{id}", get(dispatches::show)),
+        read("/api/v1/groups", get(groups::list)),
+        read("/api/v1/groups/{name}", get(groups::show)),
+    ];
+    let write = |method, path, handler| Route::new(method, path, OPERATOR, handler);
+    routes.extend([
+        write(
+            Method::PUT,
+            "/api/v1/configurations/{name}",
+            put(configurations::create),
+        ),
+        write(
+            Method::POST,
+            "/api/v1/configurations/{name}/versions",
+            post(configurations::create),
+        ),
+        write(Method::POST, "/api/v1/dispatches", post(dispatches::create)),
+        write(
+            Method::DELETE,
+            "/api/v1/dispatches/{id}",
+            delete(dispatches::cancel),
+        ),
+        write(Method::PUT, "/api/v1/groups/{name}", put(groups::put)),
+        write(
+            Method::DELETE,
+            "/api/v1/groups/{name}",
+            delete(groups::delete),
+        ),
+    ]);
+    routes.extend(probe_routes());
+    routes
+}
+
+/// Probes and metrics: what `metrics.listen` moves to a listener of its own.
+fn probe_routes() -> Vec<Route> {
+    let open = |path, handler| Route::new(Method::GET, path, Open, handler);
+    vec![
+        open("/health/live", get(probes::live)),
+        open("/health/ready", get(probes::ready)),
+        open("/health/startup", get(probes::startup)),
+        open("/metrics", get(probes::metrics)),
+    ]
+}
+
+/// The router of the admin listener.
+pub fn admin(api: Api) -> Router {
+    assemble(api, routes())
+}
+
+/// The router of a listener for probes and metrics alone.
+pub fn probes_only(api: Api) -> Router {
+    assemble(api, probe_routes())
+}
+
+fn assemble(api: Api, routes: Vec<Route>) -> Router {
+    let mut router = Router::new();
+    for route in routes {
+        let guard = middleware::from_fn_with_state((api.clone(), route.access), guard);
+        router = router.route(route.path, route.handler.route_layer(guard));
+    }
+    router
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(api.clone(), answer::answer))
+        .with_state(api)
+}
+
+/// Lets a request through to its handler when the caller may use the route.
+async fn guard(
+    State((api, access)): State<(Api, Access)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Needs(role) = access else {
+        return next.run(request).await;
+    };
+    let view = api.backend.view();
+    let caller = match auth::authenticate(request.headers(), &view, api.backend.now()) {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
+    let mut response = match auth::authorise(&caller, role) {
+        Ok(()) => {
+            request.extensions_mut().insert(caller.clone());
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    response.extensions_mut().insert::<Caller>(caller);
+    response
+}
+
+/// Paths that are not there say so only to those who may know.
+async fn nothing_here(State(api): State<Api>, request: Request) -> Problem {
+    match auth::authenticate(request.headers(), &api.backend.view(), api.backend.now()) {
+        Err(problem) => problem,
+        Ok(_) => Problem::new(
+            Code::NotFound,
+            format_args!("nothing is at {}", request.uri().path()),
+        ),
+    }
+}
+
+async fn wrong_method(State(api): State<Api>, request: Request) -> Problem {
+    let path = answer::matched(&request).unwrap_or_else(|| request.uri().path());
+    let open = probe_routes().iter().any(|route| route.path == path);
+    let view = api.backend.view();
+    match auth::authenticate(request.headers(), &view, api.backend.now()) {
+        Err(problem) if !open => problem,
+        Err(_) | Ok(_) => Problem::new(
+            Code::MethodNotAllowed,
+            format_args!(
+                "{} is not allowed at {}",
+                request.method(),
+                request.uri().path()
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,503 @@
+//! A node in memory for tests: a fleet, applied directly, behind the real router.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use ampora_raft::fleet::Fleet;
+use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, Fence, InstanceUid, NodeId};
+use ampora_raft::outcome::{OpOutcome, Outcome};
+use ampora_raft::proposal::{Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
+use ampora_raft::records::{
+    AgentUpdate, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role, Token,
+    Transport,
+};
+use ampora_raft::rows::RowKey;
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tower::ServiceExt;
+
+use super::backend::{
+    Backend, Committed, Health, Now, Part, Presence, ProposeError, RaftStatus, ReportedFile, View,
+};
+use super::settings::Settings;
+use super::{Api, admin};
+
+/// Wall time of every test's beginning.
+pub(crate) const WALL_MS: u64 = 1_700_000_000_000;
+/// Every bit that the tests need: remote configuration, restart, health, and their reports.
+pub(crate) const CAPABLE: u64 = 0x1 | 0x2 | 0x4 | 0x400 | 0x800 | 0x1000;
+
+#[derive(Default)]
+struct State {
+    fleet: Fleet,
+    index: u64,
+    now: Now,
+    parts: BTreeMap<RowKey, Bytes>,
+    files: BTreeMap<BodyHash, Vec<ReportedFile>>,
+    json: BTreeMap<BodyHash, Value>,
+    presence: BTreeMap<InstanceUid, Presence>,
+    batch: u64,
+    randoms: u8,
+    fails: Option<ProposeError>,
+    health: Option<Health>,
+}
+
+/// A node in memory.
+#[derive(Default)]
+pub(crate) struct Memory {
+    state: Mutex<State>,
+}
+
+impl State {
+    fn apply(&mut self, origin: Origin, proposal: Proposal) -> Committed {
+        self.index += 1;
+        let entry = Entry {
+            time_ms: self.now.fleet_ms,
+            wall_ms: self.now.wall_ms,
+            origin,
+            proposal,
+        };
+        let applied = self.fleet.apply(self.index, &entry);
+        for (key, value) in applied.puts {
+            match value {
+                Some(bytes) => self.parts.insert(key, bytes),
+                None => self.parts.remove(&key),
+            };
+        }
+        Committed {
+            index: self.index,
+            outcome: applied.outcome,
+        }
+    }
+}
+
+impl Backend for Memory {
+    fn view(&self) -> View {
+        let state = self.state.lock();
+        View {
+            fleet: state.fleet.clone(),
+            applied_index: state.index,
+        }
+    }
+
+    fn propose(
+        &self,
+        origin: Origin,
+        proposal: Proposal,
+    ) -> BoxFuture<'_, Result<Committed, ProposeError>> {
+        let mut state = self.state.lock();
+        let answer = match state.fails.clone() {
+            Some(error) => Err(error),
+            None => Ok(state.apply(origin, proposal)),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn status(&self) -> RaftStatus {
+        let index = self.state.lock().index;
+        RaftStatus {
+            node: NodeId(1),
+            leader: Some(NodeId(1)),
+            term: 3,
+            last_log_index: index,
+            committed_index: index,
+            applied_index: index,
+            voters: vec![NodeId(1)],
+            ..RaftStatus::default()
+        }
+    }
+
+    fn read_body(&self, hash: ConfigHash) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {
+        let state = self.state.lock();
+        let body = state.fleet.body(&hash).map(|meta| {
+            (0..meta.parts)
+                .flat_map(|part| state.parts[&RowKey::BodyPart(hash, part)].to_vec())
+                .collect()
+        });
+        Box::pin(std::future::ready(Ok(body)))
+    }
+
+    fn reported_files(
+        &self,
+        hash: BodyHash,
+    ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>> {
+        let found = self.state.lock().files.get(&hash).cloned();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn reported_json(&self, hash: BodyHash) -> BoxFuture<'_, io::Result<Option<Value>>> {
+        let found = self.state.lock().json.get(&hash).cloned();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn presence(&self, uid: InstanceUid) -> Option<Presence> {
+        self.state.lock().presence.get(&uid).copied()
+    }
+
+    fn now(&self) -> Now {
+        self.state.lock().now
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let mut state = self.state.lock();
+        state.randoms = state.randoms.wrapping_add(1);
+        [state.randoms; 16]
+    }
+
+    fn health(&self) -> Health {
+        self.state.lock().health.clone().unwrap_or(Health {
+            started: true,
+            raft: Part::ok(),
+            storage: Part::ok(),
+            history: Part::ok(),
+            opamp: Part::ok(),
+        })
+    }
+
+    fn metrics(&self) -> String {
+        "# HELP ampora_agents Agents.\n".to_owned()
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    /// The JSON of an answer that must have this status.
+    #[track_caller]
+    pub(crate) fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
+        self.json()
+    }
+
+    /// Checks that the answer is a whole problem with this status and code.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
+        let body = self.ok(status);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(body["code"], code, "{body}");
+        assert_eq!(body["status"], status);
+        assert_eq!(body["type"], format!("urn:ampora:problem:{code}"));
+        assert_eq!(
+            body["request_id"],
+            self.headers["x-request-id"].to_str().unwrap()
+        );
+        assert!(
+            body["retryable"].is_boolean() && body["errors"].is_array(),
+            "{body}"
+        );
+        assert!(
+            ["no", "yes", "unknown"].contains(&body["may_have_taken_effect"].as_str().unwrap()),
+            "{body}"
+        );
+        body
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+}
+
+/// A request under construction.
+pub(crate) struct Ask<'a> {
+    site: &'a Site,
+    request: http::request::Builder,
+    body: Body,
+}
+
+impl Ask<'_> {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// Asks with the token of a role.
+    pub(crate) fn role(self, role: &str) -> Self {
+        self.header("authorization", &format!("Bearer amp_{role}"))
+    }
+
+    pub(crate) fn json(mut self, body: &Value) -> Self {
+        self.body = Body::from(body.to_string());
+        self.header("content-type", "application/json")
+    }
+
+    pub(crate) fn raw(mut self, media: &str, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self.header("content-type", media)
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let request: Request<Body> = self.request.body(self.body).unwrap();
+        let response: Response = self.site.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+}
+
+/// The real router over a node in memory with a token of each role.
+pub(crate) struct Site {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) router: Router,
+}
+
+impl Site {
+    pub(crate) fn new() -> Site {
+        Site::with(Settings::default())
+    }
+
+    pub(crate) fn with(settings: Settings) -> Site {
+        let memory = Arc::new(Memory::default());
+        memory.state.lock().now = Now {
+            boot_ms: 1_000,
+            wall_ms: WALL_MS,
+            fleet_ms: 5_000,
+        };
+        let site = Site {
+            router: admin(Api::new(Arc::clone(&memory) as Arc<dyn Backend>, settings)),
+            memory,
+        };
+        site.apply(Proposal::Found { lineage: 0xa1 });
+        site.apply(Proposal::RegisterNode(RegisterNode {
+            node: NodeId(1),
+            name: Arc::from("node-one"),
+            version: Arc::from("0.1.0"),
+            opamp_address: Arc::from("127.0.0.1:4320"),
+            admin_address: Arc::from("127.0.0.1:4321"),
+        }));
+        for (name, role) in [
+            ("viewer", Role::Viewer),
+            ("operator", Role::Operator),
+            ("admin", Role::Admin),
+        ] {
+            site.token(name, role, None);
+        }
+        site
+    }
+
+    pub(crate) fn token(&self, name: &str, role: Role, expires_at_ms: Option<u64>) {
+        self.apply(Proposal::PutToken {
+            token: Token {
+                id: Arc::from(name),
+                name: Arc::from(name),
+                role,
+                hash: Sha256::digest(format!("amp_{name}")).into(),
+                created_ms: WALL_MS,
+                expires_at_ms,
+            },
+        });
+    }
+
+    /// Applies a proposal of the system.
+    #[track_caller]
+    pub(crate) fn apply(&self, proposal: Proposal) -> Outcome {
+        let origin = Origin {
+            actor: Arc::from("node:1"),
+            request_id: Arc::from("test"),
+            idempotency: None,
+        };
+        let outcome = self.memory.state.lock().apply(origin, proposal).outcome;
+        assert!(!matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+        outcome
+    }
+
+    fn batch(&self, op: SessionOp) -> OpOutcome {
+        let number = {
+            let mut state = self.memory.state.lock();
+            state.batch += 1;
+            state.batch
+        };
+        let outcome = self.apply(Proposal::NodeBatch(NodeBatch {
+            node: NodeId(1),
+            epoch: Epoch(1),
+            number,
+            agents_max: 1_000_000,
+            ops: vec![op],
+        }));
+        match outcome {
+            Outcome::Batch(mut outcomes) => outcomes.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A connected agent with labels; its number is its uid.
+    pub(crate) fn agent(&self, number: u128, labels: &[(&str, &str)]) -> InstanceUid {
+        let uid = InstanceUid::from_u128(number);
+        let granted = self.batch(SessionOp::Claim {
+            uid,
+            expect: None,
+            transport: Transport::WebSocket,
+        });
+        assert!(matches!(granted, OpOutcome::Granted { .. }), "{granted:?}");
+        self.report(
+            uid,
+            AgentUpdate {
+                description: Some(Arc::new(Description {
+                    name: Arc::from(format!("host-{number}")),
+                    agent_type: Arc::from("otelcol"),
+                    agent_version: Arc::from("0.120.0"),
+                    labels: labels
+                        .iter()
+                        .map(|(key, value)| Label {
+                            key: Arc::from(*key),
+                            value: Arc::from(*value),
+                            scalar: true,
+                        })
+                        .collect(),
+                    truncated: false,
+                })),
+                capabilities: Some(CAPABLE),
+                ..AgentUpdate::default()
+            },
+        );
+        self.present(
+            uid,
+            Presence {
+                connected: true,
+                transport: Transport::WebSocket,
+                last_seen_ms: WALL_MS + 5,
+                silent_ms: 10,
+                heartbeats: true,
+            },
+        );
+        uid
+    }
+
+    pub(crate) fn report(&self, uid: InstanceUid, update: AgentUpdate) {
+        let outcome = self.batch(SessionOp::Report {
+            uid,
+            update: Box::new(update),
+        });
+        assert_eq!(outcome, OpOutcome::Done);
+    }
+
+    /// A word of the agent about its configuration.
+    pub(crate) fn report_config(
+        &self,
+        uid: InstanceUid,
+        hash: &str,
+        status: ConfigStatus,
+        error: &str,
+    ) {
+        self.report(
+            uid,
+            AgentUpdate {
+                config: Some(ConfigReport {
+                    hash: hex::decode(hash).unwrap(),
+                    status,
+                    error: Arc::from(error),
+                }),
+                ..AgentUpdate::default()
+            },
+        );
+    }
+
+    pub(crate) fn release(&self, uid: InstanceUid, reason: ReleaseReason) {
+        let fence = self
+            .memory
+            .view()
+            .fleet
+            .agent(uid)
+            .unwrap()
+            .session
+            .unwrap()
+            .fence;
+        let outcome = self.batch(SessionOp::Release {
+            uid,
+            fence: Fence(fence.0),
+            reason,
+            last_sequence: Some(1),
+        });
+        assert_eq!(outcome, OpOutcome::Done);
+        self.memory.state.lock().presence.remove(&uid);
+    }
+
+    pub(crate) fn present(&self, uid: InstanceUid, presence: Presence) {
+        self.memory.state.lock().presence.insert(uid, presence);
+    }
+
+    /// Keeps a reported body and gives its hash.
+    pub(crate) fn keep_files(&self, files: &[(&str, &str)]) -> BodyHash {
+        let files: Vec<ReportedFile> = files
+            .iter()
+            .map(|(name, body)| ReportedFile {
+                name: Arc::from(*name),
+                content_type: Arc::from("text/yaml"),
+                body: Bytes::from((*body).to_owned()),
+            })
+            .collect();
+        let hash = BodyHash(Sha256::digest(format!("{files:?}")).into());
+        self.memory.state.lock().files.insert(hash, files);
+        hash
+    }
+
+    pub(crate) fn keep_json(&self, value: Value) -> BodyHash {
+        let hash = BodyHash(Sha256::digest(value.to_string()).into());
+        self.memory.state.lock().json.insert(hash, value);
+        hash
+    }
+
+    /// Every proposal from here on fails so.
+    pub(crate) fn fail(&self, error: Option<ProposeError>) {
+        self.memory.state.lock().fails = error;
+    }
+
+    pub(crate) fn health(&self, health: Health) {
+        self.memory.state.lock().health = Some(health);
+    }
+
+    pub(crate) fn ask(&self, method: Method, path: &str) -> Ask<'_> {
+        Ask {
+            site: self,
+            request: Request::builder().method(method).uri(path),
+            body: Body::empty(),
+        }
+    }
+
+    /// `GET` as a viewer, below `/api/v1`.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, &format!("/api/v1{path}"))
+            .role("viewer")
+            .send()
+            .await
+    }
+
+    /// A change as an operator, below `/api/v1`.
+    pub(crate) fn write(&self, method: Method, path: &str) -> Ask<'_> {
+        self.ask(method, &format!("/api/v1{path}")).role("operator")
+    }
+
+    /// A configuration version of raw bytes; its answer.
+    pub(crate) async fn version(&self, name: &str, body: &str) -> Value {
+        let answer = self
+            .write(Method::POST, &format!("/configurations/{name}/versions"))
+            .raw("text/yaml", body.to_owned())
+            .send()
+            .await;
+        assert!(answer.status.is_success(), "{answer:?}");
+        answer.json()
+    }
+}
