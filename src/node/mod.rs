@@ -1,5 +1,7 @@
 //! The start of a node. It wires rooms together and decides nothing itself.
 
+use std::future::{Future, ready};
+
 use crate::config::Config;
 
 /// Why a node did not start, or ended.
@@ -14,6 +16,6 @@ pub enum RunError {
 ///
 /// # Errors
 /// When it cannot start, or ends otherwise than by a signal.
-pub fn run(_config: &Config) -> Result<(), RunError> {
-    Err(RunError::NotBuilt)
+pub fn run(_config: Config) -> impl Future<Output = Result<(), RunError>> {
+    ready(Err(RunError::NotBuilt))
 }

@@ -1,5 +1,7 @@
-//! Log lines to standard error: text on a terminal, else JSON, through a bounded queue, so that a stuck reader of
-//! standard error never stalls the node. Lines that find the queue full are lost and counted. It knows no room.
+//! Log lines to standard error: text on a terminal, else JSON.
+//!
+//! They go through a bounded queue, so that a stuck reader of standard error never stalls the node. Lines that find
+//! the queue full are lost and counted. This file knows no room.
 
 use std::{
     io::{self, Write},
