@@ -4,16 +4,31 @@
 //! environment, host name and places arrive in [`Sources`], so that tests never touch what the process has.
 //! Nothing here knows what a value is used for.
 
+mod combinations;
+mod file;
 mod given;
 mod key;
+mod layer;
+mod load;
+mod npgsql;
+mod print;
+mod problem;
 mod secret;
 pub mod sections;
+mod spelling;
+mod target;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     key::{Effect, Key, Shown},
+    load::{Loaded, Sources, default_files, load},
+    print::{effective, reference},
+    problem::{ConfigError, Origin, Problem},
     secret::{REDACTED, Secret},
     sections::{
         Admin, Agents, Audit, Auth, Cluster, Config, Dispatch, History, Live, Log, LogFormat,
-        Metrics, Network, Node, Opamp, Peer, Postgres, PostgresTls, Rollout, Tls,
+        Metrics, Network, Node, Opamp, Peer, Postgres, PostgresTls, Rollout, Tls, keys,
     },
+    target::{Target, locate_admin},
 };

@@ -1,4 +1,5 @@
-//! What the node says about itself: names of metrics, logs.
+//! How a node speaks about itself: logs, and its metrics with their names.
 
+pub mod logs;
 pub mod metrics;
 pub mod names;

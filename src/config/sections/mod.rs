@@ -5,13 +5,15 @@ mod history;
 mod listeners;
 mod network;
 mod node;
+mod opamp;
 
 pub use self::{
     fleet::{Agents, Cluster, Dispatch, Rollout},
     history::{Audit, History, Live, Postgres, PostgresTls},
-    listeners::{Admin, Auth, Metrics, Opamp, Peer, Tls},
+    listeners::{Admin, Metrics, Peer, Tls},
     network::Network,
     node::{Log, LogFormat, Node},
+    opamp::{Auth, Opamp},
 };
 use super::key::Key;
 
@@ -52,7 +54,7 @@ pub struct Config {
 pub fn keys() -> impl Iterator<Item = &'static Key> {
     [
         node::NODE,
-        listeners::OPAMP,
+        opamp::OPAMP,
         listeners::ADMIN,
         listeners::PEER_AND_METRICS,
         fleet::KEYS,

@@ -1,0 +1,172 @@
+//! What no key can tell alone: combinations that are impossible, doors that would stand open unsaid, and keys whose
+//! silence would be dangerous because this version cannot honour them.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{
+    Auth, Config, Effect,
+    key::Key,
+    problem::{Origin, Problem},
+    sections::{self, Tls},
+};
+
+/// Where each key that is set was set.
+pub(super) type Origins = BTreeMap<&'static str, Origin>;
+
+/// Finds everything that forbids a start with this configuration.
+pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut say = |key: &str, text: String| {
+        problems.push(Problem {
+            origin: origins.get(key).cloned(),
+            text,
+        });
+    };
+    for key in sections::keys().filter(|key| origins.contains_key(key.name)) {
+        if let Some(text) = cannot_honour(key, config) {
+            say(key.name, text);
+        }
+    }
+    doors(config, &mut say);
+    for (door, tls) in [("opamp", &config.opamp.tls), ("admin", &config.admin.tls)] {
+        if let Some((missing, given)) = half_a_pair(tls) {
+            let given = format!("{door}.tls.{given}");
+            say(
+                &given,
+                format!("`{given}` needs `{door}.tls.{missing}` as well"),
+            );
+        }
+    }
+    if config.cluster.join.is_some() != config.cluster.join_token_file.is_some() {
+        say(
+            "cluster.join",
+            "`cluster.join` and `cluster.join_token_file` go together".to_owned(),
+        );
+    }
+    if config.postgres.read_url.is_some() && config.postgres.url.is_none() {
+        let text = "`postgres.read_url` needs `postgres.url`: nothing would be written";
+        say("postgres.read_url", text.to_owned());
+    }
+    problems
+}
+
+/// Sentences about what is allowed and probably not meant.
+pub(super) fn advice(config: &Config) -> Vec<String> {
+    let mut advice = Vec::new();
+    let (interval, window) = (
+        config.opamp.heartbeat_interval,
+        config.opamp.heartbeat_window,
+    );
+    if window <= interval {
+        advice.push(format!(
+            "`opamp.heartbeat_window_seconds` is {}, not longer than the interval of {} seconds: agents that do \
+             well will be shown stale",
+            window.as_secs(),
+            interval.as_secs()
+        ));
+    }
+    if !is_loopback(config.admin.listen) && config.admin.insecure {
+        let listen = config.admin.listen;
+        advice.push(format!(
+            "tokens cross the network readable: `admin.listen` is {listen} without TLS"
+        ));
+    }
+    advice
+}
+
+/// Why a key that is set cannot be ignored and cannot be honoured.
+fn cannot_honour(key: &Key, config: &Config) -> Option<String> {
+    let name = key.name;
+    if name == "opamp.auth" && config.opamp.auth == Some(Auth::Token) {
+        return Some(format!(
+            "`{name}`: enrollment tokens are not available in this version; `open` is, for a network you trust"
+        ));
+    }
+    if key.effect != Effect::RefusedUntilLater {
+        return None;
+    }
+    let what = if name.contains(".tls.") {
+        "TLS"
+    } else {
+        "joining a cluster"
+    };
+    Some(format!(
+        "`{name}`: {what} is not available in this version; remove the key to start without"
+    ))
+}
+
+fn doors(config: &Config, say: &mut impl FnMut(&str, String)) {
+    let (opamp, admin, metrics) = (&config.opamp, &config.admin, &config.metrics);
+    if !is_loopback(opamp.listen) && opamp.auth.is_none() && !opamp.tls.is_stated() {
+        say(
+            "opamp.listen",
+            format!(
+                "`opamp.listen` is {}, which others can reach: say how agents are let in with `opamp.auth` (`open` \
+                 or `token`) or with `opamp.tls.cert_file`",
+                opamp.listen
+            ),
+        );
+    }
+    if !is_loopback(admin.listen) && !admin.insecure && !admin.tls.is_stated() {
+        say(
+            "admin.listen",
+            format!(
+                "`admin.listen` is {}, which others can reach: protect it with `admin.tls.cert_file`, or say \
+                 `admin.insecure: true`",
+                admin.listen
+            ),
+        );
+    }
+    if let Some(listen) = metrics.listen
+        && !is_loopback(listen)
+        && !(metrics.insecure || admin.insecure)
+    {
+        say(
+            "metrics.listen",
+            format!(
+                "`metrics.listen` is {listen}, which others can reach, and it asks for no token: say \
+                 `metrics.insecure: true`"
+            ),
+        );
+    }
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    let all = [
+        ("opamp.listen", Some(opamp.listen)),
+        ("admin.listen", Some(admin.listen)),
+        ("peer.listen", Some(config.peer.listen)),
+        ("metrics.listen", metrics.listen),
+    ];
+    for (key, listen) in all {
+        let Some(listen) = listen.filter(|listen| listen.port() != 0) else {
+            continue;
+        };
+        if let Some((other, _)) = taken.iter().find(|(_, address)| collide(*address, listen)) {
+            say(key, format!("`{key}` and `{other}` are both {listen}"));
+        }
+        taken.push((key, listen));
+    }
+}
+
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port()
+        && a.is_ipv4() == b.is_ipv4()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+fn is_loopback(listen: SocketAddr) -> bool {
+    let ip: IpAddr = listen.ip().to_canonical();
+    ip.is_loopback()
+}
+
+/// The file that is missing, and one that asks for it.
+fn half_a_pair(tls: &Tls) -> Option<(&'static str, &'static str)> {
+    match (&tls.cert_file, &tls.key_file, &tls.client_ca_file) {
+        (Some(_), None, _) => Some(("key_file", "cert_file")),
+        (None, Some(_), _) => Some(("cert_file", "key_file")),
+        (None, None, Some(_)) => Some(("cert_file", "client_ca_file")),
+        (Some(_), Some(_), _) | (None, None, None) => None,
+    }
+}
