@@ -19,7 +19,9 @@ impl SystemClock {
         let now = clock_gettime(ClockId::Boottime);
         let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
         let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-        seconds.saturating_mul(1_000_000).saturating_add(nanos / 1000)
+        seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(nanos / 1000)
     }
 
     /// How long ago [`SystemClock::micros`] answered `since`.
@@ -43,7 +45,9 @@ fn read_ms(id: ClockId) -> u64 {
     let now = clock_gettime(id);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
+    seconds
+        .saturating_mul(1000)
+        .saturating_add(nanos / 1_000_000)
 }
 
 /// Milliseconds in UTC, always three digits: `time`'s own RFC 3339 drops trailing zeros.

@@ -38,7 +38,10 @@ mod tests {
     fn types_beyond_the_limit_share_a_label() {
         let types = AgentTypes::default();
         for n in 0..LABELS_MAX {
-            assert_eq!(&*types.label(&format!("type{n}").into()), format!("type{n}"));
+            assert_eq!(
+                &*types.label(&format!("type{n}").into()),
+                format!("type{n}")
+            );
         }
         assert_eq!(&*types.label(&"one more".into()), OTHER);
         assert_eq!(&*types.label(&"type0".into()), "type0");

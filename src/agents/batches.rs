@@ -217,8 +217,7 @@ async fn commit(
     batch: Vec<Waiting>,
     stop: &CancellationToken,
 ) -> bool {
-    let (ops, answers): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|w| (w.op, w.answer)).unzip();
+    let (ops, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.op, w.answer)).unzip();
     loop {
         let proposal = Proposal::NodeBatch(NodeBatch {
             node: author.node,
@@ -227,7 +226,10 @@ async fn commit(
             agents_max: author.agents_max,
             ops: ops.clone(),
         });
-        match consensus.propose(origin::of_node(author.node), proposal).await {
+        match consensus
+            .propose(origin::of_node(author.node), proposal)
+            .await
+        {
             Ok(committed) => {
                 let outcome = committed.outcome;
                 let outcomes = if let Outcome::Batch(outcomes) = outcome {
@@ -292,7 +294,9 @@ fn size_of_op(op: &SessionOp) -> usize {
         SessionOp::Report { update, .. } => {
             let description = update.description.as_ref().map_or(0, |description| {
                 let labels = description.labels.iter();
-                labels.map(|l| l.key.len() + l.value.len() + 8).sum::<usize>()
+                labels
+                    .map(|l| l.key.len() + l.value.len() + 8)
+                    .sum::<usize>()
                     + description.name.len()
                     + description.agent_type.len()
                     + description.agent_version.len()

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ampora_proto::frame::{self, Malformed, Reason};
-use ampora_proto::wire;
 use ampora_proto::session::{ConnectionKey, Outgoing};
+use ampora_proto::wire;
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::records::{ReleaseReason, Transport};
 use bytes::Bytes;

@@ -277,7 +277,8 @@ async fn expire(room: &Room) {
         let proposal = Proposal::ExpireDeliveries { limit: 256 };
         let origin = origin::of_node(room.author.node);
         match room.consensus.propose(origin, proposal).await {
-            Ok(committed) if matches!(committed.outcome, Outcome::Deliveries { more: true, .. }) => {}
+            Ok(committed)
+                if matches!(committed.outcome, Outcome::Deliveries { more: true, .. }) => {}
             Ok(_) => return,
             Err(error) => {
                 tracing::warn!(%error, "deliveries could not be expired");

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_proto::frame::{self, Incoming, Malformed};
 use ampora_proto::capabilities::agent::REPORTS_HEARTBEAT;
 use ampora_proto::capabilities::server::ANNOUNCED;
+use ampora_proto::frame::{self, Incoming, Malformed};
 use ampora_proto::session::{self, ConnectionKey, Context, Handled, Outgoing, Report, Token};
 use ampora_proto::wire;
 use ampora_raft::ids::{ConfigHash, InstanceUid};
@@ -256,9 +256,7 @@ pub fn written(room: &Room, written: Written) {
     let now_ms = room.clock.boot_ms();
     let agent = &written.agent;
     agent.with(|state| {
-        state
-            .session
-            .written(written.offer, &written.marks, now_ms);
+        state.session.written(written.offer, &written.marks, now_ms);
         if let Some(hash) = written.offer {
             state.offered = Some((hash, now_ms));
         }

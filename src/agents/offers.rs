@@ -56,8 +56,7 @@ impl Offers {
             .await
             .map_err(|error| OfferError::Read(hash, error))?
             .ok_or(OfferError::Missing(hash))?;
-        let files =
-            decode_files(body.into()).map_err(|error| OfferError::Damaged(hash, error))?;
+        let files = decode_files(body.into()).map_err(|error| OfferError::Damaged(hash, error))?;
         let offer = encode_offer(&files, hash.0);
         self.cached.lock().insert(hash, offer.clone());
         Ok(offer)

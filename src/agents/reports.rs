@@ -129,7 +129,10 @@ fn urgency(update: &AgentUpdate, record: Option<&AgentRecord>) -> Urgency {
     let status_differs = update.config.as_ref().is_some_and(|report| {
         report.status != config.status
             || Some(report.hash.as_slice()).filter(|hash| !hash.is_empty())
-                != config.reported_hash.as_deref().filter(|hash| !hash.is_empty())
+                != config
+                    .reported_hash
+                    .as_deref()
+                    .filter(|hash| !hash.is_empty())
     });
     if status_differs || differs(update.sent_hash.as_ref(), config.sent_hash.as_ref()) {
         return Urgency::Now;

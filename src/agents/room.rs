@@ -103,7 +103,10 @@ impl Room {
     pub fn agent(&self, uid: InstanceUid, transport: Transport) -> Arc<Agent> {
         self.registry.get_or_insert(uid, || {
             let view = self.consensus.view();
-            let known = view.fleet.agent(uid).map_or_else(Known::default, |r| known(r));
+            let known = view
+                .fleet
+                .agent(uid)
+                .map_or_else(Known::default, |r| known(r));
             Agent::new(uid, Session::new(uid, &known), transport)
         })
     }
@@ -156,7 +159,9 @@ impl Room {
         agent.with(|state| {
             state.fence = Some(fence);
             state.session.set_owned(true);
-            state.session.set_desired(desired.map(|version| version.hash.0));
+            state
+                .session
+                .set_desired(desired.map(|version| version.hash.0));
         });
         self.changes.agent_arrived(agent.uid);
     }
@@ -218,7 +223,8 @@ impl Room {
     /// Forgets a session that nobody waits for: the fleet remembers what matters.
     pub fn drop_if_idle(&self, uid: InstanceUid) {
         self.registry.remove_if(uid, |agent| {
-            agent.with(|state| !state.connected && state.fence.is_none() && state.session.can_drop())
+            agent
+                .with(|state| !state.connected && state.fence.is_none() && state.session.can_drop())
         });
     }
 

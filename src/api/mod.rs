@@ -16,6 +16,7 @@ mod cluster;
 mod configurations;
 mod dispatches;
 mod extract;
+mod gauges;
 mod groups;
 pub mod idempotency;
 pub mod paging;
@@ -24,12 +25,14 @@ pub mod problem;
 pub mod redact;
 mod reject;
 mod router;
+mod serve;
 pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod timestamp;
 
 pub use router::{admin, probes_only};
+pub use serve::serve;
 
 /// What every handler has.
 #[derive(Clone)]

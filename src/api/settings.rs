@@ -12,6 +12,8 @@ pub struct Settings {
     pub ownership_ttl_ms: u64,
     /// The address of the peer listener, as shown by `GET /cluster`.
     pub peer_address: Arc<str>,
+    /// `opamp.max_connections`.
+    pub max_connections: u32,
     /// Limits of one listener.
     pub limits: Limits,
 }
@@ -22,6 +24,7 @@ impl Default for Settings {
             heartbeat_window_ms: 90_000,
             ownership_ttl_ms: 10_000,
             peer_address: Arc::from(""),
+            max_connections: 100_000,
             limits: Limits::default(),
         }
     }

@@ -187,7 +187,6 @@ impl Backend for NodeBackend {
     }
 
     fn metrics(&self) -> String {
-        super::gauges::sample(&self.room, &self.health());
         self.metrics.render()
     }
 }

@@ -12,7 +12,6 @@ use super::run::Parts;
 use crate::agents::agent::POLLS;
 use crate::agents::room::Room;
 use crate::config::Config;
-use crate::telemetry::logs;
 
 /// The sockets get this share of the drain time, the log the rest.
 const SOCKETS_SHARE: f64 = 0.8;
@@ -68,11 +67,10 @@ async fn drain(within: Duration, room: &Room, parts: Parts) {
     }
 }
 
-/// The signals of contract "Signals".
+/// The signals that say stop; SIGHUP is the command line's.
 struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
-    reload: Option<Signal>,
 }
 
 impl Signals {
@@ -85,18 +83,14 @@ impl Signals {
         Self {
             terminate: listen(SignalKind::terminate()),
             interrupt: listen(SignalKind::interrupt()),
-            reload: listen(SignalKind::hangup()),
         }
     }
 
-    /// The name of the signal that says stop; a reload is served meanwhile.
+    /// The name of the signal that says stop.
     async fn stop(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                () = next(&mut self.terminate) => return "SIGTERM",
-                () = next(&mut self.interrupt) => return "SIGINT",
-                () = next(&mut self.reload) => logs::reload(),
-            }
+        tokio::select! {
+            () = next(&mut self.terminate) => "SIGTERM",
+            () = next(&mut self.interrupt) => "SIGINT",
         }
     }
 }

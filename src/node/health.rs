@@ -8,7 +8,12 @@ use ampora_storage::disk::DiskState;
 use crate::api::backend::{Health, Part, PartState};
 
 /// Health from what the parts say of themselves.
-pub(super) fn of(status: &RaftStatus, disk: &io::Result<DiskState>, started: bool, draining: bool) -> Health {
+pub(super) fn of(
+    status: &RaftStatus,
+    disk: &io::Result<DiskState>,
+    started: bool,
+    draining: bool,
+) -> Health {
     Health {
         started,
         raft: match status.leader {
@@ -16,7 +21,9 @@ pub(super) fn of(status: &RaftStatus, disk: &io::Result<DiskState>, started: boo
             None => degraded("no leader: reads may be stale and changes are refused"),
         },
         storage: match disk {
-            Ok(state) => state.refusal().map_or_else(Part::ok, |reason| degraded(&reason)),
+            Ok(state) => state
+                .refusal()
+                .map_or_else(Part::ok, |reason| degraded(&reason)),
             Err(error) => failed(&format!("the disk does not answer: {error}")),
         },
         history: Part::ok(),

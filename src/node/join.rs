@@ -70,7 +70,9 @@ impl Log {
         let log = store.log();
         let rows = store.rows();
         let started = runtime
-            .spawn(async move { Consensus::start(config, log, rows, clock, changes, Arc::new(Measured)).await })
+            .spawn(async move {
+                Consensus::start(config, log, rows, clock, changes, Arc::new(Measured)).await
+            })
             .await
             .map_err(|source| RunError::Panicked { source })?;
         match started {

@@ -6,7 +6,6 @@ mod backend;
 mod banner;
 mod doors;
 mod drain;
-mod gauges;
 mod health;
 pub mod identity;
 mod join;

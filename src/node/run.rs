@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ampora_raft::consensus::{ProposeError, StartError};
 use ampora_raft::outcome::Outcome;
@@ -22,6 +23,7 @@ use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
 use crate::agents::room::{Room, Settings};
 use crate::agents::{delivery, reconcile, timers};
+use crate::api::{self, Api};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::tasks::Tasks;
@@ -208,7 +210,8 @@ fn serve(
 
     let (opamp, admin) = (Tasks::new(), Tasks::new());
     crate::opamp::serve(doors.opamp, Door::new(room.clone()), config, &opamp);
-    crate::api::serve(doors.admin, backend.clone(), config, &admin);
+    let api = Api::new(backend.clone(), api_settings(config));
+    crate::api::serve(doors.admin, crate::api::admin(api), &admin);
     Parts {
         opamp,
         opamp_address: doors.opamp_address,
@@ -216,6 +219,17 @@ fn serve(
         admin_address: doors.admin_address,
         background,
         batches,
+    }
+}
+
+fn api_settings(config: &Config) -> api::settings::Settings {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    api::settings::Settings {
+        heartbeat_window_ms: ms(config.opamp.heartbeat_window),
+        ownership_ttl_ms: ms(config.dispatch.ownership_ttl),
+        peer_address: config.peer.listen.to_string().into(),
+        max_connections: config.opamp.max_connections,
+        limits: api::settings::Limits::default(),
     }
 }
 

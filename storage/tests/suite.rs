@@ -30,9 +30,7 @@ fn open(kv: Arc<dyn Kv>) -> io::Result<(Log, Machine)> {
 struct OnSled;
 
 impl StoreBuilder<TypeConfig, Log, Machine, tempfile::TempDir> for OnSled {
-    async fn build(
-        &self,
-    ) -> Result<(tempfile::TempDir, Log, Machine), StorageError<TypeConfig>> {
+    async fn build(&self) -> Result<(tempfile::TempDir, Log, Machine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().expect("a directory");
         let kv = SledKv::open(dir.path(), Arc::new(|_| {})).expect("a fresh store opens");
         let (log, machine) = open(Arc::new(kv)).expect("an empty store loads");

@@ -67,7 +67,11 @@ fn first_change_goes_at_once_and_the_next_waits_five_seconds() {
     assert_eq!(reports.next_due_ms(), Some(6_000));
     assert!(reports.next_due(5_999).is_none());
     let (_, update) = reports.next_due(6_000).expect("due");
-    assert_eq!(&*update.health.expect("health").last_error, "c", "newest wins");
+    assert_eq!(
+        &*update.health.expect("health").last_error,
+        "c",
+        "newest wins"
+    );
     assert!(reports.next_due(u64::MAX).is_none());
 }
 

@@ -1,7 +1,7 @@
 //! `GET /agents` and what hangs below one agent.
 
-mod shape;
-mod state;
+pub(crate) mod shape;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 

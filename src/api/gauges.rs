@@ -2,9 +2,10 @@
 
 use ampora_raft::records::{AgentRecord, ConfigStatus, Transport};
 
-use crate::agents::room::Room;
-use crate::api::backend::{Health, Part, PartState};
-use crate::api::state::{self, State};
+use super::Api;
+use super::agents::shape::Lens;
+use super::agents::state::{AgentState, standing};
+use super::backend::{Part, PartState};
 use crate::telemetry::names;
 
 /// Counted in one walk over the fleet.
@@ -24,14 +25,16 @@ struct Counts {
 }
 
 /// Sets all sampled gauges.
-pub(super) fn sample(room: &Room, health: &Health) {
-    let status = room.consensus.status();
+pub(super) fn sample(api: &Api) {
+    let status = api.backend.status();
     let leads = status.leader == Some(status.node);
     metrics::gauge!(names::RAFT_TERM).set(whole(status.term));
     metrics::gauge!(names::RAFT_LEADER).set(f64::from(u8::from(leads)));
     metrics::gauge!(names::RAFT_LAST_LOG_INDEX).set(whole(status.last_log_index));
     metrics::gauge!(names::RAFT_APPLIED_INDEX).set(whole(status.applied_index));
     metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!(names::MAX_SESSIONS).set(f64::from(api.settings.max_connections));
+    let health = api.backend.health();
     for (part, state) in [
         ("raft", &health.raft),
         ("storage", &health.storage),
@@ -40,35 +43,37 @@ pub(super) fn sample(room: &Room, health: &Health) {
     ] {
         metrics::gauge!(names::HEALTH_STATE, "part" => part).set(severity(state));
     }
-    set(&count(room));
+    set(&count(api));
 }
 
-fn count(room: &Room) -> Counts {
-    let view = room.consensus.view();
-    let now_ms = room.clock.boot_ms();
+fn count(api: &Api) -> Counts {
+    let view = api.backend.view();
+    let lens = Lens::new(api, &view);
+    let fleet = &view.fleet;
     let mut counts = Counts::default();
-    for record in view.fleet.agents(None) {
-        let presence = room.registry.presence(record.uid, now_ms);
-        match state::of(
-            record,
-            &view.fleet,
-            presence.as_ref(),
-            room.settings.heartbeat_window_ms,
-            room.consensus.fleet_time_ms(),
-        ) {
-            State::Connected => counts.connected += 1,
-            State::Stale => counts.stale += 1,
-            State::Disconnected => counts.disconnected += 1,
+    for record in fleet.agents(None) {
+        let state = lens.state(record);
+        match state {
+            AgentState::Connected => counts.connected += 1,
+            AgentState::Stale => counts.stale += 1,
+            AgentState::Disconnected => counts.disconnected += 1,
         }
         if record.health.as_ref().is_some_and(|health| !health.healthy) {
             counts.unhealthy += 1;
         }
-        match view.fleet.valid_session(record).map(|s| s.transport) {
+        match fleet.valid_session(record).map(|s| s.transport) {
             Some(Transport::WebSocket) => counts.websocket += 1,
             Some(Transport::Http) => counts.http += 1,
             None => {}
         }
-        count_config(&mut counts, record, state::drifted(record, &view.fleet));
+        let desired = fleet.desired(record);
+        let standing = standing(
+            record,
+            desired.version.as_ref(),
+            desired.group.as_deref(),
+            state,
+        );
+        count_config(&mut counts, record, standing.drifted);
     }
     counts
 }

@@ -1,0 +1,75 @@
+//! The admin listener: accepts, bounds what a slow or greedy peer can hold, and lets calls under way finish
+//! when the node stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::tasks::Tasks;
+
+/// Operators, scripts and Prometheus, with room for a browser's six connections each.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// A request line and its headers have to arrive within this.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait after `accept` failed, as it does while there is no free descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `tasks` is stopped.
+pub fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
+    let connections = tasks.clone();
+    tasks.spawn(async move {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let stopping = connections.stopping();
+        loop {
+            let permit = tokio::select! {
+                permit = permits.clone().acquire_owned() => permit,
+                () = stopping.cancelled() => return,
+            };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stopping.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, _peer)) => {
+                    let (router, stopping) = (router.clone(), stopping.clone());
+                    connections.spawn(async move {
+                        connection(stream, router, stopping.cancelled_owned()).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin listener cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    });
+}
+
+async fn connection(stream: TcpStream, router: Router, stop: impl Future<Output = ()>) {
+    // answers are small: they should not wait for company
+    drop(stream.set_nodelay(true));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an admin connection ended badly");
+    }
+}
