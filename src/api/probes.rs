@@ -32,6 +32,7 @@ pub(crate) async fn startup(State(api): State<Api>) -> Response {
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(api): State<Api>) -> Response {
+    super::gauges::sample(&api);
     (
         [(header::CONTENT_TYPE, METRICS_TYPE)],
         api.backend.metrics(),

@@ -212,13 +212,16 @@ impl Descent {
         let offset = self.offset();
         let parenthesised = self.peek() == Some(&Token::Open);
         let child = self.unary()?;
-        match &child {
-            Expr::Term(term) if term.test != Test::Exists && !parenthesised => fail(
+        if let Expr::Term(term) = &child
+            && term.test != Test::Exists
+            && !parenthesised
+        {
+            return fail(
                 offset,
                 "`!` before a comparison needs parentheses: `!(a=b)`",
-            ),
-            _ => Ok(child),
+            );
         }
+        Ok(child)
     }
 
     fn term(&mut self) -> Result<Expr, SelectorError> {
