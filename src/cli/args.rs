@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::client_args::ClientCommand;
+use super::client::args::ClientCommand;
 
 /// Control plane for fleets of telemetry agents that speak OpAMP.
 #[derive(Debug, Parser)]
@@ -12,9 +12,15 @@ use super::client_args::ClientCommand;
     name = "ampora",
     version,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = 100,
+    // At the root these options may stand before the first word; there they are not for every command.
+    mut_args(|arg| arg.global(false)),
+    after_help = "Start with `ampora serve`; in another terminal of the same machine: `ampora status`."
 )]
 pub struct Cli {
+    /// Which node is meant.
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -24,6 +30,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a node until it is told to stop
+    #[command(after_help = "\
+Examples:
+  ampora serve
+  ampora serve --config /etc/ampora/ampora.yaml
+  ampora serve --data-dir ./n1 --set opamp.listen=127.0.0.1:0")]
     Serve(SourceArgs),
     /// Check files before they are used
     #[command(subcommand)]
@@ -48,15 +59,88 @@ pub enum CheckCommand {
 }
 
 /// Where the configuration of a node comes from, besides the environment.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct SourceArgs {
     /// Configuration file [default: `./ampora.yaml`, else `/etc/ampora/ampora.yaml`] [env: `AMPORA_CONFIG`]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Directory of everything that the node keeps (`node.data_dir`)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
     /// Set a configuration key, such as `opamp.listen=127.0.0.1:0`; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     pub set: Vec<String>,
+}
+
+impl SourceArgs {
+    /// These, and where they say nothing, what was typed before the first word.
+    pub(super) fn or(self, before: Self) -> Self {
+        Self {
+            config: self.config.or(before.config),
+            data_dir: self.data_dir.or(before.data_dir),
+            set: [before.set, self.set].concat(),
+        }
+    }
+}
+
+/// Which node a command talks to, and how it shows the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ReachArgs {
+    /// Options of every command that asks a node.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// The configuration that says where the node listens.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+impl ReachArgs {
+    /// These, and where they say nothing, what was typed before the first word.
+    pub(super) fn or(self, before: Self) -> Self {
+        Self {
+            client: self.client.or(before.client),
+            source: self.source.or(before.source),
+        }
+    }
+}
+
+/// Options of every command that asks a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Which node, and how to show its answer")]
+pub struct ClientArgs {
+    /// Admin address of the node [default: `admin.listen` of the configuration] [env: `AMPORA_URL`]
+    #[arg(long, value_name = "URL", global = true)]
+    pub url: Option<String>,
+    /// Token to send [default: `admin.token` of the data directory, for loopback URLs] [env: `AMPORA_TOKEN`]
+    #[arg(long, value_name = "TOKEN", global = true)]
+    pub token: Option<String>,
+    /// How to show the answer; json and yaml are what REST answers, all pages in one [default: table]
+    #[arg(short, long, value_name = "FORMAT", global = true, value_enum)]
+    pub output: Option<Format>,
+}
+
+impl ClientArgs {
+    fn or(self, before: Self) -> Self {
+        Self {
+            url: self.url.or(before.url),
+            token: self.token.or(before.token),
+            output: self.output.or(before.output),
+        }
+    }
+}
+
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For people, with more columns.
+    Wide,
+    /// What REST answers.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// Names alone, one on a line.
+    Name,
 }

@@ -9,7 +9,10 @@ use std::{
 
 use clap::CommandFactory;
 
-use self::args::{CheckCommand, Cli, Command, SourceArgs};
+use self::{
+    args::{CheckCommand, Cli, ClientArgs, Command, ReachArgs, SourceArgs},
+    client::ClientError,
+};
 use crate::{
     config::{self, ConfigError, Loaded, Sources},
     node::RunError,
@@ -17,7 +20,7 @@ use crate::{
 };
 
 pub mod args;
-pub mod client_args;
+pub mod client;
 mod files;
 mod serve;
 #[cfg(test)]
@@ -32,6 +35,8 @@ pub struct Surroundings {
     pub host_name: Option<String>,
     /// Standard error.
     pub outlet: Outlet,
+    /// Whether standard output is a terminal.
+    pub is_output_terminal: bool,
 }
 
 /// Why a command did not do what it was asked.
@@ -49,6 +54,12 @@ pub enum CliError {
     /// The runtime did not start.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+    /// A running node was asked in vain.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Options that mean nothing to this command.
+    #[error("{0}")]
+    Usage(&'static str),
     /// Standard output took nothing more.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -58,8 +69,13 @@ impl CliError {
     /// 2 for what was asked wrongly, 1 for what failed; 0 is success, and there is no other.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => ExitCode::from(2),
-            Self::Node(_) | Self::Logs(_) | Self::Runtime(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
+            Self::Client(error) if error.is_usage() => ExitCode::from(2),
+            Self::Client(_)
+            | Self::Node(_)
+            | Self::Logs(_)
+            | Self::Runtime(_)
+            | Self::Output(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -69,9 +85,14 @@ impl CliError {
 /// # Errors
 /// When it could not be done; [`CliError::exit_code`] is what the process should end with.
 pub fn run(cli: Cli, surroundings: &Surroundings) -> Result<(), CliError> {
+    let before = cli.reach;
     match cli.command {
-        Command::Serve(from) => serve::serve(sources(from, surroundings), surroundings.outlet),
+        Command::Serve(from) => {
+            let from = from.or(without_client(before)?);
+            serve::serve(sources(from, surroundings), surroundings.outlet)
+        }
         Command::Check(CheckCommand::Config(from)) => {
+            let from = from.or(without_client(before)?);
             let loaded = config::load(&sources(from, surroundings))?;
             print(&checked(&loaded))
         }
@@ -87,7 +108,18 @@ pub fn run(cli: Cli, surroundings: &Surroundings) -> Result<(), CliError> {
                 .map_err(CliError::Output)?;
             print_bytes(&page)
         }
-        Command::Client(command) => match command {},
+        Command::Client(command) => client::run(command, before, surroundings),
+    }
+}
+
+/// What was typed before the first word of a command that asks no node.
+fn without_client(before: ReachArgs) -> Result<SourceArgs, CliError> {
+    if before.client == ClientArgs::default() {
+        Ok(before.source)
+    } else {
+        Err(CliError::Usage(
+            "--url, --token and --output are for commands that ask a running node",
+        ))
     }
 }
 
