@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 use super::Session;
@@ -81,18 +82,24 @@ pub(super) async fn run(
         form["expires_in_seconds"] = json!(seconds);
     }
     let call = Call::new(Method::POST, &["dispatches"]).body(Body::Json(form));
-    let made = session.client.call(call).await?.body;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+    let interrupted = |text: String| CliError::from(ClientError::Interrupted(text));
+    let made = tokio::select! {
+        made = session.client.call(call) => made?.body,
+        _ = interrupt.recv() => {
+            let text = "; the dispatch may have been made: `ampora dispatch list`";
+            return Err(interrupted(text.to_owned()));
+        }
+    };
     if args.no_wait {
         return session.show(&made, dispatch::SHOWN);
     }
     let id = cell(&made, "/id");
     let seconds = args.expires_in.unwrap_or(EXPIRES_DEFAULT_S) + OUTCOME_S;
-    let followed = follow(session, &id, made, Duration::from_secs(seconds));
     let done = tokio::select! {
-        done = followed => done?,
-        _ = tokio::signal::ctrl_c() => {
-            let text = format!("; dispatch {id} goes on: `ampora dispatch show {id}`");
-            return Err(ClientError::Interrupted(text).into());
+        done = follow(session, &id, made, Duration::from_secs(seconds)) => done?,
+        _ = interrupt.recv() => {
+            return Err(interrupted(format!("; dispatch {id} goes on: `ampora dispatch show {id}`")));
         }
     };
     session.show(&done, dispatch::SHOWN)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ampora_raft::time::Clock;
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Session;
 use super::args::WatchArgs;
@@ -28,9 +29,10 @@ pub(super) async fn show(
     if !watch.watch {
         return session.show_list(&ask().await?, view);
     }
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
     tokio::select! {
         ended = again_and_again(session, view, ask) => ended,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
     }
 }
 
