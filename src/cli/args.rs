@@ -114,8 +114,15 @@ pub struct ClientArgs {
     /// Token to send [default: `admin.token` of the data directory, for loopback URLs] [env: `AMPORA_TOKEN`]
     #[arg(long, value_name = "TOKEN", global = true)]
     pub token: Option<String>,
-    /// How to show the answer; json and yaml are what REST answers, all pages in one [default: table]
-    #[arg(short, long, value_name = "FORMAT", global = true, value_enum)]
+    /// table, wide, json, yaml or name; json and yaml are what REST answers, all pages in one [default: table]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        global = true,
+        value_enum,
+        hide_possible_values = true
+    )]
     pub output: Option<Format>,
 }
 

@@ -82,6 +82,13 @@ fn node_and_token_are_found_from_flags_environment_and_file() {
     assert_eq!(command(&list, &environment).ok(), "no agents\n");
     let typed = ["--url", url, "agents", "list", "--token", token];
     assert_eq!(command(&typed, &[]).ok(), "no agents\n");
+    let proxy = "http://127.0.0.1:1";
+    let proxied = [
+        ("http_proxy", proxy),
+        ("HTTP_PROXY", proxy),
+        ("ALL_PROXY", proxy),
+    ];
+    assert_eq!(command(&typed, &proxied).ok(), "no agents\n");
     let wrong = ["--url", url, "--token", "amp_wrong", "agents", "list"];
     let refused = command(&wrong, &environment).failed(1);
     assert!(

@@ -74,8 +74,8 @@ pub struct PutArgs {
     /// Assign nothing: the group offers no configuration
     #[arg(long, conflicts_with = "assign")]
     no_config: bool,
-    /// How a change reaches the agents
-    #[arg(long, value_enum)]
+    /// How a change reaches the agents: slow-start (from ten on, doubling as they confirm) or all-at-once
+    #[arg(long, value_enum, hide_possible_values = true)]
     pace: Option<Pace>,
     /// Refuse when more agents would change
     #[arg(long, value_name = "N")]

@@ -64,8 +64,8 @@ pub struct FilterArgs {
     /// Those with this text in name, uid, type or version
     #[arg(short = 'q', long = "query", value_name = "TEXT")]
     text: Option<String>,
-    /// Those in this state
-    #[arg(long, value_enum)]
+    /// Those that are connected, stale or disconnected
+    #[arg(long, value_enum, hide_possible_values = true)]
     state: Option<State>,
     /// Those that belong to this group
     #[arg(long, value_name = "NAME")]
