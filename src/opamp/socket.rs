@@ -28,6 +28,7 @@ use super::listener::{Connection, Door, Place};
 use super::patience::Patience;
 use super::route;
 use crate::clock::SystemClock;
+use crate::telemetry::frames::{Rejected, rejected};
 use crate::telemetry::names;
 
 /// The library's read buffer; the bytes wait in the buffer of the thread instead.
@@ -167,7 +168,7 @@ where
         match incoming {
             Some(Ok(Message::Binary(payload))) => self.message(payload).await,
             Some(Ok(Message::Text(_))) => {
-                rejected(names::MALFORMED);
+                rejected(Rejected::Malformed);
                 self.close(CloseCode::Unsupported, "messages are binary")
                     .await;
                 Err(Closed::Violation)
@@ -219,9 +220,9 @@ where
             self.unfinished += 1;
         } else {
             rejected(if reader.waits_for_budget() {
-                names::OVERLOAD
+                Rejected::Overload
             } else {
-                names::MALFORMED
+                Rejected::Malformed
             });
             self.close(CloseCode::Policy, "the message took too long")
                 .await;
@@ -238,7 +239,7 @@ where
     /// Takes one message on its way, whole. What is too large is left out (C-034), who does not read is cut (C-028).
     async fn write(&mut self, bytes: Bytes) -> Result<(), Closed> {
         if bytes.len() > self.message_bytes_max {
-            rejected(names::OVERSIZE);
+            rejected(Rejected::Oversize);
             tracing::error!(
                 bytes = bytes.len(),
                 "a message beyond the limit was not sent"
@@ -276,18 +277,18 @@ where
         tracing::debug!(%error, "a socket failed");
         let (reason, code, text) = match error {
             Error::Capacity(_) => (
-                names::OVERSIZE,
+                Rejected::Oversize,
                 CloseCode::Size,
                 "larger than opamp.max_message_bytes",
             ),
             Error::Utf8(_) => (
-                names::MALFORMED,
+                Rejected::Malformed,
                 CloseCode::Invalid,
                 "text that is not UTF-8",
             ),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Closed::Lost,
             Error::Protocol(_) => (
-                names::MALFORMED,
+                Rejected::Malformed,
                 CloseCode::Protocol,
                 "not the WebSocket protocol",
             ),
@@ -358,12 +359,8 @@ async fn within(
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Closed::Lost),
         Err(_) => {
-            metrics::counter!(names::SLOW_READERS, names::TRANSPORT => "websocket").increment(1);
+            metrics::counter!(names::SLOW_READERS).increment(1);
             Err(Closed::SlowReader)
         }
     }
-}
-
-fn rejected(reason: &'static str) {
-    metrics::counter!(names::FRAMES_REJECTED, names::REASON => reason).increment(1);
 }
