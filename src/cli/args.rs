@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::client::args::ClientCommand;
+use super::simulate::SimulateCommand;
 
 /// Control plane for fleets of telemetry agents that speak OpAMP.
 #[derive(Debug, Parser)]
@@ -46,6 +47,9 @@ Examples:
     },
     /// Print the manual page
     Man,
+    /// Make load
+    #[command(subcommand)]
+    Simulate(SimulateCommand),
     /// Commands for a running node
     #[command(flatten)]
     Client(ClientCommand),
@@ -78,7 +82,12 @@ impl SourceArgs {
         Self {
             config: self.config.or(before.config),
             data_dir: self.data_dir.or(before.data_dir),
-            set: [before.set, self.set].concat(),
+            // what stands after the first word is seen before it as well
+            set: if self.set.starts_with(&before.set) {
+                self.set
+            } else {
+                [before.set, self.set].concat()
+            },
         }
     }
 }

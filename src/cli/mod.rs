@@ -12,10 +12,12 @@ use clap::CommandFactory;
 use self::{
     args::{CheckCommand, Cli, ClientArgs, Command, ReachArgs, SourceArgs},
     client::ClientError,
+    simulate::SimulateCommand,
 };
 use crate::{
     config::{self, ConfigError, Loaded, Sources},
     node::RunError,
+    simulate::PlanError,
     telemetry::logs::{LogsError, Outlet},
 };
 
@@ -23,6 +25,7 @@ pub mod args;
 pub mod client;
 mod files;
 mod serve;
+mod simulate;
 #[cfg(test)]
 mod tests;
 
@@ -46,7 +49,7 @@ pub enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The node did not start, or ended badly.
-    #[error("the node stopped")]
+    #[error("the node does not run")]
     Node(#[from] RunError),
     /// Logging did not start.
     #[error("cannot start logging")]
@@ -54,6 +57,12 @@ pub enum CliError {
     /// The runtime did not start.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+    /// The simulation cannot be done as asked.
+    #[error(transparent)]
+    Plan(PlanError),
+    /// The simulation did not start.
+    #[error("cannot simulate")]
+    Simulate(#[source] io::Error),
     /// A running node was asked in vain.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -69,11 +78,12 @@ impl CliError {
     /// 2 for what was asked wrongly, 1 for what failed; 0 is success, and there is no other.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
+            Self::Config(_) | Self::Plan(_) | Self::Usage(_) => ExitCode::from(2),
             Self::Client(error) if error.is_usage() => ExitCode::from(2),
             Self::Client(_)
             | Self::Node(_)
             | Self::Logs(_)
+            | Self::Simulate(_)
             | Self::Runtime(_)
             | Self::Output(_) => ExitCode::FAILURE,
         }
@@ -107,6 +117,10 @@ pub fn run(cli: Cli, surroundings: &Surroundings) -> Result<(), CliError> {
                 .render(&mut page)
                 .map_err(CliError::Output)?;
             print_bytes(&page)
+        }
+        Command::Simulate(SimulateCommand::Agents(args)) => {
+            without_client(before)?;
+            simulate::agents(args)
         }
         Command::Client(command) => client::run(command, before, surroundings),
     }
