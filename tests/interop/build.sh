@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the stock opampsupervisor and a small stock collector from the Go module proxy, at the versions that the go.mod
-# and go.sum files beside this script pin, and prints the directory of the two binaries. Does nothing when they are
+# and go.sum files beside this script pin, and prints the directory that holds them. Does nothing when they are
 # current. `build.sh --update` takes versions from go.mod and builder.yaml anew and writes the sums that belong to them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -21,7 +21,7 @@ die() {
 
 # Everything that decides what the binaries are.
 inputs() {
-	cat "$here/build.sh" "$here"/{supervisor,builder,collector}/go.{mod,sum} "$here/collector/builder.yaml"
+	cat "$here/build.sh" "$here"/{supervisor,builder,collector}/go.{mod,sum} "$here"/collector/{builder.yaml,otelcol-quiet.sh}
 	uname -sm
 }
 
@@ -66,6 +66,7 @@ collector() {
 		cp "$pinned"/go.{mod,sum} .
 	fi
 	compile otelcol .
+	install -m 755 "$pinned/otelcol-quiet.sh" "$bin/otelcol-quiet"
 	[ "$mode" = readonly ] || cp go.{mod,sum} "$pinned"
 }
 

@@ -1,0 +1,90 @@
+//! Instructions, and how their deliveries end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clients::Transport;
+use crate::configurations::running;
+use crate::stage::Stage;
+use crate::wait::{POLLED, until};
+
+/// A push of an unchanged configuration is answered by silence, which counts as success after 60 s.
+const SILENCE: Duration = Duration::from_secs(100);
+
+/// Gives an instruction and waits for its end.
+pub(crate) async fn dispatch(stage: &Stage, body: &Value, within: Duration) -> Value {
+    let accepted = stage.rest().post("/dispatches", body).await.ok(202);
+    let path = format!("/dispatches/{}", accepted["id"].as_str().unwrap());
+    let done = until("the dispatch is done", within, async || {
+        let shown = stage.rest().get(&path).await.ok(200);
+        let text = format!("{shown:#}");
+        (shown["state"] == "done").then_some(shown).ok_or(text)
+    });
+    done.await
+}
+
+/// Asserts the one delivery that has succeeded.
+fn assert_succeeded(done: &Value, uid: &str) {
+    assert_eq!(done["counts"]["succeeded"], 1, "{done:#}");
+    let deliveries = done["deliveries"].as_array().unwrap();
+    assert_eq!(deliveries.len(), 1, "{done:#}");
+    let delivery = &deliveries[0];
+    assert_eq!(delivery["agent"], uid, "{done:#}");
+    assert_eq!(delivery["state"], "succeeded", "{done:#}");
+    assert_eq!(delivery["error"], Value::Null, "{done:#}");
+    for moment in ["queued_at", "sent_at", "finished_at"] {
+        assert!(delivery[moment].is_string(), "{done:#}");
+    }
+}
+
+async fn restarted(transport: Transport, target: impl Fn(&str) -> Value) {
+    let stage = Stage::new(&[]).await;
+    let (supervisor, uid) = running(&stage, transport).await;
+    let path = format!("/agents/{uid}/health");
+    let before = supervisor.collector().unwrap();
+    let started = stage.rest().get(&path).await.ok(200)["start_time"].take();
+    let body = json!({"action": {"restart": {}}, "target": target(&uid)});
+    let done = dispatch(&stage, &body, POLLED).await;
+    assert_succeeded(&done, &uid);
+    let after = supervisor.collector().unwrap();
+    assert_ne!(before, after, "the collector is the same process");
+    until("the new start is shown", POLLED, async || {
+        let health = stage.rest().get(&path).await.ok(200);
+        let text = format!("{started} before, now {health:#}");
+        (health["healthy"] == true && health["start_time"] != started)
+            .then_some(())
+            .ok_or(text)
+    })
+    .await;
+    stage.applied(&uid, POLLED).await;
+    // an instruction is carried out once
+    assert_eq!(supervisor.restarts(), 1);
+}
+
+#[tokio::test]
+async fn agent_is_restarted_by_its_uid() {
+    restarted(Transport::WebSocket, |uid| json!({"agent": uid})).await;
+}
+
+#[tokio::test]
+async fn agents_are_restarted_by_selector_over_plain_http() {
+    restarted(
+        Transport::Http,
+        |_| json!({"selector": "env=interop && !gone"}),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn configuration_is_pushed_again() {
+    let stage = Stage::new(&[]).await;
+    let (supervisor, uid) = running(&stage, Transport::WebSocket).await;
+    let collector = supervisor.collector();
+    let body = json!({"action": {"push_config": {}}, "target": {"agent": uid}});
+    let done = dispatch(&stage, &body, SILENCE).await;
+    assert_succeeded(&done, &uid);
+    // offered twice, and equal to what runs: nothing happens
+    assert_eq!(supervisor.offers(), 2);
+    assert_eq!(supervisor.collector(), collector);
+}
