@@ -337,10 +337,10 @@ impl Site {
             agents_max: 1_000_000,
             ops: vec![op],
         }));
-        match outcome {
-            Outcome::Batch(mut outcomes) => outcomes.remove(0),
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Batch(mut outcomes) = outcome else {
+            panic!("{outcome:?}");
+        };
+        outcomes.remove(0)
     }
 
     /// A connected agent with labels; its number is its uid.

@@ -136,7 +136,7 @@ pub(crate) fn parse_selector(text: &str, pointer: &str) -> Result<Selector, Prob
             pointer: Some(pointer.to_owned()),
             line: Some(1),
             column: Some(error.offset as u64 + 1),
-            detail: error.message.to_string(),
+            detail: error.message,
         })
     })
 }
