@@ -71,7 +71,7 @@ collector() {
 }
 
 main() {
-	mode=readonly
+	mode="readonly"
 	case "${1:-}" in
 	"") ;;
 	--update) mode=mod ;;

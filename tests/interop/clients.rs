@@ -136,31 +136,29 @@ pub(crate) struct Collector {
 }
 
 /// What stands in the configuration of a [`Collector`] and must not be shown.
-pub(crate) const EXTENSION_SECRET: &str = "Bearer swordfish-4711";
+pub(crate) const EXTENSION_SECRET: &str = "swordfish-4711";
 
 impl Collector {
     /// Starts a collector with the extension and one pipeline.
     pub(crate) fn start(dir: &Path, opamp: &str, transport: Transport) -> Self {
-        let headers = format!("headers: {{Authorization: \"{EXTENSION_SECRET}\"}}");
         let server = match transport {
-            Transport::WebSocket => format!(
-                "{{ws: {{endpoint: \"ws://{opamp}/v1/opamp\", tls: {{insecure: true}}, {headers}}}}}"
-            ),
+            Transport::WebSocket => {
+                format!("ws: {{endpoint: \"ws://{opamp}/v1/opamp\", tls: {{insecure: true}}}}")
+            }
             Transport::Http => format!(
-                "{{http: {{endpoint: \"http://{opamp}/v1/opamp\", polling_interval: 1s, \
-                 tls: {{insecure: true}}, {headers}}}}}"
+                "http: {{endpoint: \"http://{opamp}/v1/opamp\", polling_interval: 1s, tls: {{insecure: true}}}}"
             ),
         };
         let settings = format!(
             "extensions:
   opamp:
-    server: {server}
+    server: {{{server}}}
     agent_description: {{non_identifying_attributes: {{env: alone}}}}
 receivers: {{nop: }}
 exporters: {{nop: }}
 service:
   extensions: [opamp]
-  telemetry: {{metrics: {{level: none}}}}
+  telemetry: {{metrics: {{level: none}}, resource: {{interop.api_key: {EXTENSION_SECRET}}}}}
   pipelines: {{traces: {{receivers: [nop], exporters: [nop]}}}}
 "
         );

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::clients::Transport;
 use crate::configurations::running;
 use crate::stage::Stage;
-use crate::wait::{POLLED, until};
+use crate::wait::{POLLED, SOON, until};
 
 /// A push of an unchanged configuration is answered by silence, which counts as success after 60 s.
 const SILENCE: Duration = Duration::from_secs(100);
@@ -41,22 +41,12 @@ fn assert_succeeded(done: &Value, uid: &str) {
 async fn restarted(transport: Transport, target: impl Fn(&str) -> Value) {
     let stage = Stage::new(&[]).await;
     let (supervisor, uid) = running(&stage, transport).await;
-    let path = format!("/agents/{uid}/health");
     let before = supervisor.collector().unwrap();
-    let started = stage.rest().get(&path).await.ok(200)["start_time"].take();
     let body = json!({"action": {"restart": {}}, "target": target(&uid)});
     let done = dispatch(&stage, &body, POLLED).await;
     assert_succeeded(&done, &uid);
     let after = supervisor.collector().unwrap();
     assert_ne!(before, after, "the collector is the same process");
-    until("the new start is shown", POLLED, async || {
-        let health = stage.rest().get(&path).await.ok(200);
-        let text = format!("{started} before, now {health:#}");
-        (health["healthy"] == true && health["start_time"] != started)
-            .then_some(())
-            .ok_or(text)
-    })
-    .await;
     stage.applied(&uid, POLLED).await;
     // an instruction is carried out once
     assert_eq!(supervisor.restarts(), 1);
@@ -73,6 +63,26 @@ async fn agents_are_restarted_by_selector_over_plain_http() {
         Transport::Http,
         |_| json!({"selector": "env=interop && !gone"}),
     )
+    .await;
+}
+
+/// A time alone reaches the log once a minute at most, so that this takes longer than the restart.
+#[tokio::test]
+async fn restart_is_seen_in_the_start_time() {
+    let stage = Stage::new(&[]).await;
+    let (_supervisor, uid) = running(&stage, Transport::WebSocket).await;
+    let path = format!("/agents/{uid}/health");
+    let started = stage.rest().get(&path).await.ok(200)["start_time"].take();
+    assert!(started.is_string());
+    let body = json!({"action": {"restart": {}}, "target": {"agent": uid}});
+    assert_succeeded(&dispatch(&stage, &body, SOON).await, &uid);
+    until("the new start is shown", POLLED, async || {
+        let health = stage.rest().get(&path).await.ok(200);
+        let text = format!("{started} before, now {health:#}");
+        (health["healthy"] == true && health["start_time"] != started)
+            .then_some(())
+            .ok_or(text)
+    })
     .await;
 }
 

@@ -27,7 +27,7 @@ async fn seen(transport: Transport) {
     assert_components(&stage, &uid).await;
     assert_health_tree(&stage, &uid).await;
     let shown = stage.effective(&uid, "receivers").await;
-    assert!(shown.contains("Authorization: [REDACTED]"), "{shown}");
+    assert!(shown.contains("interop.api_key: [REDACTED]"), "{shown}");
     assert!(!shown.contains(EXTENSION_SECRET), "{shown}");
 
     let rest = stage.rest();

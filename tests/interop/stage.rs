@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::rest::Rest;
 use crate::server::Server;
-use crate::wait::{SOON, until};
+use crate::wait::{POLLED, until};
 
 /// One server, and room for clients beside it.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Stage {
     /// What the agent says that it runs, once `text` is in it.
     pub(crate) async fn effective(&self, uid: &str, text: &str) -> String {
         let path = format!("/agents/{uid}/effective-config");
-        let body = until("the effective configuration has it", SOON, async || {
+        let body = until("the effective configuration has it", POLLED, async || {
             let answer = self.rest().get(&path).await;
             let answer = answer.has(200)?;
             assert_eq!(answer["redacted"], true);
