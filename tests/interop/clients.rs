@@ -52,7 +52,8 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts a supervisor that may be configured and restarted. What it stored in `dir` before, it knows again.
+    /// Starts a supervisor that may be configured and restarted, and reports 4 s after a change that it is applied: a
+    /// collector that is not healthy by then, on a busy machine, has failed. What it stored in `dir` before, it knows again.
     pub(crate) fn start(dir: &Path, opamp: &str, transport: Transport) -> Self {
         let scheme = match transport {
             Transport::WebSocket => "ws",
@@ -69,7 +70,7 @@ capabilities:
   reports_available_components: true
 agent:
   executable: {collector}
-  config_apply_timeout: 1s
+  config_apply_timeout: 4s
   bootstrap_timeout: 30s
   orphan_detection_interval: 1s
   description:

@@ -93,9 +93,13 @@ async fn first_contact(transport: Transport) {
         let list = stage.rest().get(&format!("/agents?{query}")).await.ok(200);
         assert_eq!(list["items"].as_array().unwrap().len(), count, "{query}");
     }
-    // nobody told it what to run: its collector has pipelines that do nothing
-    stage.effective(uid, "nop").await;
-    assert_health_tree(&stage, uid).await;
+    // nobody told it what to run: its collector has nothing but the extension
+    stage.effective(uid, "opamp").await;
+    stage
+        .agent(uid, "the agent is healthy", SOON, |agent| {
+            agent["health"]["healthy"] == true
+        })
+        .await;
     assert_eq!(supervisor.offers(), 0);
 }
 
