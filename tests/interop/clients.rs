@@ -53,8 +53,13 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     /// Starts a supervisor that may be configured and restarted, and reports 4 s after a change that it is applied: a
-    /// collector that is not healthy by then, on a busy machine, has failed. What it stored in `dir` before, it knows again.
+    /// collector that is not healthy by then, on a busy machine, has failed.
     pub(crate) fn start(dir: &Path, opamp: &str, transport: Transport) -> Self {
+        Self::patient(dir, opamp, transport, "4s")
+    }
+
+    /// The same, with the time after a change in which a collector has to be healthy.
+    pub(crate) fn patient(dir: &Path, opamp: &str, transport: Transport, apply: &str) -> Self {
         let scheme = match transport {
             Transport::WebSocket => "ws",
             Transport::Http => "http",
@@ -70,7 +75,7 @@ capabilities:
   reports_available_components: true
 agent:
   executable: {collector}
-  config_apply_timeout: 4s
+  config_apply_timeout: {apply}
   bootstrap_timeout: 30s
   orphan_detection_interval: 1s
   description:

@@ -47,7 +47,7 @@ async fn configuration_reaches_a_connected_agent_and_changes() {
 }
 
 /// Waits until the agent says that it failed what it should run, with its words.
-async fn failed(stage: &Stage, uid: &str, words: &str) {
+pub(crate) async fn failed(stage: &Stage, uid: &str, words: &str) {
     let agent = stage
         .agent(uid, "the configuration is failed", POLLED, |agent| {
             let config = &agent["config"];

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::clients::Transport;
-use crate::configurations::running;
-use crate::stage::Stage;
+use crate::clients::{Supervisor, Transport};
+use crate::configurations::{failed, running};
+use crate::stage::{Stage, pipeline};
 use crate::wait::{POLLED, SOON, until};
 
 /// A push of an unchanged configuration is answered by silence, which counts as success after 60 s.
@@ -97,4 +97,26 @@ async fn configuration_is_pushed_again() {
     // offered twice, and equal to what runs: nothing happens
     assert_eq!(supervisor.offers(), 2);
     assert_eq!(supervisor.collector(), collector);
+}
+
+/// A collector that was not healthy in time has failed, says its supervisor, and may be well by now.
+#[tokio::test]
+async fn configuration_that_failed_is_pushed_again_and_applied() {
+    let stage = Stage::new(&[]).await;
+    let dir = stage.client("agent");
+    let opamp = &stage.server.opamp;
+    let supervisor = Supervisor::patient(&dir, opamp, Transport::WebSocket, "1ms");
+    let agent = stage.connected(SOON).await;
+    let uid = agent["instance_uid"].as_str().unwrap();
+    stage.rest().version("edge", &pipeline("first")).await;
+    stage.rest().assign("edge").await;
+    failed(&stage, uid, "timeout").await;
+    stage.effective(uid, "interop.marker: first").await;
+    assert_eq!(supervisor.offers(), 1);
+
+    let body = json!({"action": {"push_config": {}}, "target": {"agent": uid}});
+    let done = dispatch(&stage, &body, SILENCE).await;
+    assert_succeeded(&done, uid);
+    stage.applied(uid, SOON).await;
+    assert_eq!(supervisor.offers(), 2);
 }

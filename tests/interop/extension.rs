@@ -6,7 +6,7 @@ use crate::clients::{Collector, EXTENSION_SECRET, Transport};
 use crate::contact::{assert_components, assert_described, assert_health_tree};
 use crate::server::{Server, Stopped};
 use crate::stage::{Stage, pipeline};
-use crate::wait::SOON;
+use crate::wait::{SOON, until};
 
 async fn start(stage: &Stage, transport: Transport) -> (Collector, String) {
     let dir = stage.client("agent");
@@ -105,6 +105,20 @@ async fn extension_says_goodbye() {
     collector.stop().await;
     let gone = state_becomes(&stage, &uid, "disconnected").await;
     assert_eq!(gone["owner_node"], Value::Null, "{gone:#}");
+
+    // nobody told it who it is, so it comes back as somebody else
+    let dir = stage.client("again");
+    let _collector = Collector::start(&dir, &stage.server.opamp, Transport::WebSocket);
+    let connected = until("another agent is connected", SOON, async || {
+        let mut agents = stage.rest().agents().await;
+        agents.retain(|agent| agent["state"] == "connected");
+        (agents.len() == 1)
+            .then_some(agents)
+            .ok_or_else(String::new)
+    })
+    .await;
+    assert_ne!(connected[0]["instance_uid"], uid);
+    assert_eq!(stage.rest().agent(&uid).await["state"], "disconnected");
 }
 
 /// A socket that breaks is known at once, without a goodbye.
