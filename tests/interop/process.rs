@@ -28,7 +28,12 @@ impl Process {
             .open(&log)
             .unwrap();
         // SIGINT is ignored by what inherits that, as everything does that a script starts in the background
-        let child = Command::new("setpriv")
+        let mut command = Command::new("setpriv");
+        let ours = std::env::vars_os().map(|(name, _)| name);
+        for name in ours.filter(|name| name.to_string_lossy().contains("AMPORA_")) {
+            command.env_remove(name);
+        }
+        let child = command
             .args(["--pdeathsig", "KILL", "env", "--default-signal=INT,TERM"])
             .arg(program)
             .args(arguments)
