@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::clients::{Supervisor, Transport};
 use crate::contact::assert_health_tree;
+use crate::server::Server;
 use crate::stage::{PIPELINE_SECRET, REFUSED, Stage, pipeline};
 use crate::wait::{POLLED, SOON, until};
 
@@ -62,19 +63,24 @@ pub(crate) async fn failed(stage: &Stage, uid: &str, words: &str) {
     assert_ne!(config["hint"], "", "{agent:#}");
 }
 
-async fn refused_then_healed(transport: Transport) {
-    let stage = Stage::new(&[]).await;
-    let (supervisor, uid) = running(&stage, transport).await;
-    stage.rest().version("edge", REFUSED).await;
-    stage.rest().assign("edge").await;
-    failed(&stage, &uid, "exited unexpectedly").await;
-    // the supervisor starts the collector every 5 s again and says so: each report is a chance to offer again
+/// Waits until the collector has failed to start twice more. The supervisor starts it every 5 s again and says so:
+/// each report is a chance to offer again.
+async fn failed_starts(supervisor: &Supervisor) {
     let starts = supervisor.failed_starts();
     until("more failed starts", Duration::from_secs(60), async || {
         let more = supervisor.failed_starts() - starts;
         (more >= 2).then_some(()).ok_or(format!("{more} more"))
     })
     .await;
+}
+
+async fn refused_then_healed(transport: Transport) {
+    let stage = Stage::new(&[]).await;
+    let (supervisor, uid) = running(&stage, transport).await;
+    stage.rest().version("edge", REFUSED).await;
+    stage.rest().assign("edge").await;
+    failed(&stage, &uid, "exited unexpectedly").await;
+    failed_starts(&supervisor).await;
     assert_eq!(supervisor.offers(), 2, "what failed was offered again");
     let agent = stage.rest().agent(&uid).await;
     assert_eq!(agent["health"]["healthy"], false, "{agent:#}");
@@ -85,6 +91,22 @@ async fn refused_then_healed(transport: Transport) {
     stage.applied(&uid, POLLED).await;
     stage.effective(&uid, "interop.marker: healed").await;
     assert_eq!(supervisor.offers(), 3);
+}
+
+/// What failed is remembered by the server, whatever the agent says when it comes back.
+#[tokio::test]
+async fn configuration_that_failed_is_not_offered_by_a_server_that_was_killed() {
+    let mut stage = Stage::new(&[]).await;
+    let (supervisor, uid) = running(&stage, Transport::WebSocket).await;
+    stage.rest().version("edge", REFUSED).await;
+    stage.rest().assign("edge").await;
+    failed(&stage, &uid, "exited unexpectedly").await;
+    let stopped = stage.server.kill().await;
+    stage.server = Server::again(stopped).await;
+    stage.connected(SOON).await;
+    failed_starts(&supervisor).await;
+    failed(&stage, &uid, "exited unexpectedly").await;
+    assert_eq!(supervisor.offers(), 2, "what failed was offered again");
 }
 
 #[tokio::test]
