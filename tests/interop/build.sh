@@ -90,7 +90,7 @@ main() {
 		rm -f "$stamp"
 		# what is built must not depend on the settings of who builds it
 		export GOFLAGS=-buildvcs=false GOWORK=off CGO_ENABLED=0 GOTOOLCHAIN=local
-		say "building opampsupervisor and collector into $bin (about two minutes the first time)"
+		say "building opampsupervisor and collector into $bin (some minutes the first time)"
 		(supervisor)
 		(collector)
 		inputs | sha256sum >"$stamp"
