@@ -15,12 +15,12 @@ use crate::wait::{POLLED, until};
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) server: Server,
-    dir: Place,
+    pub(crate) dir: Place,
 }
 
 /// A directory that stays when the test fails, with the logs of all processes in it.
 #[derive(Debug)]
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Drop for Place {
     fn drop(&mut self) {

@@ -117,6 +117,7 @@ func main() {
 		protobufs.AgentCapabilities_AgentCapabilities_ReportsRemoteConfig |
 		protobufs.AgentCapabilities_AgentCapabilities_ReportsEffectiveConfig |
 		protobufs.AgentCapabilities_AgentCapabilities_ReportsHealth |
+		protobufs.AgentCapabilities_AgentCapabilities_ReportsHeartbeat |
 		protobufs.AgentCapabilities_AgentCapabilities_ReportsStatus
 	check(a.client.SetCapabilities(&capabilities))
 	err := a.client.Start(context.Background(), types.StartSettings{

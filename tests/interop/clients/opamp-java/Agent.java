@@ -1,11 +1,13 @@
-// An agent on the OpAMP client of OpenTelemetry Java contrib: Agent ENDPOINT NAME. It keeps what it is told to run in
-// applied.yaml, refuses what has "refuse-me" in it, and prints one line for everything that happens to it. A file
-// "touch" in its directory makes it change its description, which is the only way to make it speak over WebSocket.
+// An agent on the OpAMP client of OpenTelemetry Java contrib: Agent ENDPOINT NAME [restless]. It keeps what it is told
+// to run in applied.yaml, refuses what has "refuse-me" in it, and prints one line for everything that happens to it.
+// Over WebSocket the client speaks only when something changes: a file "touch" in its directory changes the description
+// once, and a restless agent changes it every three seconds.
 
 import io.opentelemetry.opamp.client.OpampClient;
 import io.opentelemetry.opamp.client.internal.connectivity.http.OkHttpSender;
 import io.opentelemetry.opamp.client.internal.connectivity.websocket.OkHttpWebSocket;
 import io.opentelemetry.opamp.client.internal.request.delay.PeriodicDelay;
+import io.opentelemetry.opamp.client.internal.request.delay.RetryPeriodicDelay;
 import io.opentelemetry.opamp.client.internal.request.service.HttpRequestService;
 import io.opentelemetry.opamp.client.internal.request.service.WebSocketRequestService;
 import io.opentelemetry.opamp.client.internal.response.MessageData;
@@ -34,7 +36,10 @@ import opamp.proto.ServerErrorResponse;
 public final class Agent implements OpampClient.Callbacks {
   private static final Duration POLLING = Duration.ofSeconds(1);
   private static final Duration PING = Duration.ofSeconds(5);
+  private static final Duration RETRY = Duration.ofSeconds(1);
+  private static final Duration GOODBYE = Duration.ofSeconds(1);
   private static final Duration LOOK = Duration.ofMillis(100);
+  private static final int LOOKS_OF_THE_RESTLESS = 30;
 
   private final Effective effective = new Effective();
 
@@ -103,12 +108,13 @@ public final class Agent implements OpampClient.Callbacks {
   private static RequestService service(String endpoint) {
     OkHttpClient over = new OkHttpClient.Builder().pingInterval(PING).build();
     if (endpoint.startsWith("ws")) {
-      return WebSocketRequestService.create(OkHttpWebSocket.create(endpoint, over));
+      return WebSocketRequestService.create(
+          OkHttpWebSocket.create(endpoint, over), RetryPeriodicDelay.create(RETRY));
     }
     return HttpRequestService.create(
         OkHttpSender.create(endpoint, over),
         PeriodicDelay.ofFixedDuration(POLLING),
-        HttpRequestService.DEFAULT_DELAY_BETWEEN_RETRIES);
+        RetryPeriodicDelay.create(RETRY));
   }
 
   private static KeyValue text(String key, String value) {
@@ -126,6 +132,7 @@ public final class Agent implements OpampClient.Callbacks {
   public static void main(String[] arguments) throws Exception {
     String endpoint = arguments[0];
     String name = arguments[1];
+    boolean restless = arguments.length > 2;
     UUID uid = UUID.randomUUID();
     say("uid", uid);
     byte[] bytes =
@@ -157,15 +164,17 @@ public final class Agent implements OpampClient.Callbacks {
     Path touch = Path.of("touch");
     int touched = 0;
     try {
-      while (true) {
+      for (int looks = 1; true; looks++) {
         Thread.sleep(LOOK.toMillis());
-        if (Files.deleteIfExists(touch)) {
+        if (Files.deleteIfExists(touch) || restless && looks % LOOKS_OF_THE_RESTLESS == 0) {
           touched += 1;
           client.setAgentDescription(description(name, touched));
         }
       }
     } catch (InterruptedException asked) {
       client.close();
+      // the goodbye is sent by a thread that does not keep the process alive
+      Thread.sleep(GOODBYE.toMillis());
       say("stopped", "");
     } finally {
       stopped.countDown();
