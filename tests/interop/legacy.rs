@@ -11,6 +11,9 @@ use crate::wait::{SOON, until};
 
 const ULID: &str = "01J9ZC3V5M8Q2R4T6W8Y0A2C4E";
 
+/// How often it is refused: once for each thing that it says.
+const REFUSALS: f64 = 2.0;
+
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
@@ -34,6 +37,12 @@ fn hello() -> Vec<u8> {
         field(5, &[]),
     ]
     .concat()
+}
+
+/// What it says next, whatever it was told: uid, sequence 2, capabilities, health that is true.
+fn healthy() -> Vec<u8> {
+    let uid = field(1, ULID.as_bytes());
+    [uid, vec![0x10, 2, 0x20, 7], field(5, &[0x08, 1])].concat()
 }
 
 async fn exchange(stage: &Stage, request: &[u8], enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
@@ -60,9 +69,11 @@ fn ends_its_head(answer: &[u8]) -> bool {
     answer.windows(4).any(|four| four == b"\r\n\r\n")
 }
 
-/// The answer has a `ServerErrorResponse` that says bad request, which is type 1, and echoes no other uid.
+/// The answer is a `ServerErrorResponse` that says bad request (field 2; its type, field 1, is 1), and why.
 fn assert_refused(message: &[u8]) {
     let text = String::from_utf8_lossy(message);
+    let bad_request = |four: &[u8]| four[0] == 0x12 && four[2..] == [0x08, 1];
+    assert!(message.windows(4).any(bad_request), "{message:?}");
     assert!(text.contains("instance_uid"), "{text}");
     assert!(message.len() < 512, "{} bytes", message.len());
 }
@@ -78,13 +89,13 @@ async fn served_beside(stage: &Stage) -> (Agent, String) {
     (agent, uid)
 }
 
-async fn harmed_nobody(stage: &Stage, mut agent: Agent, uid: &str) {
+async fn harmed_nobody(stage: &Stage, refusals: f64, mut agent: Agent, uid: &str) {
     until("the refusal is counted", SOON, async || {
         let rejected = stage.rest().metric("ampora_opamp_frames_rejected_total");
         let rejected = rejected.await;
         let malformed = rejected
             .iter()
-            .any(|(labels, count)| labels.contains("\"malformed\"") && *count == 1.0);
+            .any(|(labels, count)| labels.contains("\"malformed\"") && *count == refusals);
         malformed.then_some(()).ok_or(format!("{rejected:?}"))
     })
     .await;
@@ -107,26 +118,23 @@ async fn legacy_client_is_refused_over_plain_http() {
     assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
     assert!(!answer.starts_with("HTTP/1.1 404"), "{answer}");
 
-    let body = hello();
-    let post = format!(
-        "POST /v1/opamp HTTP/1.1\r\nhost: ampora\r\nconnection: close\r\n\
-         content-type: application/x-protobuf\r\napi-key: none\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    let answer = exchange(&stage, &[post.as_bytes(), &body].concat(), |_| false).await;
-    let head = answer
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .unwrap();
-    let (head, message) = answer.split_at(head + 4);
-    let head = String::from_utf8(head.to_vec()).unwrap().to_lowercase();
-    assert!(head.starts_with("http/1.1 200"), "{head}");
-    assert!(
-        head.contains("content-type: application/x-protobuf\r\n"),
-        "{head}"
-    );
-    assert_refused(message);
-    harmed_nobody(&stage, agent, &uid).await;
+    for body in [hello(), healthy()] {
+        let post = format!(
+            "POST /v1/opamp HTTP/1.1\r\nhost: ampora\r\nconnection: close\r\n\
+             content-type: application/x-protobuf\r\napi-key: none\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let request = [post.as_bytes(), &body].concat();
+        let answer = exchange(&stage, &request, |_| false).await;
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let (head, message) = answer.split_at(head.unwrap() + 4);
+        let head = String::from_utf8(head.to_vec()).unwrap().to_lowercase();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        let content_type = "content-type: application/x-protobuf\r\n";
+        assert!(head.contains(content_type), "{head}");
+        assert_refused(message);
+    }
+    harmed_nobody(&stage, REFUSALS, agent, &uid).await;
 }
 
 #[tokio::test]
@@ -141,16 +149,17 @@ async fn legacy_client_is_refused_over_websocket() {
     let opened = read(&mut stream, ends_its_head).await;
     assert!(opened.starts_with(b"HTTP/1.1 101"), "{opened:?}");
 
-    // a binary message with a mask of zeros
-    let body = hello();
-    let length = u8::try_from(body.len()).unwrap();
-    assert!(length < 126);
-    let frame = [&[0x82, 0x80 | length, 0, 0, 0, 0], body.as_slice()].concat();
-    stream.write_all(&frame).await.unwrap();
-    let whole = |answer: &[u8]| answer.len() > 2 && answer.len() >= 2 + usize::from(answer[1]);
-    let answer = read(&mut stream, whole).await;
-    assert_eq!(answer[0], 0x82, "{answer:?}");
-    assert_eq!(answer[2], 0, "no header: {answer:?}");
-    assert_refused(&answer[3..]);
-    harmed_nobody(&stage, agent, &uid).await;
+    for body in [hello(), healthy()] {
+        // a binary message with a mask of zeros
+        let length = u8::try_from(body.len()).unwrap();
+        assert!(length < 126);
+        let frame = [&[0x82, 0x80 | length, 0, 0, 0, 0], body.as_slice()].concat();
+        stream.write_all(&frame).await.unwrap();
+        let whole = |answer: &[u8]| answer.len() > 2 && answer.len() >= 2 + usize::from(answer[1]);
+        let answer = read(&mut stream, whole).await;
+        assert_eq!(answer[0], 0x82, "{answer:?}");
+        assert_eq!(answer[2], 0, "no header: {answer:?}");
+        assert_refused(&answer[3..]);
+    }
+    harmed_nobody(&stage, REFUSALS, agent, &uid).await;
 }

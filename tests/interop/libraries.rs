@@ -1,5 +1,6 @@
 //! Each client library alone: known, configured, and still the same agent after the server was away.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,6 +14,9 @@ use crate::wait::{POLLED, SOON, until};
 
 /// Polls after which an agent would have been offered again what it refused.
 const POLLS: f64 = 3.0;
+
+/// Looks without a word between them, after which a client has nothing more to say.
+const QUIET_LOOKS: u32 = 20;
 
 /// How long a server may wait for its clients when it stops.
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
@@ -86,6 +90,9 @@ async fn outlives(library: Library, transport: Transport, leave: impl AsyncFn(Se
     agent.known(&stage).await;
     let before = agent.applied(&stage, &uid, "first").await;
     let (offers, connects) = (agent.offers(), agent.connects());
+    if agent.is_silent() {
+        is_quiet(&stage).await;
+    }
 
     let stopped = leave(stage.server).await;
     until("the agent has missed the server", SOON, async || {
@@ -113,6 +120,20 @@ async fn outlives(library: Library, transport: Transport, leave: impl AsyncFn(Se
     assert_eq!(stage.rest().agents().await.len(), 1);
     assert_eq!(stage.rest().rejected().await, (0.0, 0.0));
     agent.assert_well();
+}
+
+/// Waits until nobody has said anything for a while: what is not sent when a server goes is the first thing that the
+/// next one hears.
+async fn is_quiet(stage: &Stage) {
+    let heard = Cell::new((frames(stage).await, 0));
+    until("nobody speaks", SOON, async || {
+        let (count, looks) = heard.get();
+        let now = frames(stage).await;
+        let looks = if now == count { looks + 1 } else { 0 };
+        heard.set((now, looks));
+        (looks >= QUIET_LOOKS).then_some(()).ok_or(now.to_string())
+    })
+    .await;
 }
 
 /// A socket on which nobody has said anything is kept, until its agent speaks.

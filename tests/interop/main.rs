@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![expect(clippy::print_stderr, reason = "a failed test says where its logs are")]
 
+mod all_at_once;
 mod clients;
 mod configurations;
 mod contact;
@@ -19,5 +20,4 @@ mod rest;
 mod restarts;
 mod server;
 mod stage;
-mod together;
 mod wait;

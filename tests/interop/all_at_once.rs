@@ -1,6 +1,6 @@
 //! All clients at once on one server that is stopped, killed and refusing meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clients::{Supervisor, Transport};
 use crate::library::{Agent, Library};
@@ -17,6 +17,9 @@ const BACK: Duration = Duration::from_secs(150);
 
 /// While the server refuses it admits one connection: everybody but one has to wait.
 const REFUSING: &str = "opamp.max_connections=1";
+
+/// Agents that do not tell that they were refused: the one that was not, and Java over HTTP, which waits without a word.
+const UNTOLD: usize = 2;
 
 const LIBRARIES: [(Library, Transport); 8] = [
     (Library::Go022, Transport::WebSocket),
@@ -132,7 +135,7 @@ async fn happens(fault: Fault, stage: Stage, clients: &Clients) -> Stage {
         Fault::Refusing => {
             let before = clients.failures();
             let refusing = Server::again(stopped.with(&[REFUSING])).await;
-            clients.miss(&before, LIBRARIES.len() - 1).await;
+            clients.miss(&before, LIBRARIES.len() - UNTOLD).await;
             let (others, refused) = refusing.rest.rejected().await;
             assert_eq!(others, 0.0);
             assert!(refused > 0.0, "nobody was refused");
@@ -143,8 +146,8 @@ async fn happens(fault: Fault, stage: Stage, clients: &Clients) -> Stage {
 }
 
 #[tokio::test]
-async fn all_clients_at_once_outlive_everything() {
-    let begun = Instant::now();
+async fn clients_outlive_everything() {
+    let mut enough = Box::pin(tokio::time::sleep(LASTS));
     let mut stage = Stage::new(&[]).await;
     stage.rest().version("edge", &pipeline("round-0")).await;
     stage.rest().assign("edge").await;
@@ -152,7 +155,8 @@ async fn all_clients_at_once_outlive_everything() {
     clients.run(&stage, "round-0").await;
     let faults = [Fault::Refusing, Fault::Stopped, Fault::Killed];
     for (round, fault) in (1..).zip(faults.into_iter().cycle()) {
-        if round > faults.len() && begun.elapsed() > LASTS {
+        let is_enough = tokio::time::timeout(Duration::ZERO, enough.as_mut());
+        if round > faults.len() && is_enough.await.is_ok() {
             break;
         }
         assert_nothing_malformed(&stage).await;
@@ -161,10 +165,6 @@ async fn all_clients_at_once_outlive_everything() {
         stage.rest().version("edge", &pipeline(&marker)).await;
         stage.rest().assign("edge").await;
         clients.run(&stage, &marker).await;
-        eprintln!(
-            "{fault:?}: everybody back after {:?} in all",
-            begun.elapsed()
-        );
     }
     assert_nothing_malformed(&stage).await;
 }
