@@ -18,6 +18,9 @@ const POLLS: f64 = 3.0;
 /// Looks without a word between them, after which a client has nothing more to say.
 const QUIET_LOOKS: u32 = 20;
 
+/// In which agents come back that were told to stay away for up to a minute.
+const COMES_IN: Duration = Duration::from_secs(150);
+
 /// How long a server may wait for its clients when it stops.
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
 
@@ -248,4 +251,50 @@ async fn server_that_stops_does_not_wait_for_an_answer_to_its_close() {
     agent.known(&stage).await;
     let stopped = tokio::time::timeout(STOPS_WITHIN, stage.server.stop());
     stopped.await.unwrap();
+}
+
+/// Those who are one too many (UNAVAILABLE, inside a message) wait as they are told or as they like, and are served when
+/// there is room.
+#[tokio::test]
+async fn agents_that_were_too_many_come_in_when_there_is_room() {
+    let mut stage = Stage::new(&["agents.max=1"]).await;
+    assign(&stage, &pipeline("first")).await;
+    let (_first, first) = start(&stage, Library::Go023, Transport::WebSocket).await;
+    stage.connected(SOON).await;
+    let mut waiting = Vec::new();
+    for (library, transport) in [
+        (Library::Go022, Transport::Http),
+        (Library::Node, Transport::Http),
+        (Library::Python, Transport::Http),
+        (Library::Java, Transport::WebSocket),
+        (Library::Java, Transport::Http),
+    ] {
+        let dir = stage.client(&format!("{}-{}", library.name(), transport.name()));
+        let agent = Agent::restless(&dir, &stage.server.opamp, library, transport);
+        until("the agent is refused", SOON, async || {
+            let refusals = agent.refusals();
+            (refusals > 0).then_some(()).ok_or_else(String::new)
+        })
+        .await;
+        let uid = agent.uid().await;
+        waiting.push((agent, uid));
+    }
+    let known = stage.rest().agents().await;
+    assert_eq!(known.len(), 1, "{known:#?}");
+    assert_eq!(known[0]["instance_uid"], first);
+    let (others, _) = stage.rest().rejected().await;
+    assert_eq!(others, 0.0);
+
+    stage.server = Server::again(stage.server.stop().await.with(&[])).await;
+    for (agent, uid) in &waiting {
+        until("the agent is known", COMES_IN, async || {
+            let agents = stage.rest().agents().await;
+            let known = agents
+                .iter()
+                .any(|known| known["instance_uid"] == uid.as_str());
+            known.then_some(()).ok_or(format!("{agents:#?}"))
+        })
+        .await;
+        agent.applied(&stage, uid, "first").await;
+    }
 }

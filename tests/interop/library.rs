@@ -155,6 +155,16 @@ impl Agent {
         self.times("failed ")
     }
 
+    /// How often the server told it that it cannot be served.
+    pub(crate) fn refusals(&self) -> usize {
+        let said = self.process.said();
+        let lines = said.lines().filter(|line| {
+            let line = line.to_lowercase();
+            line.contains("unavailable") || line.starts_with("error ")
+        });
+        lines.count()
+    }
+
     /// How often it connected.
     pub(crate) fn connects(&self) -> usize {
         self.times("connected")
