@@ -19,8 +19,10 @@ use super::network::Alone;
 use super::ports::{EffectSink, RowStore, Timings};
 use super::types::{Runtime, TypeConfig};
 use crate::fleet::Fleet;
+use crate::fleet::limits::{ENTRY_BYTES_MAX, ENTRY_HEAD_BYTES};
+use crate::fleet::sizes::entry_bytes;
 use crate::ids::{ConfigHash, NodeId};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Rejection};
 use crate::proposal::{Entry, Origin, Proposal};
 use crate::rows::{Row, RowKey};
 use crate::time::{Clock, Stamper};
@@ -226,23 +228,35 @@ impl Consensus {
         if let Some(reason) = self.store.refusal() {
             return Err(ProposeError::Unavailable(reason));
         }
+        let entry = self.entry(origin, proposal);
+        if entry_bytes(&entry) > ENTRY_BYTES_MAX + ENTRY_HEAD_BYTES {
+            // the log would refuse it, and a log that refuses has failed
+            return Ok(Committed {
+                index: self.view.load().applied_index,
+                outcome: Outcome::Rejected(Rejection::TooLarge("entry".into())),
+            });
+        }
         let began_ms = self.clock.boot_ms();
-        let written = tokio::time::timeout(PROPOSE_DEADLINE, self.write(origin, proposal)).await;
+        let written = tokio::time::timeout(PROPOSE_DEADLINE, self.write(entry)).await;
         let took_ms = self.clock.boot_ms().saturating_sub(began_ms);
         self.timings.proposed(Duration::from_millis(took_ms));
         written.unwrap_or(Err(ProposeError::OutcomeUnknown))
     }
 
-    async fn write(&self, origin: Origin, proposal: Proposal) -> Result<Committed, ProposeError> {
+    fn entry(&self, origin: Origin, proposal: Proposal) -> Entry {
+        Entry {
+            time_ms: self.fleet_time_ms(),
+            wall_ms: self.clock.wall_ms(),
+            origin,
+            proposal,
+        }
+    }
+
+    async fn write(&self, entry: Entry) -> Result<Committed, ProposeError> {
         let mut pause = RETRY_FIRST;
         let mut waited = Duration::ZERO;
         loop {
-            let entry = Entry {
-                time_ms: self.fleet_time_ms(),
-                wall_ms: self.clock.wall_ms(),
-                origin: origin.clone(),
-                proposal: proposal.clone(),
-            };
+            let entry = self.entry(entry.origin.clone(), entry.proposal.clone());
             let forward = match self.raft.client_write(entry).await {
                 Ok(response) => {
                     return Ok(Committed {
