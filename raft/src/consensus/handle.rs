@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::machine::Machine;
 use super::network::Alone;
 use super::ports::{EffectSink, RowStore, Timings};
-use super::types::{Runtime, TypeConfig};
+use super::type_config::{Runtime, TypeConfig};
 use crate::fleet::Fleet;
 use crate::fleet::limits::{ENTRY_BYTES_MAX, ENTRY_HEAD_BYTES};
 use crate::fleet::sizes::entry_bytes;
