@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ampora_raft::consensus::types::{Runtime, TypeConfig};
+use ampora_raft::consensus::type_config::{Runtime, TypeConfig};
 use ampora_raft::consensus::{EffectSink, Machine, RowStore};
 use ampora_raft::effect::Effect;
 use ampora_raft::proposal::Proposal;
