@@ -120,14 +120,6 @@ impl Process {
         drop(self.child.kill());
         self.child.wait().expect("a child");
     }
-
-    /// Waits for the end that it comes to by itself.
-    pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
-        eventually("the end of the process", within, async || {
-            self.child.try_wait().expect("a child")
-        })
-        .await
-    }
 }
 
 impl Drop for Process {
