@@ -81,7 +81,7 @@ impl Disk {
     }
 
     fn free(&self) -> u64 {
-        let stat = rustix::fs::statvfs(&self.seen()).expect("it answers");
+        let stat = rustix::fs::statvfs(self.seen()).expect("it answers");
         stat.f_bavail * stat.f_frsize
     }
 

@@ -72,8 +72,10 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024 + FILES_MAX * (2 * 1024 + 64);
 /// Bodies that no version refers to; beyond it the oldest upload leaves.
 pub const STAGED_MAX: usize = 1_024;
 
-/// Bytes of one selector as counted by [`crate::selector::Selector::bytes`]: 4 KiB of text, and the tree
-/// that is parsed from it, whose texts are no longer than it and whose 2 048 shortest values count 3 more.
+/// Bytes of one selector, as it counts itself.
+///
+/// 4 KiB of text, and the tree that is parsed from it, whose texts are no longer than it and whose 2 048
+/// shortest values count 3 more.
 pub const SELECTOR_BYTES_MAX: usize = 15 * 1024;
 
 /// Groups: `desired` may evaluate each of them.

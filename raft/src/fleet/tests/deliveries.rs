@@ -128,7 +128,7 @@ fn a_selector_expands_in_uid_order_behind_its_cursor() {
     let found = counts(&log, id);
     assert_eq!(
         (found.queued, found.failed),
-        (agents as u32, 1),
+        (u32::try_from(agents).expect("small"), 1),
         "one lacks the capability"
     );
     assert_eq!(log.state(id, 5), None);

@@ -269,7 +269,7 @@ pub(super) fn entry() -> impl Strategy<Value = Entry> {
         3 => dispatches(),
     ];
     let idempotency = option::weighted(0.2, ("[kl]", 0..2_u8))
-        .prop_map(|given| given.and_then(|(name, digest)| key(&name, digest)));
+        .prop_map(|given| given.map(|(name, digest)| key(&name, digest)));
     let time = prop_oneof![99 => 0..5_000_u64, 1 => any::<u64>()];
     (proposal, idempotency, time)
         .prop_map(|(proposal, idempotency, time_ms)| stamped(time_ms / 2, idempotency, proposal))

@@ -130,7 +130,7 @@ fn the_oldest_unused_upload_leaves_with_its_rows() {
     log.outcome(stage(0, 0, 2, 10));
     log.outcome(stage(0, 1, 2, 10));
     log.version("kept", 9);
-    for n in 1..STAGED_MAX as u32 {
+    for n in 1..u32::try_from(STAGED_MAX).expect("small") {
         assert_eq!(log.apply(stage(n, 0, 1, 1)).puts.len(), 1);
     }
     let last = log.apply(stage(u32::MAX, 0, 1, 1));
@@ -173,20 +173,22 @@ fn a_key_answers_what_it_answered_and_stands_for_one_request() {
     let mut log = Log::with_node();
     log.agent(1, "prod");
     let order = || dispatch(Target::Agent(uid(1)), 5_000);
-    let first = log.entry(stamped(0, key("k", 1), order())).outcome;
+    let first = log.entry(stamped(0, Some(key("k", 1)), order())).outcome;
     let before = log.fleet.dispatches(None).count();
-    let again = log.entry(stamped(0, key("k", 1), order()));
+    let again = log.entry(stamped(0, Some(key("k", 1)), order()));
     assert_eq!(again.outcome, first);
     assert_eq!(again.dirty, []);
     assert_eq!(log.fleet.dispatches(None).count(), before);
-    let other = log.entry(stamped(0, key("k", 2), order())).outcome;
+    let other = log.entry(stamped(0, Some(key("k", 2)), order())).outcome;
     assert_eq!(other, Outcome::Rejected(Rejection::KeyReused));
     // a refusal is not an answer: the next try may succeed
     let unknown = dispatch(Target::Agent(uid(5)), 5_000);
-    let refused = log.entry(stamped(0, key("l", 3), unknown.clone())).outcome;
+    let refused = log
+        .entry(stamped(0, Some(key("l", 3)), unknown.clone()))
+        .outcome;
     assert!(matches!(refused, Outcome::Rejected(_)));
     log.agent(5, "prod");
-    let made = log.entry(stamped(0, key("l", 3), unknown)).outcome;
+    let made = log.entry(stamped(0, Some(key("l", 3)), unknown)).outcome;
     assert!(matches!(made, Outcome::Dispatch(_)));
 }
 
@@ -195,12 +197,12 @@ fn the_oldest_key_leaves() {
     let mut log = Log::default();
     let expire = || Proposal::ExpireDeliveries { limit: 1 };
     for n in 0..IDEMPOTENCY_MAX {
-        log.entry(stamped(0, key(&n.to_string(), 1), expire()));
+        log.entry(stamped(0, Some(key(&n.to_string(), 1)), expire()));
     }
-    let last = log.entry(stamped(0, key("last", 1), expire()));
+    let last = log.entry(stamped(0, Some(key("last", 1)), expire()));
     assert!(last.dirty.contains(&RowKey::Idempotency("0".into())));
     let reused = |log: &mut Log, name: &str| {
-        let other = log.entry(stamped(0, key(name, 2), expire())).outcome;
+        let other = log.entry(stamped(0, Some(key(name, 2)), expire())).outcome;
         other == Outcome::Rejected(Rejection::KeyReused)
     };
     assert!(reused(&mut log, "last") && reused(&mut log, "1"));
@@ -231,7 +233,7 @@ fn what_the_fleet_takes_is_what_the_log_takes() {
     let ops = vec![claim(1, None); OPS_MAX];
     let part = stage(1, 0, 1, BODY_PART_BYTES_MAX);
     for proposal in [batch(NODE, Epoch(1), 1, ops), part] {
-        let bytes = entry_bytes(&stamped(0, key("k", 1), proposal));
+        let bytes = entry_bytes(&stamped(0, Some(key("k", 1)), proposal));
         assert!(bytes <= ENTRY_BYTES_MAX + ENTRY_HEAD_BYTES, "{bytes}");
     }
 }
