@@ -219,6 +219,8 @@ fn steps(expr: &Expr) -> Vec<Step> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_tree_printed_is_the_same_tree(text in text()) {
         let Ok(selector) = Selector::parse(&text) else { return Ok(()) };

@@ -141,6 +141,8 @@ fn placement_never_changes() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn desired_is_the_first_match_by_priority_and_name(
         groups in prop::collection::vec(("[a-f]", -2..3_i32, 0..3_usize), 1..12),
