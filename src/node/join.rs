@@ -81,11 +81,9 @@ impl Log {
                 runtime.spawn(consensus.clone().keep_time());
                 let watched = consensus.clone();
                 runtime.spawn(async move {
-                    let why = watched.failed().await;
-                    if why.contains("has stopped") || why.contains("stopped") {
-                        return;
+                    if let Some(why) = watched.failed().await {
+                        super::fatal("the replicated log failed", &why);
                     }
-                    super::fatal("the replicated log failed", &why);
                 });
                 Ok(Self {
                     consensus,

@@ -376,15 +376,18 @@ impl Consensus {
         }
     }
 
-    /// Waits until consensus has stopped by itself, and says why: the process should then end.
-    pub async fn failed(&self) -> String {
+    /// Waits until consensus has failed, and says why: the process should then end. `None` when it was told
+    /// to stop.
+    pub async fn failed(&self) -> Option<String> {
         let mut metrics = self.raft.metrics();
         loop {
-            if let Err(fatal) = &metrics.borrow_watched().running_state {
-                return fatal.to_string();
+            match &metrics.borrow_watched().running_state {
+                Ok(()) => {}
+                Err(Fatal::Stopped) => return None,
+                Err(fatal) => return Some(fatal.to_string()),
             }
             if metrics.changed().await.is_err() {
-                return "consensus is gone".to_owned();
+                return Some("consensus is gone".to_owned());
             }
         }
     }
