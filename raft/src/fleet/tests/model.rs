@@ -31,7 +31,7 @@ impl Checked {
         assert_eq!(loaded, self.fleet, "a function of state and entry");
         self.check_rows(&applied);
         check_refusal(&before, &self.fleet, &applied);
-        check_agents(&before, &self.fleet, &applied);
+        check_agents(&before, &self.fleet, &applied, entry);
         check_deliveries(&before, &self.fleet, &applied);
         check_groups(&before, &self.fleet, &applied);
         applied
@@ -70,7 +70,16 @@ fn check_refusal(before: &Fleet, after: &Fleet, applied: &Applied) {
     }
 }
 
-fn check_agents(before: &Fleet, after: &Fleet, applied: &Applied) {
+/// Whether the entry gives an agent this uid, with the session that it has.
+fn renames_to(entry: &Entry, uid: InstanceUid) -> bool {
+    let Proposal::NodeBatch(batch) = &entry.proposal else {
+        return false;
+    };
+    let mut ops = batch.ops.iter();
+    ops.any(|op| matches!(op, SessionOp::Rename { to, .. } if *to == uid))
+}
+
+fn check_agents(before: &Fleet, after: &Fleet, applied: &Applied, entry: &Entry) {
     let told = |uid| {
         applied
             .effects
@@ -87,7 +96,7 @@ fn check_agents(before: &Fleet, after: &Fleet, applied: &Applied) {
         }
         let Some(old) = old else { continue };
         let held = old.session.map(|session| session.fence);
-        if fence.is_some() && held.is_some() {
+        if fence.is_some() && held.is_some() && !renames_to(entry, agent.uid) {
             assert!(fence >= held, "a fence went back");
         }
         if let (Some(lost), Some(held)) = (before.valid_session(old), agent.session)

@@ -43,7 +43,7 @@ fn note(seen: &Seen, entry: &Entry, applied: &Applied) {
 fn any_log_keeps_the_fleet_whole() {
     let seen = Seen::default();
     let config = Config {
-        cases: 150,
+        cases: 200,
         failure_persistence: None,
         ..Config::default()
     };
