@@ -26,11 +26,11 @@ pub fn health(body: Vec<u8>) -> io::Result<Value> {
     Ok(attributes::health_json(&tree))
 }
 
-/// A list of available components as JSON.
+/// The available components of a list as JSON, by kind; their hash is a field of the record.
 ///
 /// # Errors
 /// Fails when the body is none.
 pub fn components(body: Vec<u8>) -> io::Result<Value> {
     let list = wire::AvailableComponents::decode(Bytes::from(body)).map_err(io::Error::other)?;
-    Ok(attributes::components_json(&list))
+    Ok(attributes::components_json(&list)["components"].take())
 }
