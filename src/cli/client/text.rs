@@ -138,7 +138,6 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>, empty: &str) -> Strin
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     // Lines are not fitted to the terminal: a uid that is broken in two cannot be copied.
-    table.force_no_tty();
     table.set_header(head);
     table.add_rows(rows);
     for column in table.column_iter_mut() {
