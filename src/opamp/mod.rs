@@ -6,4 +6,10 @@ mod exchange;
 pub use exchange::{AgentConnection, Agents, Closed, Peer, Push, Transport};
 
 /// Placeholder until the listener lands.
-pub fn serve<A: Agents>(_: tokio::net::TcpListener, _: A, _: &crate::config::Config, _: &crate::tasks::Tasks) {}
+pub fn serve<A: Agents>(
+    _: tokio::net::TcpListener,
+    _: A,
+    _: &crate::config::Config,
+    _: &crate::tasks::Tasks,
+) {
+}
