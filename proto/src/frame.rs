@@ -32,7 +32,7 @@ pub struct Incoming {
     pub uid: InstanceUid,
     /// The message.
     pub message: wire::AgentToServer,
-    /// Tells a byte-identical repetition (C-296); see [`digest`].
+    /// Tells a byte-identical repetition (C-296); see [`digest()`].
     pub digest: u64,
 }
 

@@ -30,6 +30,8 @@ pub struct State {
     pub holder: Holder,
     /// Under which fence this node owns the session; none while the claim is on its way.
     pub fence: Option<Fence>,
+    /// A claim is on its way to the log.
+    pub claiming: bool,
     /// Where the agent speaks from; none while there is no transport.
     pub link: Option<Link>,
     /// The offer that was written last and its boot time, until the agent says that it is applied.
@@ -70,6 +72,7 @@ impl Agent {
                 session,
                 holder: Holder::default(),
                 fence: None,
+                claiming: false,
                 link: None,
                 offered: None,
                 transport,

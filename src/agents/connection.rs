@@ -17,7 +17,7 @@ use super::identity;
 use super::room::Room;
 use super::wake::Wake;
 use crate::clock::SystemClock;
-use crate::opamp::{AgentConnection, Agents, Closed, Peer, Push};
+use crate::opamp::{AgentConnection, Agents, Answer, Closed, Peer, Push};
 
 /// Agents on one socket: gateways carry hundreds; more would make one socket a node of its own.
 const AGENTS_PER_SOCKET_MAX: usize = 4096;
@@ -58,20 +58,25 @@ impl Agents for Door {
         }
     }
 
-    async fn poll(&self, _peer: Peer, body: Bytes) -> Bytes {
+    async fn poll(&self, _peer: Peer, body: Bytes) -> Answer {
         let started = SystemClock.micros();
         let caller = Caller {
             connection: POLLS,
             transport: Transport::Http,
             wake: None,
         };
-        let (reply, _) = exchange::handle(&self.room, &caller, frame::decode_http(body)).await;
+        let incoming = frame::decode_http(body);
+        let malformed = incoming.is_err();
+        let (reply, _) = exchange::handle(&self.room, &caller, incoming).await;
         // a reply that is lost shows as a repetition of the same message, which is offered again
         if let Some(written) = reply.written {
             exchange::written(&self.room, written);
         }
         exchange::measured(started);
-        reply.bytes
+        Answer {
+            bytes: reply.bytes,
+            malformed,
+        }
     }
 }
 
@@ -115,7 +120,7 @@ impl Socket {
 }
 
 impl AgentConnection for Socket {
-    async fn message(&mut self, payload: Bytes) -> Bytes {
+    async fn message(&mut self, payload: Bytes) -> Answer {
         let started = SystemClock.micros();
         let incoming = frame::decode_websocket(payload).and_then(|incoming| {
             let known = self.carried.contains_key(&incoming.uid);
@@ -125,13 +130,17 @@ impl AgentConnection for Socket {
                 Err(too_many_agents(incoming.uid))
             }
         });
+        let malformed = incoming.is_err();
         let (reply, agent) = exchange::handle(&self.room, &self.caller, incoming).await;
         if let Some(agent) = agent {
             self.carried.insert(agent.uid, agent);
         }
         self.keep(reply.written);
         exchange::measured(started);
-        reply.bytes
+        Answer {
+            bytes: reply.bytes,
+            malformed,
+        }
     }
 
     async fn next_push(&mut self) -> Push {

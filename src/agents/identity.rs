@@ -34,20 +34,18 @@ pub fn route(room: &Room, caller: &Caller, incoming: &Incoming) -> Route {
         if asks && room.consensus.view().fleet.agent(incoming.uid).is_some() {
             room.rename(incoming.uid, new);
         }
-        let agent = room.agent(new, caller.transport);
-        judge(room, caller, incoming, &agent);
+        let (agent, _) = judge(room, caller, incoming, new);
         return Route::Serve(agent, Some(new));
     }
-    let agent = room.agent(incoming.uid, caller.transport);
-    match judge(room, caller, incoming, &agent) {
+    let (agent, verdict) = judge(room, caller, incoming, incoming.uid);
+    match verdict {
         Verdict::Serve | Verdict::TakeOver { .. } | Verdict::Keep { .. } => {
             Route::Serve(agent, None)
         }
         Verdict::Bystander => Route::Bystander,
         Verdict::NewUid { fingerprint } => {
             let new = issue(room, incoming.uid, caller.connection, Some(fingerprint));
-            let agent = room.agent(new, caller.transport);
-            judge(room, caller, incoming, &agent);
+            let (agent, _) = judge(room, caller, incoming, new);
             Route::Serve(agent, Some(new))
         }
     }
@@ -111,13 +109,18 @@ fn fresh(room: &Room) -> InstanceUid {
 }
 
 /// Judges who may use the uid, and moves the link to the connection that may.
-fn judge(room: &Room, caller: &Caller, incoming: &Incoming, agent: &Agent) -> Verdict {
+fn judge(
+    room: &Room,
+    caller: &Caller,
+    incoming: &Incoming,
+    uid: InstanceUid,
+) -> (Arc<Agent>, Verdict) {
     let now_ms = room.clock.boot_ms();
     let description = incoming.message.agent_description.as_ref();
     let fingerprint =
         description.map(|reported| attributes::fingerprint(&attributes::merged(reported)));
     let sequence = incoming.message.sequence_num;
-    let verdict = agent.with(|state| {
+    let judged = |state: &mut State| {
         let last = state.session.last_sequence();
         let sender = Sender {
             connection: caller.connection,
@@ -132,15 +135,16 @@ fn judge(room: &Room, caller: &Caller, incoming: &Incoming, agent: &Agent) -> Ve
             Verdict::Bystander | Verdict::NewUid { .. } => {}
         }
         verdict
-    });
+    };
+    let (agent, verdict) = room.with_agent(uid, caller.transport, judged);
     if let Verdict::Keep {
         newcomer,
         fingerprint,
     } = verdict
     {
-        issue(room, agent.uid, newcomer, fingerprint);
+        issue(room, uid, newcomer, fingerprint);
     }
-    verdict
+    (agent, verdict)
 }
 
 fn link(state: &mut State, caller: &Caller) {

@@ -18,6 +18,7 @@ pub mod identity;
 pub mod offers;
 pub mod reconcile;
 pub mod registry;
+pub mod reported;
 pub mod reports;
 pub mod room;
 pub mod timers;

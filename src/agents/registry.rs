@@ -55,13 +55,26 @@ impl Registry {
         self.shard(uid).read().get(&uid).cloned()
     }
 
-    /// The agent, made by `make` when it is not served yet.
-    pub fn get_or_insert(&self, uid: InstanceUid, make: impl FnOnce() -> Agent) -> Arc<Agent> {
-        if let Some(agent) = self.get(uid) {
-            return agent;
+    /// Runs `f` on the agent, made by `make` when it is not served yet. Nobody forgets the agent meanwhile,
+    /// so that a connection never holds one that others no longer find.
+    pub fn with<T>(
+        &self,
+        uid: InstanceUid,
+        make: impl FnOnce() -> Agent,
+        f: impl FnOnce(&Agent) -> T,
+    ) -> (Arc<Agent>, T) {
+        let shard = self.shard(uid);
+        {
+            let shard = shard.read();
+            if let Some(agent) = shard.get(&uid) {
+                return (agent.clone(), f(agent));
+            }
         }
-        let mut shard = self.shard(uid).write();
-        shard.entry(uid).or_insert_with(|| Arc::new(make())).clone()
+        // the fleet is asked without the lock
+        let made = Arc::new(make());
+        let mut shard = shard.write();
+        let agent = shard.entry(uid).or_insert(made);
+        (agent.clone(), f(agent))
     }
 
     /// Forgets an agent unless somebody has begun to serve it again.

@@ -15,7 +15,7 @@ use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Transport};
 use ampora_raft::time::Clock;
 use parking_lot::Mutex;
 
-use super::agent::Agent;
+use super::agent::{Agent, State};
 use super::agent_types::AgentTypes;
 use super::batches::{Author, Batches};
 use super::bodies::ReportedBodies;
@@ -24,10 +24,14 @@ use super::changes::Changes;
 use super::delivery::Evidence;
 use super::offers::Offers;
 use super::registry::Registry;
+use crate::tasks::Tasks;
 use crate::telemetry::names;
 
 /// The first reply of a connection waits this long for its claim; some clients give up after a second.
 const CLAIM_WAIT: Duration = Duration::from_millis(250);
+
+/// A claim that meets a newer session each time gives up: the next message claims again.
+const CLAIM_TRIES: u32 = 3;
 
 /// Full reports that may be asked for in a second: a takeover of 30 000 agents is not a storm (design §3).
 const FULL_STATES_PER_SECOND: u32 = 200;
@@ -47,6 +51,8 @@ pub struct Room {
     pub consensus: Consensus,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
+    /// Claims on their way to the log, and the task that brings them there.
+    pub tasks: Tasks,
     /// This node in its incarnation.
     pub author: Author,
     /// The configuration.
@@ -99,50 +105,48 @@ impl Room {
         Mutex::new(Budget::new(FULL_STATES_PER_SECOND, now_ms))
     }
 
-    /// The agent, with a session made from what the fleet remembers when it is not served yet.
-    pub fn agent(&self, uid: InstanceUid, transport: Transport) -> Arc<Agent> {
-        self.registry.get_or_insert(uid, || {
-            let view = self.consensus.view();
-            let known = view
-                .fleet
-                .agent(uid)
-                .map_or_else(Known::default, |r| known(r));
-            Agent::new(uid, Session::new(uid, &known), transport)
-        })
+    /// Runs `f` on the agent, with a session made from what the fleet remembers when it is not served yet.
+    /// What `f` sees stays in the registry unless it leaves the agent idle.
+    pub fn with_agent<T>(
+        &self,
+        uid: InstanceUid,
+        transport: Transport,
+        f: impl FnOnce(&mut State) -> T,
+    ) -> (Arc<Agent>, T) {
+        self.registry.with(
+            uid,
+            || {
+                let view = self.consensus.view();
+                let record = view.fleet.agent(uid);
+                let known = record.map_or_else(Known::default, |record| known(record));
+                Agent::new(uid, Session::new(uid, &known), transport)
+            },
+            |agent| agent.with(f),
+        )
     }
 
-    /// Makes sure that this node owns the session, waiting a moment for a claim.
-    pub async fn enter(&self, agent: &Agent, transport: Transport) -> Entered {
-        if let Some(fence) = agent.with(|state| state.fence) {
-            return Entered::Owned(fence);
-        }
-        let uid = agent.uid;
-        let expect = self.consensus.view().fleet.agent(uid).and_then(|record| {
-            let session = record.session?;
-            Some(session.fence)
+    /// Makes sure that this node owns the session, waiting a moment for a claim. A claim that takes longer
+    /// goes on by itself: its offer follows then.
+    pub async fn enter(self: &Arc<Self>, agent: &Arc<Agent>, transport: Transport) -> Entered {
+        let owned = agent.with(|state| match state.fence {
+            Some(fence) => Some(Entered::Owned(fence)),
+            None if state.claiming => Some(Entered::NotYet),
+            None => {
+                state.claiming = true;
+                None
+            }
         });
-        let answer = self.batches.claim(uid, expect, transport);
-        let outcome = tokio::time::timeout(CLAIM_WAIT, answer).await;
-        match outcome {
-            Ok(Ok(OpOutcome::Granted {
-                fence,
-                last_sequence: _,
-                created: _,
-            })) => {
-                acquired("granted");
-                self.granted(agent, fence);
-                Entered::Owned(fence)
-            }
-            Ok(Ok(OpOutcome::AgentLimit)) => {
-                acquired("agent_limit");
-                Entered::Refused
-            }
-            Ok(Ok(OpOutcome::Conflict(_))) => {
-                acquired("conflict");
-                Entered::NotYet
-            }
-            Ok(Ok(OpOutcome::Done | OpOutcome::NotOwner | OpOutcome::TooLarge) | Err(_)) => {
-                acquired("failed");
+        if let Some(entered) = owned {
+            return entered;
+        }
+        let (room, claimer) = (self.clone(), agent.clone());
+        let claim = self
+            .tasks
+            .spawn(async move { room.claim(&claimer, transport).await });
+        match tokio::time::timeout(CLAIM_WAIT, claim).await {
+            Ok(Ok(entered)) => entered,
+            Ok(Err(panicked)) => {
+                tracing::error!(agent.id = %agent.uid, error = %panicked, "a claim panicked");
                 Entered::NotYet
             }
             Err(_elapsed) => {
@@ -152,18 +156,74 @@ impl Room {
         }
     }
 
-    fn granted(&self, agent: &Agent, fence: Fence) {
+    /// Claims the session until it is granted or refused, or the connection is gone.
+    async fn claim(&self, agent: &Agent, transport: Transport) -> Entered {
+        let uid = agent.uid;
+        let session = self
+            .consensus
+            .view()
+            .fleet
+            .agent(uid)
+            .and_then(|r| r.session);
+        let mut expect = session.map(|session| session.fence);
+        for _ in 0..CLAIM_TRIES {
+            let outcome = self.batches.claim(uid, expect, transport).await;
+            match outcome {
+                Ok(OpOutcome::Granted { fence, .. }) => {
+                    acquired("granted");
+                    return self.granted(agent, fence);
+                }
+                // the later live connection wins: this one lives, so it tries again with what it learnt
+                Ok(OpOutcome::Conflict(held)) if agent.with(|state| state.connected) => {
+                    acquired("conflict");
+                    expect = Some(held.fence);
+                }
+                Ok(OpOutcome::AgentLimit) => {
+                    acquired("agent_limit");
+                    agent.with(|state| state.claiming = false);
+                    return Entered::Refused;
+                }
+                Ok(
+                    OpOutcome::Conflict(_)
+                    | OpOutcome::Done
+                    | OpOutcome::NotOwner
+                    | OpOutcome::TooLarge,
+                )
+                | Err(_) => break,
+            }
+        }
+        acquired("failed");
+        agent.with(|state| state.claiming = false);
+        Entered::NotYet
+    }
+
+    fn granted(&self, agent: &Agent, fence: Fence) -> Entered {
         let view = self.consensus.view();
         let record = view.fleet.agent(agent.uid);
         let desired = record.and_then(|record| view.fleet.desired(record).version);
-        agent.with(|state| {
+        let owned = agent.with(|state| {
+            state.claiming = false;
+            if !state.connected {
+                return false;
+            }
             state.fence = Some(fence);
             state.session.set_owned(true);
             state
                 .session
                 .set_desired(desired.map(|version| version.hash.0));
+            true
         });
+        if !owned {
+            // the connection went while its claim was on the way: nobody else would give the session up
+            let last_sequence = agent.with(|state| state.session.last_sequence());
+            self.batches
+                .release(agent.uid, fence, ReleaseReason::Lost, last_sequence);
+            self.drop_if_idle(agent.uid);
+            return Entered::NotYet;
+        }
+        agent.wake();
         self.changes.agent_arrived(agent.uid);
+        Entered::Owned(fence)
     }
 
     /// The transport of an agent is gone, or it said goodbye: gives the session up unless the agent has
@@ -223,8 +283,10 @@ impl Room {
     /// Forgets a session that nobody waits for: the fleet remembers what matters.
     pub fn drop_if_idle(&self, uid: InstanceUid) {
         self.registry.remove_if(uid, |agent| {
-            agent
-                .with(|state| !state.connected && state.fence.is_none() && state.session.can_drop())
+            agent.with(|state| {
+                let served = state.connected || state.claiming || state.fence.is_some();
+                !served && state.session.can_drop()
+            })
         });
     }
 

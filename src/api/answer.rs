@@ -39,15 +39,27 @@ pub(crate) async fn answer(State(api): State<Api>, mut request: Request, next: N
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    tracing::info!(
-        http.method = %method,
-        http.path = %path,
-        http.status = response.status().as_u16(),
-        duration_ms = api.backend.now().boot_ms.saturating_sub(began.boot_ms),
-        request.id = %id,
-        actor = actor.as_ref().map(|caller| &*caller.actor),
-        "request answered"
-    );
+    let duration_ms = api.backend.now().boot_ms.saturating_sub(began.boot_ms);
+    let status = response.status();
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::$level!(
+                http.method = %method,
+                http.path = %path,
+                http.status = status.as_u16(),
+                duration_ms,
+                request.id = %id,
+                actor = actor.as_ref().map(|caller| &*caller.actor),
+                "request answered"
+            )
+        };
+    }
+    // reads are many and change nothing
+    if method.is_safe() && !status.is_server_error() {
+        say!(debug);
+    } else {
+        say!(info);
+    }
     response
 }
 

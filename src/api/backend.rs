@@ -52,7 +52,11 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// The file could not be read.
-    fn reported_json(&self, hash: BodyHash) -> BoxFuture<'_, io::Result<Option<Value>>>;
+    fn reported_json(
+        &self,
+        kind: ReportedKind,
+        hash: BodyHash,
+    ) -> BoxFuture<'_, io::Result<Option<Value>>>;
 
     /// What this node's registry knows of an agent that it serves; `None` when it does not serve it.
     fn presence(&self, uid: InstanceUid) -> Option<Presence>;
@@ -134,6 +138,15 @@ pub struct RaftStatus {
     pub voters: Vec<NodeId>,
     /// Members that do not, ascending.
     pub learners: Vec<NodeId>,
+}
+
+/// A reported body that is shown as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportedKind {
+    /// A tree of component healths.
+    Health,
+    /// A list of available components.
+    Components,
 }
 
 /// One file of a reported effective configuration, exactly as the agent sent it.

@@ -22,7 +22,7 @@ use super::backend::View;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
 use super::problem::{Code, Problem};
-use super::reject::unexpected;
+use super::reject::refused;
 use super::timestamp::rfc3339;
 use super::{Api, paging};
 
@@ -136,25 +136,18 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
     let form: Form = write.json()?;
     let proposal = Proposal::CreateDispatch(form.read()?);
     let committed = api.backend.propose(write.origin, proposal).await?;
-    match committed.outcome {
-        Outcome::Dispatch(dispatch) => {
-            let location = format!("/api/v1/dispatches/{}", dispatch.id);
-            let body = with_deliveries(
-                &api.backend.view(),
-                &dispatch,
-                &first_page(&dispatch)?,
-                None,
-            );
-            Ok((
-                StatusCode::ACCEPTED,
-                [(header::LOCATION, location)],
-                Json(body),
-            )
-                .into_response())
-        }
-        Outcome::Rejected(rejection) => Err(rejection.into()),
-        other => Err(unexpected(&other)),
-    }
+    let Outcome::Dispatch(dispatch) = committed.outcome else {
+        return Err(refused(committed.outcome));
+    };
+    let location = format!("/api/v1/dispatches/{}", dispatch.id);
+    let page = first_page(&dispatch)?;
+    let body = with_deliveries(&api.backend.view(), &dispatch, &page, None);
+    Ok((
+        StatusCode::ACCEPTED,
+        [(header::LOCATION, location)],
+        Json(body),
+    )
+        .into_response())
 }
 
 fn first_page(dispatch: &Dispatch) -> Result<Page, Problem> {
@@ -230,14 +223,13 @@ pub(crate) async fn cancel(
     let proposal = || Proposal::CancelDispatch { dispatch: id };
     let mut committed = api.backend.propose(origin, proposal()).await?;
     for _ in 0..CANCEL_STEPS_MAX {
-        match committed.outcome {
-            Outcome::Deliveries { more: true, .. } => {
-                committed = api.backend.propose(write.step_origin(), proposal()).await?;
-            }
-            Outcome::Deliveries { more: false, .. } | Outcome::Done | Outcome::Dispatch(_) => break,
-            Outcome::Rejected(rejection) => return Err(rejection.into()),
-            other => return Err(unexpected(&other)),
+        let Outcome::Deliveries { more, .. } = committed.outcome else {
+            return Err(refused(committed.outcome));
+        };
+        if !more {
+            break;
         }
+        committed = api.backend.propose(write.step_origin(), proposal()).await?;
     }
     let view = api.backend.view();
     let dispatch = view.fleet.dispatch(id).cloned().ok_or_else(|| {

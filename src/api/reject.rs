@@ -45,8 +45,11 @@ impl From<ProposeError> for Problem {
     }
 }
 
-/// An outcome that does not belong to the proposal: a fault of ours.
-pub(crate) fn unexpected(outcome: &Outcome) -> Problem {
+/// What an outcome other than the one asked for means: a refusal of the fleet, or a fault of ours.
+pub(crate) fn refused(outcome: Outcome) -> Problem {
+    if let Outcome::Rejected(rejection) = outcome {
+        return rejection.into();
+    }
     tracing::error!(?outcome, "the fleet answered something else than was asked");
     Problem::new(
         Code::Internal,

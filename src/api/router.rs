@@ -16,7 +16,8 @@ use Access::{Needs, Open};
 
 /// One method of one path.
 pub(crate) struct Route {
-    /// The method.
+    /// The method; the handler knows it too.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask every route by it"))]
     pub(crate) method: Method,
     /// The path with its parameters.
     pub(crate) path: &'static str,

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use ampora_raft::fleet::Fleet;
-use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, Fence, InstanceUid, NodeId};
+use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome};
 use ampora_raft::proposal::{Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
 use ampora_raft::records::{
@@ -26,7 +26,8 @@ use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::backend::{
-    Backend, Committed, Health, Now, Part, Presence, ProposeError, RaftStatus, ReportedFile, View,
+    Backend, Committed, Health, Now, Part, Presence, ProposeError, RaftStatus, ReportedFile,
+    ReportedKind, View,
 };
 use super::settings::Settings;
 use super::{Api, admin};
@@ -134,7 +135,11 @@ impl Backend for Memory {
         Box::pin(std::future::ready(Ok(found)))
     }
 
-    fn reported_json(&self, hash: BodyHash) -> BoxFuture<'_, io::Result<Option<Value>>> {
+    fn reported_json(
+        &self,
+        _: ReportedKind,
+        hash: BodyHash,
+    ) -> BoxFuture<'_, io::Result<Option<Value>>> {
         let found = self.state.lock().json.get(&hash).cloned();
         Box::pin(std::future::ready(Ok(found)))
     }
@@ -337,10 +342,10 @@ impl Site {
             agents_max: 1_000_000,
             ops: vec![op],
         }));
-        match outcome {
-            Outcome::Batch(mut outcomes) => outcomes.remove(0),
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Batch(mut outcomes) = outcome else {
+            panic!("{outcome:?}");
+        };
+        outcomes.remove(0)
     }
 
     /// A connected agent with labels; its number is its uid.
@@ -416,18 +421,11 @@ impl Site {
     }
 
     pub(crate) fn release(&self, uid: InstanceUid, reason: ReleaseReason) {
-        let fence = self
-            .memory
-            .view()
-            .fleet
-            .agent(uid)
-            .unwrap()
-            .session
-            .unwrap()
-            .fence;
+        let view = self.memory.view();
+        let session = view.fleet.agent(uid).unwrap().session.unwrap();
         let outcome = self.batch(SessionOp::Release {
             uid,
-            fence: Fence(fence.0),
+            fence: session.fence,
             reason,
             last_sequence: Some(1),
         });
@@ -479,10 +477,8 @@ impl Site {
 
     /// `GET` as a viewer, below `/api/v1`.
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.ask(Method::GET, &format!("/api/v1{path}"))
-            .role("viewer")
-            .send()
-            .await
+        let path = format!("/api/v1{path}");
+        self.ask(Method::GET, &path).role("viewer").send().await
     }
 
     /// A change as an operator, below `/api/v1`.

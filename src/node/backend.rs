@@ -5,20 +5,20 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ampora_proto::{attributes, wire};
+use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus};
 use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid};
 use ampora_raft::proposal::{Origin, Proposal};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use prost::Message;
 use serde_json::Value;
 
 use super::health;
+use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, Committed, Health, Now, Presence, ProposeError, RaftStatus, ReportedFile, View,
+    Backend, Committed, Health, Now, Presence, ProposeError, RaftStatus, ReportedFile,
+    ReportedKind, View,
 };
 use crate::entropy;
 use crate::telemetry::metrics::Metrics;
@@ -118,37 +118,24 @@ impl Backend for NodeBackend {
         &self,
         hash: BodyHash,
     ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>> {
-        async move {
-            let Some(body) = self.body(hash)? else {
-                return Ok(None);
-            };
-            let config =
-                wire::EffectiveConfig::decode(Bytes::from(body)).map_err(io::Error::other)?;
-            let files = config.config_map.unwrap_or_default().config_map;
-            Ok(Some(files.into_iter().map(file).collect()))
-        }
-        .boxed()
+        let files = self.body(hash).and_then(|body| {
+            let files = body.map(reported::files).transpose()?;
+            Ok(files.map(|files| files.into_iter().map(file).collect()))
+        });
+        std::future::ready(files).boxed()
     }
 
-    fn reported_json(&self, hash: BodyHash) -> BoxFuture<'_, io::Result<Option<Value>>> {
-        async move {
-            let Some(body) = self.body(hash)? else {
-                return Ok(None);
-            };
-            let body = Bytes::from(body);
-            // a component list always has its hash (field 2, bytes); field 2 of a health tree is a number
-            let components = wire::AvailableComponents::decode(body.clone());
-            match components {
-                Ok(components) if !components.hash.is_empty() => {
-                    Ok(Some(attributes::components_json(&components)))
-                }
-                Ok(_) | Err(_) => {
-                    let tree = wire::ComponentHealth::decode(body).map_err(io::Error::other)?;
-                    Ok(Some(attributes::health_json(&tree)))
-                }
-            }
-        }
-        .boxed()
+    fn reported_json(
+        &self,
+        kind: ReportedKind,
+        hash: BodyHash,
+    ) -> BoxFuture<'_, io::Result<Option<Value>>> {
+        let read = match kind {
+            ReportedKind::Health => reported::health,
+            ReportedKind::Components => reported::components,
+        };
+        let json = self.body(hash).and_then(|body| body.map(read).transpose());
+        std::future::ready(json).boxed()
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {

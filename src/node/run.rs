@@ -151,6 +151,7 @@ fn room(
     Ok(Arc::new(Room {
         consensus: log.consensus.clone(),
         clock,
+        tasks: Tasks::new(),
         author,
         settings,
         registry: Default::default(),
@@ -199,7 +200,7 @@ fn serve(
     ));
     background.spawn(delivery::drive_marks(room.clone(), background.stopping()));
     background.spawn(upkeep(metrics, background.stopping()));
-    let batches = Tasks::new();
+    let batches = room.tasks.clone();
     batches.spawn(room.batches.clone().drive(
         room.consensus.clone(),
         room.author,

@@ -70,6 +70,15 @@ pub enum Push {
     },
 }
 
+/// The reply to one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The reply, framed for the transport.
+    pub bytes: Bytes,
+    /// The message was malformed: a peer that sends many is slowed down (C-298).
+    pub malformed: bool,
+}
+
 /// The room that understands agents, as the transports see it.
 pub trait Agents: Send + Sync + 'static {
     /// The state of one WebSocket.
@@ -81,7 +90,7 @@ pub trait Agents: Send + Sync + 'static {
     /// Answers one plain-HTTP exchange: an uncompressed body without a header byte in, the body of the 200
     /// reply out. There is always something to answer, for a malformed body too (C-037, C-293). The future
     /// is dropped when the peer goes away.
-    fn poll(&self, peer: Peer, body: Bytes) -> impl Future<Output = Bytes> + Send;
+    fn poll(&self, peer: Peer, body: Bytes) -> impl Future<Output = Answer> + Send;
 }
 
 /// The far side of one WebSocket. One task owns it and calls one method at a time; the futures of
@@ -90,7 +99,7 @@ pub trait AgentConnection: Send + 'static {
     /// Answers one binary message, header byte included on both ways. Messages come in the order of the wire,
     /// the next one after the reply to the last (C-024). A reply above `opamp.max_message_bytes` is not sent
     /// and counted (C-034): the callee keeps below it.
-    fn message(&mut self, payload: Bytes) -> impl Future<Output = Bytes> + Send;
+    fn message(&mut self, payload: Bytes) -> impl Future<Output = Answer> + Send;
 
     /// Resolves when there is something to say unasked. Cancel-safe: a future dropped before it resolved has
     /// taken nothing.

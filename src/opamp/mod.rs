@@ -1,15 +1,20 @@
 //! The agents' door: a listener, the WebSocket and plain-HTTP transports. Bytes in, bytes out; what a message
 //! means is known behind [`Agents`].
 
+mod admission;
+mod budget;
+mod coding;
 mod exchange;
+mod frame_reader;
+mod handshake;
+mod limits;
+mod linger;
+mod listener;
+mod patience;
+mod poll;
+mod reply;
+mod route;
+mod socket;
 
-pub use exchange::{AgentConnection, Agents, Closed, Peer, Push, Transport};
-
-/// Placeholder until the listener lands.
-pub fn serve<A: Agents>(
-    _: tokio::net::TcpListener,
-    _: A,
-    _: &crate::config::Config,
-    _: &crate::tasks::Tasks,
-) {
-}
+pub use exchange::{AgentConnection, Agents, Answer, Closed, Peer, Push, Transport};
+pub use listener::serve;

@@ -105,9 +105,12 @@ impl Logs {
     }
 }
 
+/// Libraries that tell every step at `info`; a directive that names one still wins.
+const LIBRARIES: &str = "openraft=warn,sled=warn,hyper=warn,h2=warn";
+
 fn parse(directives: &str) -> Result<EnvFilter, LogsError> {
     EnvFilter::builder()
-        .parse(directives)
+        .parse(format!("{LIBRARIES},{directives}"))
         .map_err(|source| LogsError::Level {
             directives: directives.to_owned(),
             source,

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use ampora_raft::consensus::types::TypeConfig;
+use ampora_raft::consensus::type_config::TypeConfig;
 use openraft::OptionalSend;
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::entry::RaftEntry;

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use ampora_raft::consensus::types::{Runtime, TypeConfig};
+use ampora_raft::consensus::type_config::{Runtime, TypeConfig};
 use ampora_raft::consensus::{EffectSink, Machine};
 use ampora_raft::effect::Effect;
 use ampora_storage::flush::{Flusher, untimed};

@@ -26,7 +26,8 @@ const RULES: &[Rule] = &[
     Rule {
         names: &["sled::"],
         within: EVERYWHERE,
-        allowed: &["storage/src/kv/sled.rs", "storage/src/kv/sled/"],
+        // the second declares the first
+        allowed: &["storage/src/kv/sled.rs", "storage/src/kv/mod.rs"],
         binds_tests: true,
         why: "everything else asks `Kv`, so that a crash model can stand in",
     },

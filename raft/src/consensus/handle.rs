@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::machine::Machine;
 use super::network::Alone;
 use super::ports::{EffectSink, RowStore, Timings};
-use super::types::{Runtime, TypeConfig};
+use super::type_config::{Runtime, TypeConfig};
 use crate::fleet::Fleet;
 use crate::ids::{ConfigHash, NodeId};
 use crate::outcome::Outcome;

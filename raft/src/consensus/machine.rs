@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::handle::View;
 use super::ports::{AppliedState, Change, EffectSink, RowStore};
 use super::snapshot::SnapshotData;
-use super::types::TypeConfig;
+use super::type_config::TypeConfig;
 use crate::fleet::Fleet;
 use crate::outcome::Outcome;
 

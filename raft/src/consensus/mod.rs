@@ -12,7 +12,7 @@ mod machine;
 mod network;
 mod ports;
 mod snapshot;
-pub mod types;
+pub mod type_config;
 
 pub use handle::{
     Committed, Consensus, ConsensusConfig, ProposeError, RaftStatus, StartError, View,

@@ -11,7 +11,7 @@ use openraft::raft::{
 use openraft::{BasicNode, OptionalSend, RaftNetworkV2};
 
 use super::snapshot::SnapshotData;
-use super::types::TypeConfig;
+use super::type_config::TypeConfig;
 
 /// Makes connections that reach nobody.
 #[derive(Clone, Copy, Debug)]

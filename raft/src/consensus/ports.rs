@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use openraft::alias::{LogIdOf, StoredMembershipOf};
 use serde::{Deserialize, Serialize};
 
-use super::types::TypeConfig;
+use super::type_config::TypeConfig;
 use crate::effect::Effect;
 use crate::fleet::Fleet;
 use crate::rows::{Row, RowKey};

@@ -21,7 +21,7 @@ pub(crate) use state::is_confirmed;
 use self::shape::Agent;
 use self::state::AgentState;
 use super::Api;
-use super::backend::View;
+use super::backend::{ReportedKind, View};
 use super::extract::{Params, Segments};
 use super::paging::{List, Page};
 use super::problem::{Code, Detail, Problem};
@@ -136,7 +136,7 @@ pub(crate) fn parse_selector(text: &str, pointer: &str) -> Result<Selector, Prob
             pointer: Some(pointer.to_owned()),
             line: Some(1),
             column: Some(error.offset as u64 + 1),
-            detail: error.message.to_string(),
+            detail: error.message,
         })
     })
 }
@@ -294,10 +294,10 @@ pub(crate) async fn effective_config(
 }
 
 /// A reported body in JSON, redacted.
-async fn reported(api: &Api, hash: BodyHash) -> Result<Value, Problem> {
+async fn reported(api: &Api, kind: ReportedKind, hash: BodyHash) -> Result<Value, Problem> {
     let mut value = api
         .backend
-        .reported_json(hash)
+        .reported_json(kind, hash)
         .await
         .map_err(|error| unreadable(&error))?
         .ok_or_else(|| unavailable(hash))?;
@@ -318,7 +318,7 @@ pub(crate) async fn health(
         .as_ref()
         .ok_or_else(|| not_reported("its health"))?;
     let value = match health.body {
-        Some(hash) => reported(&api, hash).await?,
+        Some(hash) => reported(&api, ReportedKind::Health, hash).await?,
         None => {
             let mut value = json!({
                 "healthy": health.healthy,
@@ -347,7 +347,7 @@ pub(crate) async fn components(
         return Err(not_reported("its components"));
     }
     let components = match record.components {
-        Some(hash) => reported(&api, hash).await?,
+        Some(hash) => reported(&api, ReportedKind::Components, hash).await?,
         None => Value::Null,
     };
     Ok(Json(json!({

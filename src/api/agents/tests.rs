@@ -121,70 +121,10 @@ fn drift_follows_the_agents_last_word() {
         sent_hash: Some(wanted),
         ..ConfigState::default()
     };
+    let silent = ConfigState::default;
     let blind = CAPABLE & !0x1000;
     let connected = AgentState::Connected;
-    for (capabilities, config, state, drifted, why) in [
-        (
-            CAPABLE,
-            word(&same, ConfigStatus::Applied),
-            connected,
-            false,
-            Why::None,
-        ),
-        (
-            CAPABLE,
-            word(&same, ConfigStatus::Applying),
-            connected,
-            true,
-            Why::Applying,
-        ),
-        (
-            CAPABLE,
-            word(&other, ConfigStatus::Applied),
-            connected,
-            true,
-            Why::Applying,
-        ),
-        (
-            CAPABLE,
-            ConfigState::default(),
-            connected,
-            true,
-            Why::Applying,
-        ),
-        (
-            CAPABLE,
-            ConfigState::default(),
-            AgentState::Stale,
-            true,
-            Why::Offline,
-        ),
-        (
-            CAPABLE,
-            ConfigState::default(),
-            AgentState::Disconnected,
-            true,
-            Why::Offline,
-        ),
-        (CAPABLE, failed.clone(), connected, true, Why::Failed),
-        (CAPABLE, failed, AgentState::Disconnected, true, Why::Failed),
-        (
-            CAPABLE & !0x2,
-            ConfigState::default(),
-            connected,
-            false,
-            Why::NoCapability,
-        ),
-        (blind, sent.clone(), connected, false, Why::None),
-        (
-            blind,
-            ConfigState::default(),
-            connected,
-            true,
-            Why::Applying,
-        ),
-        (CAPABLE, sent, connected, true, Why::Applying),
-    ] {
+    let check = |capabilities, config, state, drifted, why| {
         let mut record = record();
         record.capabilities = capabilities;
         record.config = config;
@@ -197,6 +137,43 @@ fn drift_follows_the_agents_last_word() {
         assert_eq!((found.drifted, found.why), (drifted, why), "{record:?}");
         assert_eq!(standing(&record, None, None, state).why, Why::None);
         assert_eq!(found.why == Why::None, found.why.hint().is_empty());
+    };
+    let applied = |hash: &[u8]| word(hash, ConfigStatus::Applied);
+    let applying = word(&same, ConfigStatus::Applying);
+    check(CAPABLE, applied(&same), connected, false, Why::None);
+    check(CAPABLE, applying, connected, true, Why::Applying);
+    check(CAPABLE, applied(&other), connected, true, Why::Applying);
+    check(CAPABLE, silent(), connected, true, Why::Applying);
+    check(CAPABLE, silent(), AgentState::Stale, true, Why::Offline);
+    let gone = AgentState::Disconnected;
+    check(CAPABLE, silent(), gone, true, Why::Offline);
+    check(CAPABLE, failed.clone(), connected, true, Why::Failed);
+    check(CAPABLE, failed, gone, true, Why::Failed);
+    let incapable = CAPABLE & !0x2;
+    check(incapable, silent(), connected, false, Why::NoCapability);
+    check(blind, sent.clone(), connected, false, Why::None);
+    check(blind, silent(), connected, true, Why::Applying);
+    check(CAPABLE, sent, connected, true, Why::Applying);
+}
+
+/// What an agent says of itself in the test below.
+fn unwell(site: &Site) -> AgentUpdate {
+    AgentUpdate {
+        health: Some(Health {
+            healthy: false,
+            status: Arc::from("StatusRecoverableError"),
+            last_error: Arc::from("GET http://u:hunter2@h failed"),
+            since_ms: 0,
+            body: None,
+        }),
+        packages: Some(PackageAggregate {
+            offered_hash: vec![0xab],
+            installed: 1,
+            pending: 2,
+            failed: 3,
+        }),
+        effective: Some(site.keep_files(&[("", "a: 1\n")])),
+        ..AgentUpdate::default()
     }
 }
 
@@ -214,26 +191,7 @@ async fn an_agent_is_shown_with_every_field_of_the_contract() {
         .send()
         .await
         .ok(201);
-    site.report(
-        uid,
-        AgentUpdate {
-            health: Some(Health {
-                healthy: false,
-                status: Arc::from("StatusRecoverableError"),
-                last_error: Arc::from("GET http://u:hunter2@h failed"),
-                since_ms: 0,
-                body: None,
-            }),
-            packages: Some(PackageAggregate {
-                offered_hash: vec![0xab],
-                installed: 1,
-                pending: 2,
-                failed: 3,
-            }),
-            effective: Some(site.keep_files(&[("", "a: 1\n")])),
-            ..AgentUpdate::default()
-        },
-    );
+    site.report(uid, unwell(&site));
     site.report_config(uid, &hash, ConfigStatus::Failed, "no such receiver");
     let agent = site.get(&format!("/agents/{uid}")).await.ok(200);
     let wall = "2023-11-14T22:13:20.000Z";
@@ -278,16 +236,9 @@ async fn an_agent_is_shown_with_every_field_of_the_contract() {
         "last_change": wall,
     });
     assert_eq!(agent, expected);
-    assert_eq!(
-        agent["config"]["effective_hash"].as_str().unwrap().len(),
-        64
-    );
-    assert!(
-        agent["config"]["hint"]
-            .as_str()
-            .unwrap()
-            .contains("corrected")
-    );
+    let text = |field: &str| agent["config"][field].as_str().unwrap();
+    assert_eq!(text("effective_hash").len(), 64);
+    assert!(text("hint").contains("corrected"));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use super::Api;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
 use super::problem::{Code, Problem};
-use super::reject::{checked_name, unexpected, unreadable};
+use super::reject::{checked_name, refused, unreadable};
 use super::timestamp::rfc3339;
 
 /// Bytes of one part: under the 256 KiB of an entry with room for what surrounds it.
@@ -237,18 +237,15 @@ pub(crate) async fn create(
         comment: Arc::from(comment),
     });
     let committed = api.backend.propose(write.origin, proposal).await?;
-    match committed.outcome {
-        Outcome::Version { version, created } => {
-            let status = if created {
-                StatusCode::CREATED
-            } else {
-                StatusCode::OK
-            };
-            Ok((status, Json(version_json(&name, &version))).into_response())
-        }
-        Outcome::Rejected(rejection) => Err(rejection.into()),
-        other => Err(unexpected(&other)),
-    }
+    let Outcome::Version { version, created } = committed.outcome else {
+        return Err(refused(committed.outcome));
+    };
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(version_json(&name, &version))).into_response())
 }
 
 /// Brings the canonical bytes into the log, part by part.
@@ -271,10 +268,8 @@ async fn stage(
             bytes: whole.slice(from..whole.len().min(from + PART_BYTES)),
         });
         let committed = api.backend.propose(write.step_origin(), proposal).await?;
-        match committed.outcome {
-            Outcome::Done => {}
-            Outcome::Rejected(rejection) => return Err(rejection.into()),
-            other => return Err(unexpected(&other)),
+        if committed.outcome != Outcome::Done {
+            return Err(refused(committed.outcome));
         }
     }
     Ok(())

@@ -24,7 +24,7 @@ use super::backend::View;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
 use super::problem::{Code, Problem};
-use super::reject::{checked_name, unexpected};
+use super::reject::{checked_name, refused};
 use super::timestamp::rfc3339;
 
 /// Uids in the answer of a dry run; the number is exact beyond it.
@@ -235,18 +235,15 @@ pub(crate) async fn put(
         }
     }
     let committed = api.backend.propose(write.origin, proposal).await?;
-    match committed.outcome {
-        Outcome::Group { group, created } => {
-            let status = if created {
-                StatusCode::CREATED
-            } else {
-                StatusCode::OK
-            };
-            Ok(answer(status, &api.backend.view(), &group).await)
-        }
-        Outcome::Rejected(rejection) => Err(rejection.into()),
-        other => Err(unexpected(&other)),
-    }
+    let Outcome::Group { group, created } = committed.outcome else {
+        return Err(refused(committed.outcome));
+    };
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(answer(status, &api.backend.view(), &group).await)
 }
 
 fn refuse_if_too_many(change: &Change, max: Option<usize>) -> Result<(), Problem> {
@@ -279,11 +276,10 @@ fn try_out(api: &Api, view: &View, write: &Write, proposal: &Proposal) -> Result
     let applied = copy
         .fleet
         .apply(view.applied_index.saturating_add(1), &entry);
-    match applied.outcome {
-        Outcome::Group { group, .. } => Ok(Trial { view: copy, group }),
-        Outcome::Rejected(rejection) => Err(rejection.into()),
-        other => Err(unexpected(&other)),
-    }
+    let Outcome::Group { group, .. } = applied.outcome else {
+        return Err(refused(applied.outcome));
+    };
+    Ok(Trial { view: copy, group })
 }
 
 async fn dry_answer(trial: &Trial, change: &Change) -> Response {
@@ -307,9 +303,8 @@ pub(crate) async fn delete(
         revision,
     };
     let committed = api.backend.propose(write.origin, proposal).await?;
-    match committed.outcome {
-        Outcome::Done | Outcome::Group { .. } => Ok(StatusCode::NO_CONTENT),
-        Outcome::Rejected(rejection) => Err(rejection.into()),
-        other => Err(unexpected(&other)),
+    if committed.outcome != Outcome::Done {
+        return Err(refused(committed.outcome));
     }
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -73,7 +73,7 @@ pub(super) fn spans(text: &str) -> Option<Vec<Span>> {
             | Event::StreamEnd
             | Event::DocumentStart(..)
             | Event::DocumentEnd => {}
-            _ => return None,
+            Event::Anchor(..) | Event::UnresolvedAlias(_) | _ => return None,
         }
     }
     walk.gap(text, text.len());

@@ -1,0 +1,80 @@
+//! What a request at the agents' door is: an exchange, the opening of a WebSocket, or neither (C-002 to C-009).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::exchange::{Agents, Peer, Transport};
+use super::listener::Connection;
+use super::{handshake, poll, reply, socket};
+
+/// Answers one request. The content type decides which transport is meant (C-004, C-006).
+pub(super) async fn answer<A: Agents>(
+    connection: &Arc<Connection<A>>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    // before anything else: whoever asks for something that is not here takes a place too
+    let place = match connection.place() {
+        Ok(place) => place,
+        Err(refusal) => return reply::later(refusal.retry_after_seconds),
+    };
+    if request.uri().path() != connection.door.limits.path {
+        return reply::text(StatusCode::NOT_FOUND, "agents connect at opamp.path");
+    }
+    let headers = request.headers();
+    if is_protobuf(headers) {
+        if request.method() != Method::POST {
+            return reply::wrong_method();
+        }
+        return exchange(connection, request).await;
+    }
+    if handshake::is_wanted(headers) {
+        return match handshake::accept(&request) {
+            Ok(response) => {
+                socket::open(connection, place, request);
+                response
+            }
+            Err(refused) => refused.into_response(),
+        };
+    }
+    match *request.method() {
+        Method::POST => reply::text(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content type has to be application/x-protobuf",
+        ),
+        Method::GET => reply::upgrade_required(),
+        _ => reply::wrong_method(),
+    }
+}
+
+async fn exchange<A: Agents>(
+    connection: &Arc<Connection<A>>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let peer = peer(connection, Transport::Http);
+    let (response, malformed) = poll::answer(&connection.door, peer, request).await;
+    if malformed {
+        tokio::time::sleep(connection.impatience()).await;
+    }
+    response
+}
+
+/// Who is at the other end of a connection.
+pub(super) fn peer<A: Agents>(connection: &Connection<A>, transport: Transport) -> Peer {
+    Peer {
+        address: connection.address,
+        transport,
+        connection: connection.number,
+    }
+}
+
+/// Parameters and case do not matter (C-005).
+fn is_protobuf(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(reply::PROTOBUF))
+}
