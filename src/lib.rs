@@ -9,5 +9,6 @@ pub mod config;
 pub mod entropy;
 pub mod node;
 pub mod opamp;
+pub mod simulate;
 pub mod tasks;
 pub mod telemetry;

@@ -9,10 +9,11 @@ use std::{
 
 use clap::CommandFactory;
 
-use self::args::{CheckCommand, Cli, Command, SourceArgs};
+use self::args::{CheckCommand, Cli, Command, SimulateCommand, SourceArgs};
 use crate::{
     config::{self, ConfigError, Loaded, Sources},
     node::RunError,
+    simulate::PlanError,
     telemetry::logs::{LogsError, Outlet},
 };
 
@@ -20,6 +21,7 @@ pub mod args;
 pub mod client_args;
 mod files;
 mod serve;
+mod simulate;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +51,12 @@ pub enum CliError {
     /// The runtime did not start.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+    /// The simulation cannot be done as asked.
+    #[error(transparent)]
+    Plan(PlanError),
+    /// The simulation did not start.
+    #[error("cannot simulate")]
+    Simulate(#[source] io::Error),
     /// Standard output took nothing more.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -58,8 +66,12 @@ impl CliError {
     /// 2 for what was asked wrongly, 1 for what failed; 0 is success, and there is no other.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => ExitCode::from(2),
-            Self::Node(_) | Self::Logs(_) | Self::Runtime(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::Config(_) | Self::Plan(_) => ExitCode::from(2),
+            Self::Node(_)
+            | Self::Logs(_)
+            | Self::Simulate(_)
+            | Self::Runtime(_)
+            | Self::Output(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -87,6 +99,7 @@ pub fn run(cli: Cli, surroundings: &Surroundings) -> Result<(), CliError> {
                 .map_err(CliError::Output)?;
             print_bytes(&page)
         }
+        Command::Simulate(SimulateCommand::Agents(args)) => simulate::agents(args),
         Command::Client(command) => match command {},
     }
 }
