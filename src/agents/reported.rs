@@ -32,5 +32,5 @@ pub fn health(body: Vec<u8>) -> io::Result<Value> {
 /// Fails when the body is none.
 pub fn components(body: Vec<u8>) -> io::Result<Value> {
     let list = wire::AvailableComponents::decode(Bytes::from(body)).map_err(io::Error::other)?;
-    Ok(attributes::components_json(&list))
+    Ok(attributes::components_json(&list)["components"].take())
 }
