@@ -92,8 +92,8 @@ pub(crate) fn bare(uid: Uuid, sequence_num: u64) -> AgentToServer {
 }
 
 /// Goodbye.
-pub(crate) fn goodbye() -> Option<AgentDisconnect> {
-    Some(AgentDisconnect {})
+pub(crate) fn goodbye(message: &mut AgentToServer) {
+    message.agent_disconnect = Some(AgentDisconnect {});
 }
 
 /// A length-delimited field of any number.

@@ -108,7 +108,9 @@ impl Server {
                 );
             }
             let bytes = fs::read(data.join("node.json")).ok()?;
-            serde_json::from_slice::<Value>(&bytes).ok()
+            let running: Value = serde_json::from_slice(&bytes).ok()?;
+            // a node that was killed leaves its own behind
+            (running["pid"] == child.id()).then_some(running)
         });
         let address = |key: &str| {
             let text = running[key].as_str().expect("an address");

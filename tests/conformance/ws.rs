@@ -144,13 +144,24 @@ impl Ws {
                 return Err(End::Cut);
             };
             match frame.opcode {
-                BINARY => return Ok(read(&frame)),
+                BINARY => return Ok(self.whole(frame)),
                 PING => self.send(PONG, &frame.payload),
                 PONG => {}
                 CLOSE => return Err(End::Close(code(&frame))),
                 other => panic!("opcode {other}"),
             }
         }
+    }
+
+    /// The message that begins with this frame.
+    pub(crate) fn whole(&mut self, mut frame: Frame) -> ServerToAgent {
+        while !frame.last {
+            let next = self.frame().expect("the rest of a message");
+            assert_eq!(next.opcode, CONTINUATION, "a message is written whole");
+            frame.payload.extend(next.payload);
+            frame.last = next.last;
+        }
+        read(&frame)
     }
 
     /// Sends a ping and reads what comes before its pong.
@@ -160,7 +171,7 @@ impl Ws {
         loop {
             let frame = self.frame().expect("a pong");
             match frame.opcode {
-                BINARY => messages.push(read(&frame)),
+                BINARY => messages.push(self.whole(frame)),
                 PING => self.send(PONG, &frame.payload),
                 PONG if frame.payload == b"drain" => return messages,
                 PONG => {}

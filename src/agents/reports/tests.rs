@@ -112,7 +112,7 @@ fn a_change_that_is_taken_back_in_time_is_not_proposed() {
 #[test]
 fn a_status_is_compared_with_what_is_in_flight() {
     let (mut reports, record) = (Reports::default(), record());
-    let mut applied = record.clone();
+    let mut applied = record;
     applied.config.reported_hash = Some(vec![1]);
     applied.config.status = ConfigStatus::Applied;
     reports.add(UID, status(ConfigStatus::Applying), Some(&applied), 0);

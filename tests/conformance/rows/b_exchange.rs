@@ -149,8 +149,7 @@ fn c_026_compression_answer() {
     for offer in offers {
         let headers = [("Sec-WebSocket-Extensions", offer)];
         let ws = Ws::try_open(server.opamp, Server::PATH, &headers)
-            .ok()
-            .expect("an upgrade");
+            .unwrap_or_else(|status| panic!("{status}"));
         let mut answers = ws
             .accepted
             .iter()
@@ -175,11 +174,8 @@ fn c_027_no_rsv1() {
 }
 
 fn c_028_peer_that_does_not_read() {
-    const AGENTS: usize = 64;
-    let server = Server::start(&[
-        "opamp.write_timeout_seconds=1",
-        "opamp.ping_interval_seconds=1",
-    ]);
+    const AGENTS: usize = 400;
+    let server = Server::start(&["opamp.write_timeout_seconds=1"]);
     let mut bystander = Agent::introduced(&server, Via::WebSocket);
     let mut ws = Ws::open(server.opamp, Server::PATH);
     let label = say::name();
@@ -191,15 +187,15 @@ fn c_028_peer_that_does_not_read() {
         ws.message();
     }
     let sessions = "ampora_opamp_active_sessions{transport=\"websocket\"}";
-    until_true("65 sessions", || server.metric(sessions) >= 65.0);
+    until_true("the sessions", || server.metric(sessions) >= 2.0);
     let before = server.peak_memory();
-    // 64 MB to a socket that is not read from here on
-    server.assign(&label, &[("", "text/plain", &vec![b'#'; 1_000_000])]);
+    // 24 MB to a socket that is not read from here on
+    server.assign(&label, &[("", "text/plain", &vec![b'#'; 60_000])]);
     until_true("the cut", || {
         assert_eq!(bystander.beat().error_response, None, "others are served");
         server.metric(sessions) < 2.0
     });
     let grown = server.peak_memory().saturating_sub(before);
-    assert!(grown < 48 * 1024 * 1024, "{grown} bytes for one slow peer");
+    assert!(grown < 32 * 1024 * 1024, "{grown} bytes for one slow peer");
     drop(ws);
 }

@@ -114,8 +114,7 @@ fn c_031_inbound_limit() {
     // 40 kB that would inflate to 640 MiB: compression was offered, and is used whether accepted or not
     let offer = [("Sec-WebSocket-Extensions", "permessage-deflate")];
     let mut ws = Ws::try_open(server.opamp, Server::PATH, &offer)
-        .ok()
-        .expect("an upgrade");
+        .unwrap_or_else(|status| panic!("{status}"));
     let mut inflating = bomb::deflate(3);
     inflating.truncate(SMALL - 1);
     ws.try_send(0xC0 | BINARY, &inflating);

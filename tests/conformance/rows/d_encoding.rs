@@ -134,7 +134,7 @@ fn compressed(server: &Server, accept: &[&str]) -> bool {
     assert_eq!(response.status, 200);
     let encoding = response.header("content-encoding").map(str::to_owned);
     let body = match encoding.as_deref() {
-        None | Some("identity") => response.body.clone(),
+        None | Some("identity") => response.body,
         Some("gzip") => {
             let mut body = Vec::new();
             GzDecoder::new(&response.body[..])

@@ -114,12 +114,7 @@ fn c_085_success_has_no_error() {
             let full = agent.full();
             assert_eq!(agent.ask(&full).error_response, None);
         }
-        assert_eq!(
-            agent
-                .tell(|message| message.agent_disconnect = say::goodbye())
-                .error_response,
-            None
-        );
+        assert_eq!(agent.tell(say::goodbye).error_response, None);
     }
 }
 
@@ -156,7 +151,7 @@ fn c_088_goodbye_with_close() {
     let server = server::shared();
     let mut agent = Agent::introduced(&server, Via::WebSocket);
     let mut message = agent.message();
-    message.agent_disconnect = say::goodbye();
+    say::goodbye(&mut message);
     let body = ws::framed(&message.encode_to_vec());
     let close = ws::frame(0x80 | CLOSE, &1000_u16.to_be_bytes(), true);
     let segment = [ws::frame(0x80 | BINARY, &body, true), close].concat();

@@ -212,7 +212,7 @@ fn c_109_health_attributes() {
     let server = server::shared();
     let mut agent = Agent::introduced(&server, Via::WebSocket);
     agent.tell(|message| {
-        let mut health = say::health(true, "with attributes");
+        let mut health = say::health(false, "with attributes");
         health.attributes = vec![
             say::text("error.kind", "none"),
             say::attribute("n", Any::IntValue(3)),
@@ -329,7 +329,7 @@ fn c_114_disconnected_keeps_status() {
     let server = server::shared();
     for via in BOTH {
         let mut agent = Agent::introduced(&server, via);
-        agent.tell(|message| message.agent_disconnect = say::goodbye());
+        agent.tell(say::goodbye);
         let shown = server.agent("goodbye", agent.uid, |agent| {
             agent["state"] == "disconnected"
         });

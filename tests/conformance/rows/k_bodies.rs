@@ -103,7 +103,9 @@ fn c_136_files_with_the_hash() {
 fn c_137_byte_for_byte() {
     let server = server::shared();
     let every: Vec<u8> = (0..=255).collect();
-    let large: Vec<u8> = (0..900_000_u32).map(|at| (at * 7 >> 3) as u8).collect();
+    let large: Vec<u8> = (0..900_000_u32)
+        .map(|at| (at * 7 / 8).to_le_bytes()[0])
+        .collect();
     let files: [(&str, &str, &[u8]); 4] = [
         ("every byte", "application/octet-stream", &every),
         ("large", "application/octet-stream", &large),

@@ -17,14 +17,17 @@ mod j_status;
 mod k_bodies;
 mod k_offers;
 mod k_rules;
-mod later;
+mod l_settings;
+mod n_requests;
 mod p_liveness;
+mod q_packages;
 mod r_commands;
 mod s_custom;
 mod t_components;
 mod u_connection;
 mod u_duplicates;
 mod u_socket;
+mod v_authentication;
 mod w_bad_requests;
 mod x_overload;
 mod y_compatibility;
@@ -53,16 +56,17 @@ pub(crate) fn all() -> Vec<Row> {
         k_rules::ROWS,
         k_offers::ROWS,
         k_bodies::ROWS,
-        later::L_TO_O,
+        l_settings::ROWS,
+        n_requests::ROWS,
         p_liveness::ROWS,
-        later::Q,
+        q_packages::ROWS,
         r_commands::ROWS,
         s_custom::ROWS,
         t_components::ROWS,
         u_connection::ROWS,
         u_duplicates::ROWS,
         u_socket::ROWS,
-        later::V,
+        v_authentication::ROWS,
         w_bad_requests::ROWS,
         x_overload::ROWS,
         y_compatibility::ROWS,

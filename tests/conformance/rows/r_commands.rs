@@ -185,7 +185,7 @@ fn c_244_capability_given_up() {
     let server = server::shared();
     for via in BOTH {
         let mut agent = Agent::introduced(&server, via);
-        agent.tell(|message| message.agent_disconnect = say::goodbye());
+        agent.tell(say::goodbye);
         server.agent("goodbye", agent.uid, |agent| {
             agent["state"] == "disconnected"
         });

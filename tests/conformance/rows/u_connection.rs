@@ -106,16 +106,14 @@ fn c_263_goodbye() {
     let server = server::shared();
     for via in BOTH {
         let mut agent = Agent::introduced(&server, via);
-        let reply = agent.tell(|message| message.agent_disconnect = say::goodbye());
+        let reply = agent.tell(say::goodbye);
         assert_eq!(reply.error_response, None);
         // the socket is still open: it is the word that counts
         state(&server, agent.uid, "disconnected");
-        let shown = server.agent("the record", agent.uid, |_| true);
+        let shown = server.agent("nobody owns it", agent.uid, |agent| {
+            agent["owner_node"].is_null()
+        });
         assert_eq!(shown["labels"]["conf"], agent.label.as_str());
-        assert!(
-            shown["owner_node"].is_null(),
-            "{via:?}: nobody owns it: {shown}"
-        );
     }
 }
 
@@ -125,7 +123,7 @@ fn c_264_last_words() {
         let mut agent = Agent::introduced(&server, via);
         agent.tell(|message| {
             message.health = Some(say::health(false, "Supervisor is shutdown"));
-            message.agent_disconnect = say::goodbye();
+            say::goodbye(message);
         });
         server.agent("the last words", agent.uid, |agent| {
             agent["state"] == "disconnected"
@@ -170,7 +168,7 @@ fn c_267_back_after_goodbye() {
     let server = server::shared();
     for via in BOTH {
         let mut agent = Agent::introduced(&server, via);
-        agent.tell(|message| message.agent_disconnect = say::goodbye());
+        agent.tell(say::goodbye);
         state(&server, agent.uid, "disconnected");
         let reply = agent.beat();
         assert_eq!((reply.error_response, reply.flags), (None, 0), "{via:?}");
@@ -261,7 +259,7 @@ fn c_279_goodbye_on_a_shared_socket() {
         introduce(&mut ws, uid, "shared");
     }
     let mut message = say::bare(uids[1], 1);
-    message.agent_disconnect = say::goodbye();
+    say::goodbye(&mut message);
     ws.say(&message.encode_to_vec());
     ws.message();
     state(&server, uids[1], "disconnected");
