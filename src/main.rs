@@ -1,4 +1,4 @@
-//! The `ampora` binary: takes what the process has (arguments, environment, host name, standard error) and hands it
+//! The `ampora` binary: takes what the process has (arguments, environment, host name, terminals) and hands it
 //! to the command line. The one place that reads the environment.
 
 use std::{
@@ -38,6 +38,7 @@ fn surroundings() -> Surroundings {
             is_terminal,
             allows_color,
         },
+        is_output_terminal: std::io::stdout().is_terminal(),
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::client_args::ClientCommand;
-use crate::simulate::Profile;
+use super::client::args::ClientCommand;
+use super::simulate::SimulateCommand;
 
 /// Control plane for fleets of telemetry agents that speak OpAMP.
 #[derive(Debug, Parser)]
@@ -13,9 +13,15 @@ use crate::simulate::Profile;
     name = "ampora",
     version,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = 100,
+    // At the root these options may stand before the first word; there they are not for every command.
+    mut_args(|arg| arg.global(false)),
+    after_help = "Start with `ampora serve`; in another terminal of the same machine: `ampora status`."
 )]
 pub struct Cli {
+    /// Which node is meant.
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -25,6 +31,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a node until it is told to stop
+    #[command(after_help = "\
+Examples:
+  ampora serve
+  ampora serve --config /etc/ampora/ampora.yaml
+  ampora serve --data-dir ./n1 --set opamp.listen=127.0.0.1:0")]
     Serve(SourceArgs),
     /// Check files before they are used
     #[command(subcommand)]
@@ -51,68 +62,96 @@ pub enum CheckCommand {
     Config(SourceArgs),
 }
 
-/// What can be simulated.
-#[derive(Debug, Subcommand)]
-pub enum SimulateCommand {
-    /// Connect simulated agents until Ctrl-C or for a time, then print a summary as JSON
-    Agents(SimulateAgents),
+/// Where the configuration of a node comes from, besides the environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct SourceArgs {
+    /// Configuration file [default: `./ampora.yaml`, else `/etc/ampora/ampora.yaml`] [env: `AMPORA_CONFIG`]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Directory of everything that the node keeps (`node.data_dir`)
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Set a configuration key, such as `opamp.listen=127.0.0.1:0`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<String>,
 }
 
-/// How many simulated agents, and how they behave.
-#[derive(Debug, Args)]
-pub struct SimulateAgents {
-    /// Where the server is
-    #[arg(long, default_value = "ws://127.0.0.1:4320/v1/opamp")]
-    pub url: url::Url,
-    /// Agents in all
-    #[arg(long, default_value_t = 100)]
-    pub count: usize,
-    /// Agents that share one socket
-    #[arg(long, default_value_t = 1)]
-    pub per_socket: usize,
-    /// How they behave
-    #[arg(long, value_enum, default_value_t)]
-    pub profile: Profile,
-    /// New sockets in a second
-    #[arg(long, default_value_t = 1000)]
-    pub rate: u32,
-    /// Seconds between two heartbeats of an agent
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-    pub heartbeat_seconds: u64,
-    /// Heartbeats under way on each socket, with `--profile flat-out`
-    #[arg(long, default_value_t = 1)]
-    pub in_flight: usize,
-    /// Bytes of the effective configuration that each agent reports
-    #[arg(long, default_value_t = 300)]
-    pub effective_bytes: usize,
-    /// A further attribute of each agent; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
-    pub label: Vec<(String, String)>,
-    /// Agents with the same number are the same agents
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// End after so many seconds instead of with Ctrl-C
-    #[arg(long)]
-    pub seconds: Option<u64>,
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        Some(_) | None => Err("expected KEY=VALUE".to_owned()),
+impl SourceArgs {
+    /// These, and where they say nothing, what was typed before the first word.
+    pub(super) fn or(self, before: Self) -> Self {
+        Self {
+            config: self.config.or(before.config),
+            data_dir: self.data_dir.or(before.data_dir),
+            set: [before.set, self.set].concat(),
+        }
     }
 }
 
-/// Where the configuration of a node comes from, besides the environment.
-#[derive(Debug, Clone, Default, Args)]
-pub struct SourceArgs {
-    /// Configuration file [default: `./ampora.yaml`, else `/etc/ampora/ampora.yaml`] [env: `AMPORA_CONFIG`]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory of everything that the node keeps (`node.data_dir`)
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Set a configuration key, such as `opamp.listen=127.0.0.1:0`; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+/// Which node a command talks to, and how it shows the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ReachArgs {
+    /// Options of every command that asks a node.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// The configuration that says where the node listens.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+impl ReachArgs {
+    /// These, and where they say nothing, what was typed before the first word.
+    pub(super) fn or(self, before: Self) -> Self {
+        Self {
+            client: self.client.or(before.client),
+            source: self.source.or(before.source),
+        }
+    }
+}
+
+/// Options of every command that asks a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Which node, and how to show its answer")]
+pub struct ClientArgs {
+    /// Admin address of the node [default: `admin.listen` of the configuration] [env: `AMPORA_URL`]
+    #[arg(long, value_name = "URL", global = true)]
+    pub url: Option<String>,
+    /// Token to send [default: `admin.token` of the data directory, for loopback URLs] [env: `AMPORA_TOKEN`]
+    #[arg(long, value_name = "TOKEN", global = true)]
+    pub token: Option<String>,
+    /// table, wide, json, yaml or name; json and yaml are what REST answers, all pages in one [default: table]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        global = true,
+        value_enum,
+        hide_possible_values = true
+    )]
+    pub output: Option<Format>,
+}
+
+impl ClientArgs {
+    fn or(self, before: Self) -> Self {
+        Self {
+            url: self.url.or(before.url),
+            token: self.token.or(before.token),
+            output: self.output.or(before.output),
+        }
+    }
+}
+
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For people, with more columns.
+    Wide,
+    /// What REST answers.
+    Json,
+    /// The same as YAML.
+    Yaml,
+    /// Names alone, one on a line.
+    Name,
 }

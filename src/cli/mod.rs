@@ -9,7 +9,11 @@ use std::{
 
 use clap::CommandFactory;
 
-use self::args::{CheckCommand, Cli, Command, SimulateCommand, SourceArgs};
+use self::{
+    args::{CheckCommand, Cli, ClientArgs, Command, ReachArgs, SourceArgs},
+    client::ClientError,
+    simulate::SimulateCommand,
+};
 use crate::{
     config::{self, ConfigError, Loaded, Sources},
     node::RunError,
@@ -18,7 +22,7 @@ use crate::{
 };
 
 pub mod args;
-pub mod client_args;
+pub mod client;
 mod files;
 mod serve;
 mod simulate;
@@ -34,6 +38,8 @@ pub struct Surroundings {
     pub host_name: Option<String>,
     /// Standard error.
     pub outlet: Outlet,
+    /// Whether standard output is a terminal.
+    pub is_output_terminal: bool,
 }
 
 /// Why a command did not do what it was asked.
@@ -57,6 +63,12 @@ pub enum CliError {
     /// The simulation did not start.
     #[error("cannot simulate")]
     Simulate(#[source] io::Error),
+    /// A running node was asked in vain.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Options that mean nothing to this command.
+    #[error("{0}")]
+    Usage(&'static str),
     /// Standard output took nothing more.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -66,8 +78,10 @@ impl CliError {
     /// 2 for what was asked wrongly, 1 for what failed; 0 is success, and there is no other.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Plan(_) => ExitCode::from(2),
-            Self::Node(_)
+            Self::Config(_) | Self::Plan(_) | Self::Usage(_) => ExitCode::from(2),
+            Self::Client(error) if error.is_usage() => ExitCode::from(2),
+            Self::Client(_)
+            | Self::Node(_)
             | Self::Logs(_)
             | Self::Simulate(_)
             | Self::Runtime(_)
@@ -81,9 +95,14 @@ impl CliError {
 /// # Errors
 /// When it could not be done; [`CliError::exit_code`] is what the process should end with.
 pub fn run(cli: Cli, surroundings: &Surroundings) -> Result<(), CliError> {
+    let before = cli.reach;
     match cli.command {
-        Command::Serve(from) => serve::serve(sources(from, surroundings), surroundings.outlet),
+        Command::Serve(from) => {
+            let from = from.or(without_client(before)?);
+            serve::serve(sources(from, surroundings), surroundings.outlet)
+        }
         Command::Check(CheckCommand::Config(from)) => {
+            let from = from.or(without_client(before)?);
             let loaded = config::load(&sources(from, surroundings))?;
             print(&checked(&loaded))
         }
@@ -99,8 +118,22 @@ pub fn run(cli: Cli, surroundings: &Surroundings) -> Result<(), CliError> {
                 .map_err(CliError::Output)?;
             print_bytes(&page)
         }
-        Command::Simulate(SimulateCommand::Agents(args)) => simulate::agents(args),
-        Command::Client(command) => match command {},
+        Command::Simulate(SimulateCommand::Agents(args)) => {
+            without_client(before)?;
+            simulate::agents(args)
+        }
+        Command::Client(command) => client::run(command, before, surroundings),
+    }
+}
+
+/// What was typed before the first word of a command that asks no node.
+fn without_client(before: ReachArgs) -> Result<SourceArgs, CliError> {
+    if before.client == ClientArgs::default() {
+        Ok(before.source)
+    } else {
+        Err(CliError::Usage(
+            "--url, --token and --output are for commands that ask a running node",
+        ))
     }
 }
 

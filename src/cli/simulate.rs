@@ -3,11 +3,67 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::SimulateAgents;
 use super::{CliError, print};
-use crate::simulate::{Crowd, Plan, Progress, Summary};
+use crate::simulate::{Crowd, Plan, Profile, Progress, Summary};
+
+/// What can be simulated.
+#[derive(Debug, Subcommand)]
+pub enum SimulateCommand {
+    /// Connect simulated agents until Ctrl-C or for a time, then print a summary as JSON
+    Agents(SimulateAgents),
+}
+
+/// How many simulated agents, and how they behave.
+#[derive(Debug, Args)]
+pub struct SimulateAgents {
+    /// Where agents connect
+    #[arg(
+        long = "opamp-url",
+        value_name = "URL",
+        default_value = "ws://127.0.0.1:4320/v1/opamp"
+    )]
+    pub url: url::Url,
+    /// Agents in all
+    #[arg(long, default_value_t = 100)]
+    pub count: usize,
+    /// Agents that share one socket
+    #[arg(long, default_value_t = 1)]
+    pub per_socket: usize,
+    /// How they behave
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: Profile,
+    /// New sockets in a second
+    #[arg(long, default_value_t = 1000)]
+    pub rate: u32,
+    /// Seconds between two heartbeats of an agent
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub heartbeat_seconds: u64,
+    /// Heartbeats under way on each socket, with `--profile flat-out`
+    #[arg(long, default_value_t = 1)]
+    pub in_flight: usize,
+    /// Bytes of the effective configuration that each agent reports
+    #[arg(long, default_value_t = 300)]
+    pub effective_bytes: usize,
+    /// A further attribute of each agent; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    pub label: Vec<(String, String)>,
+    /// Agents with the same number are the same agents
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// End after so many seconds instead of with Ctrl-C
+    #[arg(long)]
+    pub seconds: Option<u64>,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected KEY=VALUE".to_owned()),
+    }
+}
 
 /// Runs simulated agents for as long as was asked, or until Ctrl-C.
 pub(super) fn agents(args: SimulateAgents) -> Result<(), CliError> {

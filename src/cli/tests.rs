@@ -25,6 +25,7 @@ fn serve_takes_its_sources_from_flags() {
     ];
     let Ok(Cli {
         command: Command::Serve(from),
+        ..
     }) = Cli::try_parse_from(typed)
     else {
         panic!("serve");
@@ -36,6 +37,7 @@ fn serve_takes_its_sources_from_flags() {
             is_terminal: false,
             allows_color: false,
         },
+        is_output_terminal: false,
     };
     let sources = sources(from, &surroundings);
     assert_eq!(sources.file.as_deref(), Some("a.yaml".as_ref()));
@@ -77,4 +79,88 @@ fn checked_configuration_carries_its_notes_and_reads_back() {
         ..Sources::default()
     });
     assert_eq!(again.expect("a configuration").config, loaded.config);
+}
+
+fn exit_of(typed: &[&str]) -> String {
+    let words = [&["ampora"], typed].concat();
+    let cli = Cli::try_parse_from(words).expect("words that parse");
+    let surroundings = Surroundings {
+        environment: BTreeMap::new(),
+        host_name: None,
+        outlet: Outlet {
+            is_terminal: false,
+            allows_color: false,
+        },
+        is_output_terminal: false,
+    };
+    let error = run(cli, &surroundings).expect_err("a failure");
+    format!("{:?} {error}", error.exit_code())
+}
+
+#[test]
+fn options_of_reaching_a_node_stand_before_or_behind_the_command() {
+    for typed in [
+        &["--url", "x", "--set", "a=1", "agents", "list"][..],
+        &["agents", "--url", "x", "--set", "a=1", "list"],
+        &["agents", "list", "--url", "x", "--set", "a=1"],
+        &["--url", "y", "agents", "list", "--url", "x"],
+        &["status", "--url", "x"],
+        &["--url", "x", "status"],
+    ] {
+        let text = exit_of(typed);
+        assert!(
+            text.starts_with(&format!("{:?} --url: ", ExitCode::from(2))),
+            "{text}"
+        );
+        assert!(text.contains("`x`"), "{text}");
+    }
+}
+
+#[test]
+fn options_of_reaching_a_node_mean_nothing_to_other_commands() {
+    for typed in [
+        &["--url", "x", "check", "config"][..],
+        &["-o", "json", "check", "config"],
+    ] {
+        let text = exit_of(typed);
+        assert!(
+            text.starts_with(&format!("{:?} ", ExitCode::from(2))),
+            "{text}"
+        );
+    }
+    for typed in [
+        &["ampora", "check", "config", "--url", "x"][..],
+        &["ampora", "serve", "-o", "json"],
+    ] {
+        assert_eq!(
+            Cli::try_parse_from(typed).expect_err("usage").exit_code(),
+            2
+        );
+    }
+}
+
+#[test]
+fn config_is_a_file_except_behind_groups_put() {
+    let missing = "/nowhere/ampora.yaml";
+    for typed in [
+        &["agents", "list", "--config", missing][..],
+        &["groups", "list", "--config", missing],
+        &["groups", "show", "g", "--config", missing],
+        &["groups", "delete", "g", "--config", missing],
+        &[
+            "groups", "--config", missing, "put", "g", "--config", "edge@1",
+        ],
+        &[
+            "--config", missing, "groups", "put", "g", "--config", "edge@1",
+        ],
+    ] {
+        let text = exit_of(typed);
+        assert!(
+            text.starts_with(&format!("{:?} ", ExitCode::from(2))),
+            "{typed:?} {text}"
+        );
+        assert!(text.contains(missing), "{typed:?} {text}");
+    }
+    let typed = ["ampora", "groups", "put", "g", "--config", missing];
+    assert!(Cli::try_parse_from(typed).is_err());
 }

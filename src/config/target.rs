@@ -21,8 +21,9 @@ pub struct Target {
     pub token_file: Option<PathBuf>,
 }
 
-/// Finds the node: at the given URL, else at the address that this configuration listens on. A node that let the
-/// system choose its port says in `<data_dir>/node.json` which one it got.
+/// Finds the node: at the given URL, else where the node of this data directory listens, else at `admin.listen`.
+///
+/// A running node says in `node.json` where it listens: it may have been started with other flags, or with port 0.
 pub fn locate_admin(config: &Config, url: Option<&str>) -> Target {
     let url = match url {
         Some(url) => url.trim_end_matches('/').to_owned(),
@@ -33,11 +34,8 @@ pub fn locate_admin(config: &Config, url: Option<&str>) -> Target {
 }
 
 fn listening_at(config: &Config) -> SocketAddr {
-    let listen = config.admin.listen;
-    if listen.port() != 0 {
-        return listen;
-    }
-    written_address(&config.node.data_dir.join("node.json")).unwrap_or(listen)
+    let running = config.node.data_dir.join("node.json");
+    written_address(&running).unwrap_or(config.admin.listen)
 }
 
 fn written_address(path: &Path) -> Option<SocketAddr> {
@@ -109,12 +107,19 @@ mod tests {
     }
 
     #[test]
-    fn chosen_port_is_read_from_what_the_node_wrote() {
+    fn running_node_says_where_it_listens() {
         let dir = tempfile::tempdir().unwrap();
-        let config = config("127.0.0.1:0", dir.path());
-        assert_eq!(locate_admin(&config, None).url, "http://127.0.0.1:0");
-        let written = r#"{"pid": 1, "admin_address": "127.0.0.1:39001"}"#;
-        std::fs::write(dir.path().join("node.json"), written).unwrap();
-        assert_eq!(locate_admin(&config, None).url, "http://127.0.0.1:39001");
+        for listen in ["127.0.0.1:0", "127.0.0.1:5000"] {
+            let config = config(listen, dir.path());
+            let url = format!("http://{listen}");
+            assert_eq!(locate_admin(&config, None).url, url);
+            let running = dir.path().join("node.json");
+            let written = r#"{"pid": 1, "admin_address": "0.0.0.0:39001"}"#;
+            std::fs::write(&running, written).unwrap();
+            assert_eq!(locate_admin(&config, None).url, "http://127.0.0.1:39001");
+            std::fs::write(&running, "{").unwrap();
+            assert_eq!(locate_admin(&config, None).url, url);
+            std::fs::remove_file(&running).unwrap();
+        }
     }
 }

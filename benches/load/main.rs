@@ -1,0 +1,47 @@
+//! The load programs, one subcommand for each written question. Every figure is a ratio or a slope of one run on
+//! one machine; the answers are printed as JSON.
+
+mod assign;
+mod idle;
+mod process;
+mod throughput;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Load programs; build with `--release`.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    /// What does an idle agent cost: memory as a slope, the processor at rest, the time to connect them all?
+    Idle(idle::Idle),
+    /// How many messages does a second of processor answer, beside a bare echo and a server on opamp-go?
+    Throughput(throughput::Throughput),
+    /// When has the last of many agents its new configuration, all at once?
+    Assign(assign::Assign),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let answer = match Arguments::parse().question {
+        Question::Idle(idle) => idle.answer().await?,
+        Question::Throughput(throughput) => throughput.answer().await?,
+        Question::Assign(assign) => assign.answer().await?,
+    };
+    let text = serde_json::to_string_pretty(&answer)?;
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+/// A program beside this one, as cargo builds them.
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.with_file_name(name))
+}

@@ -1,0 +1,148 @@
+//! A server as a child process, and what the system says of it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use url::Url;
+
+/// Clock ticks in a second, as `/proc` counts processor time.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// How long a server may take to listen.
+const START: Duration = Duration::from_secs(20);
+
+/// A server that runs until it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// Where agents connect.
+    pub(crate) agents: Url,
+    /// Where operators ask, and with which token; a peer has none.
+    pub(crate) admin: Option<(String, String)>,
+    _data: Option<TempDir>,
+}
+
+impl Server {
+    /// Our server with an empty directory, held to one processor when `core` is given.
+    pub(crate) async fn ampora(core: Option<u32>, set: &[&str]) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir()?;
+        let mut command = command(&super::beside("ampora")?, core);
+        command.arg("serve").arg("--data-dir").arg(data.path());
+        for key in [
+            "opamp.listen=127.0.0.1:0",
+            "admin.listen=127.0.0.1:0",
+            "log.level=warn",
+        ]
+        .iter()
+        .chain(set)
+        {
+            command.arg("--set").arg(key);
+        }
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut server = Self {
+            child,
+            agents: Url::parse("ws://127.0.0.1/")?,
+            admin: None,
+            _data: None,
+        };
+        let file = data.path().join("node.json");
+        let node = tokio::time::timeout(START, async {
+            loop {
+                if let Ok(text) = tokio::fs::read_to_string(&file).await {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let node: Value = serde_json::from_str(&node.await.context("the server did not start")?)?;
+        let address = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
+        server.agents = Url::parse(&format!("ws://{}/v1/opamp", address("opamp_address")))?;
+        let token = tokio::fs::read_to_string(data.path().join("admin.token")).await?;
+        let admin = format!("http://{}", address("admin_address"));
+        server.admin = Some((admin, token.trim().to_owned()));
+        server._data = Some(data);
+        Ok(server)
+    }
+
+    /// A peer that prints where it listens.
+    pub(crate) async fn peer(program: &Path, core: Option<u32>) -> anyhow::Result<Self> {
+        let mut child = command(program, core).stdout(Stdio::piped()).spawn()?;
+        let Some(out) = child.stdout.take() else {
+            bail!("{} has no output", program.display());
+        };
+        let mut lines = BufReader::new(out).lines();
+        let address = tokio::time::timeout(START, lines.next_line()).await??;
+        let address = address.context("the peer did not say where it listens")?;
+        Ok(Self {
+            child,
+            agents: Url::parse(&format!("ws://{address}/v1/opamp"))?,
+            admin: None,
+            _data: None,
+        })
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line
+            .and_then(|line| line.split_whitespace().nth(1))
+            .context("VmRSS")?;
+        Ok(kib.parse::<u64>()? * 1024)
+    }
+
+    /// Processor time so far, in seconds.
+    pub(crate) fn processor(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = |index: usize| -> anyhow::Result<f64> {
+            Ok(fields.get(index).context("a short stat")?.parse()?)
+        };
+        // utime and stime are fields 14 and 15 of all, 12 and 13 after the name
+        Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+    }
+
+    /// Sends a request of an operator and returns its answer.
+    pub(crate) async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<(&str, String)>,
+    ) -> anyhow::Result<Value> {
+        let (admin, token) = self.admin.as_ref().context("a peer has no operators")?;
+        let mut request = reqwest::Client::new()
+            .request(method, format!("{admin}/api/v1{path}"))
+            .bearer_auth(token);
+        if let Some((content_type, body)) = body {
+            request = request.header("content-type", content_type).body(body);
+        }
+        let answer = request.send().await?.error_for_status()?;
+        Ok(answer.json().await?)
+    }
+
+    fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the server has ended")
+    }
+}
+
+fn command(program: &Path, core: Option<u32>) -> Command {
+    let mut command = match core {
+        Some(core) => {
+            let mut command = Command::new("taskset");
+            command.arg("-c").arg(core.to_string()).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.kill_on_drop(true);
+    command
+}
