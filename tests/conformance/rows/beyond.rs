@@ -1,16 +1,30 @@
 //! What must hold beyond the rows: heartbeats write nothing, and no bytes bring the server down.
 
+use ampora_proto::wire::RemoteConfigStatuses::{Applied, Applying};
 use prost::Message;
 
 use crate::agent::{Agent, BOTH, PROTOBUF, Via};
 use crate::deadline::{Since, pause, until_true};
 use crate::http::{self, Http};
+use crate::say;
 use crate::server::Server;
 use crate::ws::{self, BINARY, UPGRADE, Ws};
 
 /// By name.
 pub(crate) const BEYOND: &[(&str, fn())] = &[
     ("heartbeats_write_nothing", heartbeats_write_nothing),
+    (
+        "quick_words_end_with_the_last",
+        quick_words_end_with_the_last,
+    ),
+    (
+        "gateways_may_carry_many_agents_in_turn",
+        gateways_may_carry_many_agents_in_turn,
+    ),
+    (
+        "agents_beyond_the_limit_write_nothing",
+        agents_beyond_the_limit_write_nothing,
+    ),
     (
         "no_bytes_bring_the_server_down",
         no_bytes_bring_the_server_down,
@@ -46,6 +60,68 @@ fn heartbeats_write_nothing() {
         assert_eq!(index(), last, "2000 heartbeats wrote something");
     }
     assert_eq!(server.get("/cluster")["applied_index"].as_f64(), Some(last));
+}
+
+/// The log may be slower than the agent: what it says last is what the fleet says in the end.
+fn quick_words_end_with_the_last() {
+    let server = crate::server::shared();
+    let mut agent = Agent::introduced(&server, Via::WebSocket);
+    let hash = server.assign_yaml(&agent.label, "a: 1\n");
+    agent.apply_offer();
+    for round in 0..5 {
+        for word in [Applying, Applied] {
+            let mut message = agent.message();
+            message.remote_config_status = Some(say::status(&hash, word, ""));
+            let body = message.encode_to_vec();
+            agent.ws().say(&body);
+        }
+        agent.next();
+        agent.next();
+        let healthy = round % 2 == 1;
+        agent.tell(|message| message.health = Some(say::health(healthy, "after it")));
+        let shown = server.agent("what was said after it", agent.uid, |agent| {
+            agent["health"]["healthy"] == healthy
+        });
+        assert_eq!(shown["config"]["status"], "applied", "round {round}");
+    }
+}
+
+/// More agents in all than a socket may carry at once.
+fn gateways_may_carry_many_agents_in_turn() {
+    let server = Server::start(&[]);
+    let mut ws = Ws::open(server.opamp, Server::PATH);
+    for _ in 0..500 {
+        let uids: Vec<_> = (0..10).map(|_| say::uid()).collect();
+        for uid in &uids {
+            ws.say(&say::bare(*uid, 0).encode_to_vec());
+            let mut message = say::bare(*uid, 1);
+            say::goodbye(&mut message);
+            ws.say(&message.encode_to_vec());
+        }
+        for _ in 0..20 {
+            assert_eq!(ws.message().error_response, None);
+        }
+    }
+}
+
+fn agents_beyond_the_limit_write_nothing() {
+    let server = Server::start(&["agents.max=1"]);
+    let mut first = Agent::introduced(&server, Via::WebSocket);
+    let mut others = BOTH.map(|via| Agent::new(&server, via));
+    let index = || server.metric("ampora_raft_last_log_index");
+    let mut last = index();
+    until_true("quiet", || {
+        pause();
+        let before = std::mem::replace(&mut last, index());
+        before == last && last > 0.0
+    });
+    for _ in 0..100 {
+        for agent in &mut others {
+            assert!(say::error(&agent.beat()).is_some(), "there is no room");
+        }
+    }
+    assert_eq!(index(), last);
+    assert_eq!(first.beat().error_response, None);
 }
 
 /// Numbers that look random and are the same every time.

@@ -165,6 +165,10 @@ fn c_034_outbound_limit() {
     for reply in agent.beats(5) {
         assert_eq!((reply.error_response, reply.remote_config), (None, None));
     }
+    // an offer that would ride in a reply does not take the reply with it
+    let mut second = Agent::known_as(&server, Via::WebSocket, say::uid(), agent.label.clone());
+    let reply = second.hello();
+    assert_eq!((reply.error_response, reply.remote_config), (None, None));
     // what fits is offered as ever
     let hash = server.assign(&agent.label, &[("", "text/plain", b"# small")]);
     assert_eq!(agent.offer().config_hash, hash);

@@ -98,6 +98,18 @@ fn offered(server: &Server, via: Via) -> (Agent<'_>, Vec<u8>) {
     (agent, hash)
 }
 
+/// The agent says goodbye, its session ends, and it comes back.
+fn left_and_back(server: &Server, agent: &mut Agent<'_>) {
+    agent.tell(say::goodbye);
+    server.agent("nobody owns it", agent.uid, |agent| {
+        agent["owner_node"].is_null()
+    });
+    agent.reconnect();
+    let before = agent.offers_seen;
+    agent.beat();
+    assert_eq!(agent.offers_seen, before, "{:?}: back", agent.via);
+}
+
 fn nothing_offered(agent: &mut Agent<'_>, beats: usize) {
     let before = agent.offers_seen;
     agent.beats(beats);
@@ -195,6 +207,8 @@ fn c_122_equal_hash_whatever_the_status() {
                 None,
                 "{via:?}: {status:?}"
             );
+            nothing_offered(&mut agent, 3);
+            left_and_back(&server, &mut agent);
             nothing_offered(&mut agent, 3);
         }
     }
@@ -373,10 +387,18 @@ fn c_131_rollback() {
             agent["config"]["reported_hash"] == hex::encode(&first)
                 && agent["config"]["error"] == "does not parse"
         });
-        // another connection does not make it forget either
+        // neither another connection, nor a new start of the agent, nor a new session makes it forget
         agent.reconnect();
         agent.beats(3);
-        assert_eq!(agent.offers_seen, before, "{via:?}: after a reconnect");
+        agent.sequence = 0;
+        let mut full = agent.full();
+        full.remote_config_status = Some(say::status(&first, Applied, ""));
+        agent.ask(&full);
+        agent.beats(3);
+        left_and_back(&server, &mut agent);
+        agent.report(&first, Applied);
+        agent.beats(3);
+        assert_eq!(agent.offers_seen, before, "{via:?}: after a while");
         let third = server.assign_yaml(&agent.label, "third: 3\n");
         agent.offers.clear();
         assert_eq!(
