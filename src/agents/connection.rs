@@ -166,6 +166,10 @@ impl AgentConnection for Socket {
         }
     }
 
+    fn has_push(&self) -> bool {
+        self.staged.is_some() || self.wake.is_rung()
+    }
+
     fn written(&mut self) {
         for written in self.unwritten.drain(..) {
             exchange::written(&self.room, written);

@@ -12,7 +12,9 @@ use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{DispatchId, Fence, InstanceUid};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Mark, MarkDeliveries, MarkTo, Proposal};
-use ampora_raft::records::{Action, ConfigStatus, Delivery, DeliveryError, Transport};
+use ampora_raft::records::{
+    Action, ConfigStatus, Delivery, DeliveryError, DeliveryState, Transport,
+};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ use super::agent::Agent;
 use super::changes::Agents;
 use super::room::Room;
 use crate::node::origin;
-use crate::telemetry::names;
+use crate::telemetry::{dispatches, names};
 
 /// What an entry may carry.
 const MARKS_MAX: usize = 256;
@@ -264,7 +266,23 @@ async fn expand(room: &Room) {
         if let Err(error) = room.consensus.propose(origin, proposal).await {
             tracing::warn!(%error, %dispatch, "a dispatch could not be expanded");
             tokio::time::sleep(RETRY_PAUSE).await;
+        } else {
+            count_new(room, dispatch, cursor);
         }
+    }
+}
+
+/// Counts the deliveries that one step of an expansion has queued.
+fn count_new(room: &Room, dispatch: DispatchId, after: Option<InstanceUid>) {
+    let view = room.consensus.view();
+    let queued = view
+        .fleet
+        .deliveries(dispatch, after)
+        .filter(|delivery| delivery.state == DeliveryState::Queued);
+    for delivery in queued {
+        let record = view.fleet.agent(delivery.agent);
+        let session = record.and_then(|record| view.fleet.valid_session(record));
+        dispatches::accepted(session.map(|session| session.node), room.author.node);
     }
 }
 

@@ -20,6 +20,7 @@ use super::wake::Wake;
 use super::{convert, delivery};
 use crate::clock::SystemClock;
 use crate::entropy;
+use crate::telemetry::frames::{self, Kind, Rejected};
 use crate::telemetry::names;
 
 /// How long an agent that is one too many should wait: the protocol's recommended minimum (C-304).
@@ -62,21 +63,22 @@ pub async fn handle(
     let incoming = match incoming {
         Ok(incoming) => incoming,
         Err(malformed) => {
-            metrics::counter!(names::FRAMES_REJECTED, "reason" => "malformed").increment(1);
+            frames::rejected(Rejected::Malformed);
             tracing::debug!(reason = %malformed, connection = caller.connection.0, "malformed message");
             return (encode(caller.transport, &malformed.reply), None);
         }
     };
-    metrics::counter!(names::FRAMES_RECEIVED, "kind" => kind(&incoming.message)).increment(1);
+    let kind = kind(&incoming.message);
+    frames::received(kind);
     let uid = incoming.uid;
     let (agent, new_uid) = match identity::route(room, caller, &incoming) {
         Route::Serve(agent, new_uid) => (agent, new_uid),
         Route::Bystander => return (encode(caller.transport, &plain(uid)), None),
     };
     let _turn = agent.turn.lock().await;
-    heard(room, &agent, caller, &incoming.message);
+    heard(room, &agent, caller, kind);
     if room.enter(&agent, caller.transport).await == Entered::Refused {
-        metrics::counter!(names::FRAMES_REJECTED, "reason" => "overload").increment(1);
+        frames::rejected(Rejected::Overload);
         room.leave(&agent, caller.connection, ReleaseReason::Lost);
         return (encode(caller.transport, &unavailable(uid)), None);
     }
@@ -94,14 +96,15 @@ pub async fn handle(
 }
 
 /// Notes a sign of life, and whether silence would say something from here on.
-fn heard(room: &Room, agent: &Agent, caller: &Caller, message: &wire::AgentToServer) {
+fn heard(room: &Room, agent: &Agent, caller: &Caller, kind: Kind) {
     let now_ms = room.clock.boot_ms();
     let wall_ms = room.clock.wall_ms();
-    let empty = kind(message) == "heartbeat";
     agent.with(|state| {
         state.heard_ms = now_ms;
         state.seen_wall_ms = wall_ms;
-        state.empty_messages = state.empty_messages.saturating_add(u8::from(empty));
+        state.empty_messages = state
+            .empty_messages
+            .saturating_add(u8::from(kind == Kind::Heartbeat));
         state.heartbeats = caller.transport == Transport::Http
             || state.empty_messages >= 2
             || state.session.capabilities() & REPORTS_HEARTBEAT != 0;
@@ -137,8 +140,8 @@ fn converse(
     let now_ms = room.clock.boot_ms();
     agent.with(|state| {
         let mut full_state_allowed = || room.full_state_allowed();
-        let view = room.consensus.view();
         let components_known = |hash: &[u8]| {
+            let view = room.consensus.view();
             let record = view.fleet.agent(agent.uid);
             record.is_some_and(|record| {
                 record.components.is_some() && record.components_hash.as_deref() == Some(hash)
@@ -305,33 +308,33 @@ fn unavailable(uid: InstanceUid) -> wire::ServerToAgent {
 }
 
 /// What a message carries, for the counter: the most telling part.
-fn kind(message: &wire::AgentToServer) -> &'static str {
+fn kind(message: &wire::AgentToServer) -> Kind {
     if message.agent_disconnect.is_some() {
-        "disconnect"
+        Kind::Disconnect
     } else if message.agent_description.is_some() {
-        "description"
+        Kind::Description
     } else if message.remote_config_status.is_some() {
-        "config_status"
+        Kind::ConfigStatus
     } else if message.effective_config.is_some() {
-        "effective_config"
+        Kind::EffectiveConfig
     } else if message.health.is_some() {
-        "health"
+        Kind::Health
     } else if message.package_statuses.is_some() {
-        "package_statuses"
+        Kind::PackageStatuses
     } else if message.available_components.is_some() {
-        "components"
+        Kind::Components
     } else if message.custom_message.is_some() || message.custom_capabilities.is_some() {
-        "custom"
+        Kind::Custom
     } else if message.connection_settings_request.is_some()
         || message.connection_settings_status.is_some()
     {
-        "connection_settings"
+        Kind::ConnectionSettings
     } else {
-        "heartbeat"
+        Kind::Heartbeat
     }
 }
 
 /// One message was handled: from its arrival to its reply.
 pub fn measured(started: u64) {
-    metrics::histogram!(names::FRAME_DURATION).record(SystemClock.elapsed(started).as_secs_f64());
+    frames::answered(SystemClock.elapsed(started));
 }

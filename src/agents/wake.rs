@@ -47,6 +47,12 @@ impl Wake {
         }
     }
 
+    /// Whether somebody waits to be heard.
+    pub fn is_rung(&self) -> bool {
+        let state = self.state.lock();
+        !state.agents.is_empty() || !state.detached.is_empty()
+    }
+
     /// Waits until agents were detached.
     pub async fn detached(&self) {
         loop {

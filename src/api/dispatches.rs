@@ -139,6 +139,15 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
     let Outcome::Dispatch(dispatch) = committed.outcome else {
         return Err(refused(committed.outcome));
     };
+    if let Target::Agent(uid) = &dispatch.target {
+        let view = api.backend.view();
+        let session = view
+            .fleet
+            .agent(*uid)
+            .and_then(|record| view.fleet.valid_session(record));
+        let owner = session.map(|session| session.node);
+        crate::telemetry::dispatches::accepted(owner, api.backend.status().node);
+    }
     let location = format!("/api/v1/dispatches/{}", dispatch.id);
     let page = first_page(&dispatch)?;
     let body = with_deliveries(&api.backend.view(), &dispatch, &page, None);

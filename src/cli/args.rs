@@ -82,7 +82,12 @@ impl SourceArgs {
         Self {
             config: self.config.or(before.config),
             data_dir: self.data_dir.or(before.data_dir),
-            set: [before.set, self.set].concat(),
+            // what stands after the first word is seen before it as well
+            set: if self.set.starts_with(&before.set) {
+                self.set
+            } else {
+                [before.set, self.set].concat()
+            },
         }
     }
 }

@@ -49,7 +49,7 @@ pub enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The node did not start, or ended badly.
-    #[error("the node stopped")]
+    #[error("the node does not run")]
     Node(#[from] RunError),
     /// Logging did not start.
     #[error("cannot start logging")]

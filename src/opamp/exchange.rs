@@ -105,6 +105,9 @@ pub trait AgentConnection: Send + 'static {
     /// taken nothing.
     fn next_push(&mut self) -> impl Future<Output = Push> + Send;
 
+    /// Whether [`AgentConnection::next_push`] has something to say at once.
+    fn has_push(&self) -> bool;
+
     /// Hears that every reply and push taken so far was handed to the socket in full. Not called for those
     /// that a failing socket swallowed; then [`AgentConnection::closed`] follows.
     fn written(&mut self);

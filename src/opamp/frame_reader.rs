@@ -71,6 +71,17 @@ impl<S> FrameReader<S> {
         self.reservation = None;
     }
 
+    /// Whether a whole frame that ends something was read ahead: the next message will not wait.
+    pub(super) fn has_frame_ahead(&self) -> bool {
+        let header = &self.ahead[..self.ahead.len().min(HEADER_BYTES_MAX)];
+        let frame_bytes = || {
+            let payload = usize::try_from(payload_bytes(header)?).ok()?;
+            header_bytes(header)?.checked_add(payload)
+        };
+        let ends = header.first().is_some_and(|first| first & FIN != 0);
+        ends && frame_bytes().is_some_and(|bytes| bytes <= self.ahead.len())
+    }
+
     /// Whether a message has begun and not ended.
     pub(super) fn is_inside_message(&self) -> bool {
         self.unfinished || !matches!(self.frame, Frame::Header(_, 0))
@@ -120,7 +131,6 @@ impl<S> FrameReader<S> {
 
     /// A whole header was seen.
     fn begin(&mut self, first: u8, payload: u64) {
-        const FIN: u8 = 0x80;
         const OPCODE: u8 = 0x0F;
         const CONTROL: u8 = 0x08;
         self.frame = match payload {
@@ -150,29 +160,41 @@ impl<S> FrameReader<S> {
     }
 }
 
+/// First byte: the message ends with this frame.
+const FIN: u8 = 0x80;
+
+/// Second byte: the payload is masked.
+const MASKED: u8 = 0x80;
+
+/// Bytes of the length that follows the second byte.
+fn length_bytes(second: u8) -> usize {
+    match second & !MASKED {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    }
+}
+
+/// The length of the header that begins so, when its second byte is there.
+fn header_bytes(header: &[u8]) -> Option<usize> {
+    let second = *header.get(1)?;
+    let mask_bytes = if second & MASKED == 0 { 0 } else { 4 };
+    Some(2 + length_bytes(second) + mask_bytes)
+}
+
 /// The length of the payload, when the header is whole.
 fn payload_bytes(header: &[u8]) -> Option<u64> {
-    const MASKED: u8 = 0x80;
-    let second = *header.get(1)?;
-    let (length, extended) = match second & !MASKED {
-        126 => (2, true),
-        127 => (8, true),
-        short => (short, false),
-    };
-    let length_bytes = if extended { usize::from(length) } else { 0 };
-    let mask_bytes = if second & MASKED == 0 { 0 } else { 4 };
-    if header.len() < 2 + length_bytes + mask_bytes {
+    if header.len() < header_bytes(header)? {
         return None;
     }
-    if !extended {
-        return Some(u64::from(length));
+    let second = header[1];
+    match length_bytes(second) {
+        0 => Some(u64::from(second & !MASKED)),
+        bytes => {
+            let big_endian = header[2..2 + bytes].iter();
+            Some(big_endian.fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
+        }
     }
-    let bytes = &header[2..2 + length_bytes];
-    Some(
-        bytes
-            .iter()
-            .fold(0, |sum, byte| (sum << 8) | u64::from(*byte)),
-    )
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for FrameReader<S> {
@@ -281,6 +303,7 @@ mod tests {
                 client
             });
             let mut got: Vec<u8> = Vec::new();
+            let mut was_ahead = false;
             let mut buf = vec![0; room];
             while got.len() < all.len() {
                 let read = reader.read(&mut buf).await.expect("reads");
@@ -288,7 +311,9 @@ mod tests {
                 got.extend(&buf[..read]);
                 let crossed = ends.iter().any(|end| before < *end && got.len() > *end);
                 assert!(!crossed, "a read crossed the end of a frame");
+                was_ahead |= reader.has_frame_ahead();
             }
+            assert!(was_ahead || step < 1000, "whole frames are seen ahead");
             assert_eq!(got, all);
             assert!(!reader.is_inside_message());
             drop(sender.await.expect("ends"));

@@ -28,6 +28,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::entropy;
 use crate::tasks::Tasks;
+use crate::telemetry::frames::{Rejected, rejected};
 use crate::telemetry::names;
 
 /// How long to wait after `accept` failed, as it does while there is no free descriptor.
@@ -127,9 +128,7 @@ impl<A: Agents> Connection<A> {
         match self.door.admit() {
             Ok(place) => Ok(state.place.insert(Arc::new(place)).clone()),
             Err(refusal) => {
-                let overload =
-                    metrics::counter!(names::FRAMES_REJECTED, names::REASON => names::OVERLOAD);
-                overload.increment(1);
+                rejected(Rejected::Overload);
                 Err(refusal)
             }
         }
@@ -171,8 +170,7 @@ pub fn serve<A: Agents>(listener: TcpListener, agents: A, config: &Config, tasks
 fn welcome<A: Agents>(door: &Arc<Door<A>>, stream: TcpStream, address: SocketAddr) {
     let Ok(newcomer) = door.newcomers.clone().try_acquire_owned() else {
         // too many that say nothing: there is no request yet that could be answered
-        let overload = metrics::counter!(names::FRAMES_REJECTED, names::REASON => names::OVERLOAD);
-        overload.increment(1);
+        rejected(Rejected::Overload);
         return;
     };
     // messages are small and answers are waited for

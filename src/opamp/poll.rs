@@ -12,7 +12,7 @@ use super::exchange::{Agents, Peer};
 use super::limits::BODY_TIMEOUT;
 use super::listener::Door;
 use super::reply;
-use crate::telemetry::names;
+use crate::telemetry::frames::{Rejected, rejected};
 
 /// Packed bodies beyond this are unpacked on a thread that may be held: gzip packs at most 1032 to 1, so a
 /// smaller one takes a millisecond or two at worst.
@@ -33,7 +33,7 @@ pub(super) async fn answer<A: Agents>(
     let answer = door.agents.poll(peer, body).await;
     if answer.bytes.len() > door.limits.message_bytes_max {
         // the callee keeps below it: what got here is better lost than sent
-        rejected(names::OVERSIZE);
+        rejected(Rejected::Oversize);
         tracing::error!(
             bytes = answer.bytes.len(),
             "a reply beyond the limit was not sent"
@@ -65,29 +65,29 @@ impl Refused {
     fn into_response(self) -> (Response<Full<Bytes>>, bool) {
         let (reason, response) = match self {
             Self::TooLarge => (
-                names::OVERSIZE,
+                Rejected::Oversize,
                 reply::last(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "the message is larger than opamp.max_message_bytes",
                 ),
             ),
             Self::UnknownCoding => (
-                names::MALFORMED,
+                Rejected::Malformed,
                 reply::text(
                     StatusCode::UNSUPPORTED_MEDIA_TYPE,
                     "Content-Encoding: gzip and identity are understood",
                 ),
             ),
             Self::BrokenGzip => (
-                names::MALFORMED,
+                Rejected::Malformed,
                 reply::text(StatusCode::BAD_REQUEST, "the body is not whole gzip"),
             ),
             Self::BrokenBody => (
-                names::MALFORMED,
+                Rejected::Malformed,
                 reply::last(StatusCode::BAD_REQUEST, "the body ended early"),
             ),
             Self::TooSlow => (
-                names::MALFORMED,
+                Rejected::Malformed,
                 reply::last(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
             ),
         };
@@ -171,8 +171,4 @@ async fn unpack<A: Agents>(
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn rejected(reason: &'static str) {
-    metrics::counter!(names::FRAMES_REJECTED, names::REASON => reason).increment(1);
 }

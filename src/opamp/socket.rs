@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ampora_raft::time::Clock;
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -28,6 +28,7 @@ use super::listener::{Connection, Door, Place};
 use super::patience::Patience;
 use super::route;
 use crate::clock::SystemClock;
+use crate::telemetry::frames::{Rejected, rejected};
 use crate::telemetry::names;
 
 /// The library's read buffer; the bytes wait in the buffer of the thread instead.
@@ -83,6 +84,8 @@ struct Socket<C, S> {
     unfinished: u8,
     /// The buffers have grown for a large message.
     grown: bool,
+    /// Messages wait in the library: replies to messages that are here already leave together.
+    unflushed: bool,
 }
 
 impl<C, S> Socket<C, S>
@@ -101,6 +104,7 @@ where
             quiet: 0,
             unfinished: 0,
             grown: false,
+            unflushed: false,
         }
     }
 
@@ -114,7 +118,16 @@ where
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
         let how = loop {
+            if let Err(how) = self.settle().await {
+                break how;
+            }
+            if self.grown {
+                self = self.rewrapped().await;
+            }
+            // what the agent says comes first, so that an answer costs as little as it can: the bell of pushes
+            // was looked at above, and the runtime makes a socket that never rests give way to the others
             let went = tokio::select! {
+                biased;
                 incoming = self.stream.next() => self.incoming(incoming).await,
                 push = self.agents.next_push() => self.push(push).await,
                 _ = ping.tick() => self.tick().await,
@@ -126,9 +139,6 @@ where
             if let Err(how) = went {
                 break how;
             }
-            if self.grown {
-                self = self.rewrapped().await;
-            }
         };
         // the session ends now: the rest is courtesy
         self.agents.closed(how).await;
@@ -136,12 +146,29 @@ where
         drop(tokio::time::timeout(CLOSE_WAIT, reader.shutdown()).await);
     }
 
+    /// Before waiting: what there is to say is said, and what was said leaves.
+    async fn settle(&mut self) -> Result<(), Closed> {
+        // whoever rang may have nothing to say after all
+        if self.agents.has_push()
+            && let Some(push) = self.agents.next_push().now_or_never()
+        {
+            self.push(push).await?;
+        }
+        let ahead = self.stream.get_ref().has_frame_ahead();
+        if self.unflushed && (!ahead || self.grown) {
+            within(self.write_timeout, self.stream.flush()).await?;
+            self.unflushed = false;
+            self.agents.written();
+        }
+        Ok(())
+    }
+
     async fn incoming(&mut self, incoming: Option<Result<Message, Error>>) -> Result<(), Closed> {
         self.quiet = 0;
         match incoming {
             Some(Ok(Message::Binary(payload))) => self.message(payload).await,
             Some(Ok(Message::Text(_))) => {
-                rejected(names::MALFORMED);
+                rejected(Rejected::Malformed);
                 self.close(CloseCode::Unsupported, "messages are binary")
                     .await;
                 Err(Closed::Violation)
@@ -193,9 +220,9 @@ where
             self.unfinished += 1;
         } else {
             rejected(if reader.waits_for_budget() {
-                names::OVERLOAD
+                Rejected::Overload
             } else {
-                names::MALFORMED
+                Rejected::Malformed
             });
             self.close(CloseCode::Policy, "the message took too long")
                 .await;
@@ -209,10 +236,10 @@ where
         within(self.write_timeout, ping).await
     }
 
-    /// Writes one message whole. What is too large is left out (C-034), who does not read is cut (C-028).
+    /// Takes one message on its way, whole. What is too large is left out (C-034), who does not read is cut (C-028).
     async fn write(&mut self, bytes: Bytes) -> Result<(), Closed> {
         if bytes.len() > self.message_bytes_max {
-            rejected(names::OVERSIZE);
+            rejected(Rejected::Oversize);
             tracing::error!(
                 bytes = bytes.len(),
                 "a message beyond the limit was not sent"
@@ -221,9 +248,9 @@ where
         }
         self.grown |= bytes.len() > REWRAP_BYTES;
         let patience = Duration::from_secs(bytes.len() as u64 / WRITE_BYTES_PER_SECOND_MIN);
-        let sending = send(&mut self.stream, bytes);
-        within(self.write_timeout + patience, sending).await?;
-        self.agents.written();
+        let feeding = feed(&mut self.stream, bytes);
+        within(self.write_timeout + patience, feeding).await?;
+        self.unflushed = true;
         Ok(())
     }
 
@@ -250,19 +277,19 @@ where
         tracing::debug!(%error, "a socket failed");
         let (reason, code, text) = match error {
             Error::Capacity(_) => (
-                names::OVERSIZE,
+                Rejected::Oversize,
                 CloseCode::Size,
                 "larger than opamp.max_message_bytes",
             ),
             // only text is checked for UTF-8, and text is refused whatever it says
             Error::Utf8(_) => (
-                names::MALFORMED,
+                Rejected::Malformed,
                 CloseCode::Unsupported,
                 "messages are binary",
             ),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Closed::Lost,
             Error::Protocol(_) => (
-                names::MALFORMED,
+                Rejected::Malformed,
                 CloseCode::Protocol,
                 "not the WebSocket protocol",
             ),
@@ -281,8 +308,8 @@ where
         Closed::Violation
     }
 
-    /// The same socket in new buffers: those of the library never shrink. Everything was flushed, and the
-    /// reader holds what was read ahead.
+    /// The same socket in new buffers: those of the library never shrink. [`Self::settle`] has flushed, and
+    /// the reader holds what was read ahead.
     async fn rewrapped(mut self) -> Self {
         let limit = self.message_bytes_max;
         self.stream = wrapped(self.stream.into_inner(), limit).await;
@@ -297,18 +324,19 @@ async fn wrapped<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> WebSocketStream<FrameReader<S>> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
+        .write_buffer_size(FRAME_BYTES)
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max));
     WebSocketStream::from_raw_socket(reader, Role::Server, Some(config)).await
 }
 
-async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+/// Hands a message to the library.
+async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut WebSocketStream<FrameReader<S>>,
     bytes: Bytes,
 ) -> Result<(), Error> {
     if bytes.len() <= FRAME_BYTES {
-        return stream.send(Message::Binary(bytes)).await;
+        return stream.feed(Message::Binary(bytes)).await;
     }
     let last = bytes.len().div_ceil(FRAME_BYTES) - 1;
     for (index, part) in bytes.chunks(FRAME_BYTES).enumerate() {
@@ -320,7 +348,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         let frame = Frame::message(bytes.slice_ref(part), OpCode::Data(data), index == last);
         stream.feed(Message::Frame(frame)).await?;
     }
-    stream.flush().await
+    Ok(())
 }
 
 /// Waits for a write.
@@ -332,12 +360,8 @@ async fn within(
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Closed::Lost),
         Err(_) => {
-            metrics::counter!(names::SLOW_READERS, names::TRANSPORT => "websocket").increment(1);
+            metrics::counter!(names::SLOW_READERS).increment(1);
             Err(Closed::SlowReader)
         }
     }
-}
-
-fn rejected(reason: &'static str) {
-    metrics::counter!(names::FRAMES_REJECTED, names::REASON => reason).increment(1);
 }

@@ -7,7 +7,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
-use super::names;
+use super::{dispatches, frames, names};
 
 /// Histograms are folded this often; without it they would grow until somebody scrapes.
 pub const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -50,6 +50,11 @@ impl Metrics {
         describe_opamp();
         describe_fleet();
         describe_raft();
+        frames::register();
+        dispatches::register();
+        for name in [names::SLOW_READERS, names::ACCEPT_ERRORS] {
+            metrics::counter!(name).absolute(0);
+        }
         let process = Collector::default();
         process.describe();
         Ok(Self { handle, process })
@@ -110,6 +115,18 @@ fn describe_opamp() {
         names::DISPATCH_ENVELOPE_AGE,
         Unit::Seconds,
         "Time from the acceptance of a dispatch to its sending"
+    );
+    describe_counter!(
+        names::SLOW_READERS,
+        "Sockets that were cut because their peer stopped reading"
+    );
+    describe_counter!(
+        names::ACCEPT_ERRORS,
+        "Failures to accept a connection of an agent"
+    );
+    describe_counter!(
+        names::OFFERS_DISCARDED,
+        "Offers that were left out of a message, by reason"
     );
     describe_counter!(
         names::OWNERSHIP_ACQUIRES,
