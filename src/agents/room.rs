@@ -159,16 +159,24 @@ impl Room {
         }
     }
 
+    /// The fence that a claim has to name, if there is a session; `None` when there is no room for the agent.
+    fn expected(&self, uid: InstanceUid) -> Option<Option<Fence>> {
+        let view = self.consensus.view();
+        match view.fleet.agent(uid) {
+            Some(record) => Some(record.session.map(|session| session.fence)),
+            None => (view.fleet.agents_len() < self.author.agents_max as usize).then_some(None),
+        }
+    }
+
     /// Claims the session until it is granted or refused, or the connection is gone.
     async fn claim(&self, agent: &Agent, transport: Transport) -> Entered {
         let uid = agent.uid;
-        let session = self
-            .consensus
-            .view()
-            .fleet
-            .agent(uid)
-            .and_then(|r| r.session);
-        let mut expect = session.map(|session| session.fence);
+        let Some(mut expect) = self.expected(uid) else {
+            // whoever is refused comes back: the log is spared the question
+            acquired("agent_limit");
+            agent.with(|state| state.claiming = false);
+            return Entered::Refused;
+        };
         for _ in 0..CLAIM_TRIES {
             let outcome = self.batches.claim(uid, expect, transport).await;
             match outcome {
