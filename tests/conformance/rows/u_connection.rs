@@ -184,21 +184,27 @@ fn c_267_back_after_goodbye() {
 
 fn c_272_half_open_reconnect() {
     let server = server::shared();
-    let first = Agent::introduced(&server, Via::WebSocket);
-    // the first one stays open and says nothing more
-    let mut second = Agent::known_as(&server, Via::WebSocket, first.uid, first.label.clone());
-    second.sequence = first.sequence;
-    let mut replies = vec![second.beat()];
-    let hash = server.assign_yaml(&second.label, "a: 1\n");
-    assert_eq!(second.offer().config_hash, hash, "pushes go to the new one");
-    replies.extend(second.beats(3));
-    for reply in replies {
-        assert_eq!(
-            (reply.error_response, reply.agent_identification),
-            (None, None)
-        );
+    for with_report in [false, true] {
+        let first = Agent::introduced(&server, Via::WebSocket);
+        // the first one stays open and says nothing more
+        let mut second = Agent::known_as(&server, Via::WebSocket, first.uid, first.label.clone());
+        second.sequence = first.sequence;
+        let mut replies = if with_report {
+            second.sequence = 0;
+            vec![second.hello()]
+        } else {
+            vec![second.beat()]
+        };
+        let hash = server.assign_yaml(&second.label, "a: 1\n");
+        assert_eq!(second.offer().config_hash, hash, "pushes go to the new one");
+        replies.extend(second.beats(3));
+        for reply in replies {
+            assert_eq!((reply.error_response, reply.flags), (None, 0));
+            assert_eq!(reply.agent_identification, None, "it keeps its uid");
+        }
+        state(&server, second.uid, "connected");
+        assert_eq!(first.offers_seen, 0);
     }
-    state(&server, second.uid, "connected");
 }
 
 fn c_277_shared_socket() {

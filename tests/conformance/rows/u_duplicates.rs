@@ -112,16 +112,25 @@ fn c_274_newcomer_gets_a_uid() {
 
 fn c_276_duplicates_over_http() {
     let server = server::shared();
-    let mut first = Agent::new(&server, Via::Http);
-    let mut second = Agent::known_as(&server, Via::Http, first.uid, first.label.clone());
-    let (first_lost, uid) = contest(&mut first, &mut second);
-    assert!(!first_lost, "who was first keeps the uid");
-    second.uid = uid;
-    report(&mut second, "second");
-    report(&mut first, "first");
-    // and neither is asked for its full state at every poll
-    for _ in 0..5 {
-        assert_eq!(first.beat().flags, 0);
-        assert_eq!(second.beat().flags, 0);
+    for (one, other) in [
+        (Via::Http, Via::Http),
+        (Via::WebSocket, Via::Http),
+        (Via::Http, Via::WebSocket),
+    ] {
+        let mut first = Agent::new(&server, one);
+        let mut second = Agent::known_as(&server, other, first.uid, first.label.clone());
+        let (first_lost, uid) = contest(&mut first, &mut second);
+        assert!(
+            !first_lost,
+            "{one:?}, {other:?}: who was first keeps the uid"
+        );
+        second.uid = uid;
+        report(&mut second, "second");
+        report(&mut first, "first");
+        // and neither is asked for its full state at every poll
+        for _ in 0..5 {
+            assert_eq!(first.beat().flags, 0, "{one:?}, {other:?}");
+            assert_eq!(second.beat().flags, 0, "{one:?}, {other:?}");
+        }
     }
 }
