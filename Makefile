@@ -43,7 +43,7 @@ test: tests/interop/build.sh
 
 interop: tests/interop/build.sh
 	tests/interop/build.sh
-	cargo test --locked --test interop
+	cargo test --locked --test interop -- --test-threads 4
 
 run:
 	cargo run --locked -- serve

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use ampora_proto::frame::{self, Malformed, Reason};
-use ampora_proto::session::{ConnectionKey, Outgoing};
+use ampora_proto::session::ConnectionKey;
 use ampora_proto::wire;
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::records::{ReleaseReason, Transport};
@@ -15,7 +16,7 @@ use super::agent::{Agent, POLLS};
 use super::exchange::{self, Caller, Written};
 use super::identity;
 use super::room::Room;
-use super::wake::Wake;
+use super::wake::{Call, Wake};
 use crate::clock::SystemClock;
 use crate::opamp::{AgentConnection, Agents, Answer, Closed, Peer, Push};
 
@@ -53,7 +54,6 @@ impl Agents for Door {
             },
             wake,
             carried: BTreeMap::new(),
-            staged: None,
             unwritten: Vec::new(),
         }
     }
@@ -87,31 +87,20 @@ pub struct Socket {
     caller: Caller,
     wake: Arc<Wake>,
     carried: BTreeMap<InstanceUid, Arc<Agent>>,
-    /// A push that was taken from its session and is not written yet; kept here so that a dropped future
-    /// loses nothing.
-    staged: Option<(Arc<Agent>, Outgoing)>,
     unwritten: Vec<Written>,
 }
 
 impl Socket {
-    fn next_staged(&mut self, uid: InstanceUid) {
-        let Some(agent) = self.carried.get(&uid) else {
-            return;
-        };
+    async fn push_of(&mut self, uid: InstanceUid) -> Option<Push> {
+        let agent = self.carried.get(&uid)?.clone();
         let now_ms = self.room.clock.boot_ms();
-        if let Some(outgoing) = agent.next_push(self.caller.connection, now_ms) {
-            self.staged = Some((agent.clone(), outgoing));
-            // there may be another one behind it
-            self.wake.push(uid);
-        }
-    }
-
-    /// Forgets agents that speak over another socket; true when nobody is left.
-    fn detach(&mut self) -> bool {
-        for uid in self.wake.take_detached() {
-            self.carried.remove(&uid);
-        }
-        self.carried.is_empty()
+        let outgoing = agent.next_push(self.caller.connection, now_ms)?;
+        // there may be another one behind it
+        self.wake.push(uid);
+        let transport = self.caller.transport;
+        let push = exchange::build(&self.room, &agent, transport, outgoing).await;
+        self.keep(push.written);
+        Some(Push::Message(push.bytes))
     }
 
     fn keep(&mut self, written: Option<Written>) {
@@ -148,31 +137,25 @@ impl AgentConnection for Socket {
         }
     }
 
-    async fn next_push(&mut self) -> Push {
-        loop {
-            if let Some((agent, outgoing)) = self.staged.clone() {
-                let push =
-                    exchange::build(&self.room, &agent, self.caller.transport, outgoing).await;
-                self.staged = None;
-                self.keep(push.written);
-                return Push::Message(push.bytes);
-            }
-            tokio::select! {
-                uid = self.wake.next() => self.next_staged(uid),
-                () = self.wake.detached() => {
-                    if self.detach() {
-                        return Push::Close {
-                            code: TAKEN_OVER,
-                            reason: "the agent is connected elsewhere",
-                        };
-                    }
-                }
-            }
-        }
+    fn has_push(&self) -> bool {
+        self.wake.is_rung()
     }
 
-    fn has_push(&self) -> bool {
-        self.staged.is_some() || self.wake.is_rung()
+    fn poll_push(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wake.poll_rung(cx)
+    }
+
+    async fn next_push(&mut self) -> Option<Push> {
+        match self.wake.take()? {
+            Call::Detached(uid) => {
+                self.carried.remove(&uid);
+                self.carried.is_empty().then_some(Push::Close {
+                    code: TAKEN_OVER,
+                    reason: "the agent is connected elsewhere",
+                })
+            }
+            Call::Agent(uid) => self.push_of(uid).await,
+        }
     }
 
     fn written(&mut self) {
@@ -193,7 +176,9 @@ impl AgentConnection for Socket {
     }
 
     async fn closed(mut self, how: Closed) {
-        self.detach();
+        for uid in self.wake.take_detached() {
+            self.carried.remove(&uid);
+        }
         let reason = match how {
             Closed::Draining => ReleaseReason::Drained,
             Closed::ByPeer

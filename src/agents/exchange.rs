@@ -75,7 +75,10 @@ pub async fn handle(
         Route::Serve(agent, new_uid) => (agent, new_uid),
         Route::Bystander => return (encode(caller.transport, &plain(uid)), None),
     };
-    let _turn = agent.turn.lock().await;
+    let _turn = match agent.turn.try_lock() {
+        Ok(turn) => turn,
+        Err(_) => agent.turn.lock().await,
+    };
     heard(room, &agent, caller, kind);
     if room.enter(&agent, caller.transport).await == Entered::Refused {
         frames::rejected(Rejected::Overload);

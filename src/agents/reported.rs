@@ -26,7 +26,7 @@ pub fn health(body: Vec<u8>) -> io::Result<Value> {
     Ok(attributes::health_json(&tree))
 }
 
-/// A list of available components as JSON.
+/// The available components of a list as JSON, by kind; their hash is a field of the record.
 ///
 /// # Errors
 /// Fails when the body is none.

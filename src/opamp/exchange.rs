@@ -3,6 +3,7 @@
 //! of sockets.
 
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -95,18 +96,21 @@ pub trait Agents: Send + Sync + 'static {
 
 /// The far side of one WebSocket. One task owns it and calls one method at a time; the futures of
 /// [`AgentConnection::message`] are never dropped before they are done.
-pub trait AgentConnection: Send + 'static {
+pub trait AgentConnection: Send + Sync + 'static {
     /// Answers one binary message, header byte included on both ways. Messages come in the order of the wire,
     /// the next one after the reply to the last (C-024). A reply above `opamp.max_message_bytes` is not sent
     /// and counted (C-034): the callee keeps below it.
     fn message(&mut self, payload: Bytes) -> impl Future<Output = Answer> + Send;
 
-    /// Resolves when there is something to say unasked. Cancel-safe: a future dropped before it resolved has
-    /// taken nothing.
-    fn next_push(&mut self) -> impl Future<Output = Push> + Send;
-
-    /// Whether [`AgentConnection::next_push`] has something to say at once.
+    /// Whether there may be something to say unasked.
     fn has_push(&self) -> bool;
+
+    /// Ready when there may be something to say unasked.
+    fn poll_push(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Takes the next of it; nothing when it has become needless meanwhile. The future is never dropped before
+    /// it is done.
+    fn next_push(&mut self) -> impl Future<Output = Option<Push>> + Send;
 
     /// Hears that every reply and push taken so far was handed to the socket in full. Not called for those
     /// that a failing socket swallowed; then [`AgentConnection::closed`] follows.

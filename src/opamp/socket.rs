@@ -1,13 +1,14 @@
 //! One WebSocket: messages in the order of the wire, replies and pushes written whole and one at a time, pings
 //! to who is silent, and an end that the peer is told about.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_raft::time::Clock;
 use bytes::Bytes;
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -124,12 +125,12 @@ where
             if self.grown {
                 self = self.rewrapped().await;
             }
-            // what the agent says comes first, so that an answer costs as little as it can: the bell of pushes
-            // was looked at above, and the runtime makes a socket that never rests give way to the others
+            // what the agent says comes first, so that an answer costs as little as it can: pushes were looked
+            // at above, and the runtime makes a socket that never rests give way to the others
             let went = tokio::select! {
                 biased;
                 incoming = self.stream.next() => self.incoming(incoming).await,
-                push = self.agents.next_push() => self.push(push).await,
+                () = poll_fn(|cx| self.agents.poll_push(cx)) => Ok(()),
                 _ = ping.tick() => self.tick().await,
                 () = &mut draining => {
                     self.close(CloseCode::Away, "this node is stopping").await;
@@ -150,7 +151,7 @@ where
     async fn settle(&mut self) -> Result<(), Closed> {
         // whoever rang may have nothing to say after all
         if self.agents.has_push()
-            && let Some(push) = self.agents.next_push().now_or_never()
+            && let Some(push) = self.agents.next_push().await
         {
             self.push(push).await?;
         }

@@ -1,20 +1,12 @@
 //! The command line about agents that are there: what they are, what they run, and instructions that reach them.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::Stdio,
-    time::Duration,
-};
+use std::{process::Stdio, time::Duration};
 
 use ampora_proto::wire;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 
 use crate::agent::{Agent, CAPABLE, MUTE};
 use crate::support::{Node, eventually, start};
-use crate::{Did, has, json, line, run_with, typed};
+use crate::{Beside, has, json, line, run_with, typed};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -69,17 +61,22 @@ fn agent_is_shown_whole_and_in_parts() {
 #[test]
 fn watched_list_is_shown_again_when_it_changes() {
     let node = start(&[]);
+    let shown = node.data_dir().join("shown");
+    let read = || std::fs::read_to_string(&shown).unwrap_or_default();
+    let output = std::fs::File::create(&shown).unwrap();
     let mut command = typed(&node, &["agents", "watch"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut next = || lines.next().expect("a line").expect("text");
-    assert_eq!(next(), "no agents");
-    let agent = arrived(&node, 1, MUTE);
-    has(&next(), &["UID", "LAST SEEN"]);
-    has(&next(), &[&agent.uid()]);
-    let pid = i32::try_from(child.id()).unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut watch = Beside::start(command.stdout(output));
+    eventually("the list of nobody", SOON, || {
+        (read() == "no agents\n").then_some(())
+    });
+    let agent = Agent::connect(node.opamp_addr, 1, MUTE);
+    eventually("the list with the agent", SOON, || {
+        let text = read();
+        (text.contains("LAST SEEN") && text.contains(&agent.uid())).then_some(())
+    });
+    watch.interrupt();
+    let ended = eventually("the end of the watch", SOON, || watch.ended());
+    assert_eq!(ended, Some(0));
 }
 
 #[test]
@@ -112,17 +109,16 @@ fn restart_is_followed_until_the_agent_is_back() {
     let mut agent = arrived(&node, 1, CAPABLE);
     let mut command = typed(&node, &["agents", "restart", &agent.uid()]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut restart = Beside::start(&mut command);
     eventually("the command", SOON, || {
         let command = agent.poll().command?;
         assert_eq!(command.r#type, i32::from(wire::CommandType::Restart));
         Some(())
     });
-    let ended = child.try_wait().unwrap();
-    assert!(ended.is_none(), "it waits for the outcome");
+    assert_eq!(restart.ended(), None, "it waits for the outcome");
     agent.is_healthy(false);
     agent.is_healthy(true);
-    let said = Did::of(child.wait_with_output().unwrap()).ok();
+    let said = restart.did().ok();
     has(&said, &["deliveries  1 succeeded\n", &agent.uid()]);
 }
 
@@ -132,13 +128,12 @@ fn interrupted_wait_says_that_the_dispatch_goes_on() {
     let agent = arrived(&node, 1, CAPABLE);
     let mut command = typed(&node, &["agents", "restart", &agent.uid()]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
+    let mut restart = Beside::start(&mut command);
     eventually("the dispatch", SOON, || {
         (line(&node, "dispatch list -o name").ok() == "1\n").then_some(())
     });
-    let pid = i32::try_from(child.id()).unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
-    let said = Did::of(child.wait_with_output().unwrap()).failed(1);
+    restart.interrupt();
+    let said = restart.did().failed(1);
     has(&said, &["`ampora dispatch show 1`"]);
 }
 

@@ -9,9 +9,13 @@ mod support;
 
 use std::{
     io::Write,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 use support::Node;
@@ -54,6 +58,48 @@ impl Did {
     fn failed(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         self.err
+    }
+}
+
+/// A command that goes on beside the test. Dropping it kills it, so that a test that fails leaves nothing behind.
+struct Beside(Option<Child>);
+
+impl Beside {
+    /// Starts it.
+    fn start(command: &mut Command) -> Beside {
+        Beside(Some(command.spawn().expect("the binary runs")))
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("not ended by this test")
+    }
+
+    /// Its exit code, once it has ended.
+    fn ended(&mut self) -> Option<Option<i32>> {
+        let status = self.child().try_wait().expect("a child")?;
+        Some(status.code())
+    }
+
+    /// Does as Ctrl-C does.
+    fn interrupt(&mut self) {
+        let pid = i32::try_from(self.child().id()).expect("a process id");
+        kill(Pid::from_raw(pid), Signal::SIGINT).expect("a process that takes signals");
+    }
+
+    /// Waits for its end.
+    fn did(mut self) -> Did {
+        let child = self.0.take().expect("not ended by this test");
+        Did::of(child.wait_with_output().expect("an end"))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // one that has ended already cannot be killed
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 

@@ -76,7 +76,7 @@ fn nodes(answer: &Value, look: &Look) -> String {
         }
         row
     });
-    table(&head, rows.collect(), "no node has registered", look)
+    table(&head, rows.collect(), "no node has registered")
 }
 
 #[cfg(test)]
@@ -92,11 +92,7 @@ mod tests {
             "nodes": [{"id": 1, "name": "a", "role": "voter", "live": true, "version": "0.1.0", "sessions": 3,
                 "lag": 0, "opamp_address": "o", "admin_address": "m", "peer_address": null}],
         });
-        let look = |is_wide| Look {
-            is_wide,
-            is_terminal: false,
-            now_ms: 0,
-        };
+        let look = |is_wide| Look { is_wide, now_ms: 0 };
         let narrow = text(&answer, &look(false));
         assert!(narrow.contains("leader   node 1\n"), "{narrow}");
         assert!(

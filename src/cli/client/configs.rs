@@ -227,7 +227,7 @@ fn list_text(answer: &Value, look: &Look) -> String {
         ]
     });
     let empty = "there are no configurations: make one with `ampora configs put NAME FILE`";
-    table(&head, rows.collect(), empty, look)
+    table(&head, rows.collect(), empty)
 }
 
 fn versions_text(answer: &Value, look: &Look) -> String {
@@ -246,7 +246,7 @@ fn versions_text(answer: &Value, look: &Look) -> String {
         ]
     });
     let head = ["VERSION", "HASH", "BYTES", "CREATED", "BY", "COMMENT"];
-    table(&head, rows.collect(), "there are no versions", look)
+    table(&head, rows.collect(), "there are no versions")
 }
 
 fn hash(item: &Value, look: &Look) -> String {
@@ -314,7 +314,6 @@ mod tests {
 
     const LOOK: Look = Look {
         is_wide: false,
-        is_terminal: false,
         now_ms: 60_000,
     };
 

@@ -178,7 +178,7 @@ fn list_text(answer: &Value, look: &Look) -> String {
         }
         row
     });
-    table(&head, rows.collect(), "there are no dispatches", look)
+    table(&head, rows.collect(), "there are no dispatches")
 }
 
 fn shown_text(dispatch: &Value, look: &Look) -> String {
@@ -219,11 +219,7 @@ fn shown_text(dispatch: &Value, look: &Look) -> String {
     let head = [
         "AGENT", "STATE", "NODE", "QUEUED", "SENT", "FINISHED", "ERROR",
     ];
-    format!(
-        "{}\n{}",
-        card(&lines),
-        table(&head, rows.collect(), "", look)
-    )
+    format!("{}\n{}", card(&lines), table(&head, rows.collect(), ""))
 }
 
 /// Which of its actions a dispatch has.
@@ -256,7 +252,6 @@ mod tests {
 
     const LOOK: Look = Look {
         is_wide: false,
-        is_terminal: false,
         now_ms: 60_000,
     };
 

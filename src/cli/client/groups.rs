@@ -280,7 +280,7 @@ fn list_text(answer: &Value, look: &Look) -> String {
         row
     });
     let empty = "there are no groups: make one with `ampora groups put NAME --selector '*' --config CONFIGURATION`";
-    table(&head, rows.collect(), empty, look)
+    table(&head, rows.collect(), empty)
 }
 
 fn shown_text(group: &Value, look: &Look) -> String {
@@ -400,7 +400,6 @@ mod tests {
 
     const LOOK: Look = Look {
         is_wide: false,
-        is_terminal: false,
         now_ms: 0,
     };
 

@@ -64,7 +64,6 @@ impl Output {
     pub(super) fn look(&self, now_ms: u64) -> Look {
         Look {
             is_wide: self.format == Format::Wide,
-            is_terminal: self.is_terminal,
             now_ms,
         }
     }

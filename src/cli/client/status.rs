@@ -122,7 +122,6 @@ mod tests {
 
     const LOOK: Look = Look {
         is_wide: false,
-        is_terminal: false,
         now_ms: 0,
     };
 

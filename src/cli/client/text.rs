@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -17,8 +17,6 @@ const HASH_CHARS: usize = 12;
 pub(super) struct Look {
     /// Whether there is room for more columns.
     pub(super) is_wide: bool,
-    /// Whether the text may be fitted to the width of a terminal.
-    pub(super) is_terminal: bool,
     /// Wall time, for ages.
     pub(super) now_ms: u64,
 }
@@ -133,17 +131,14 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
 }
 
 /// A table with a head, or the sentence that stands for an empty one.
-pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>, empty: &str, look: &Look) -> String {
+pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>, empty: &str) -> String {
     if rows.is_empty() {
         return format!("{empty}\n");
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    if look.is_terminal {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    } else {
-        table.force_no_tty();
-    }
+    // Lines are not fitted to the terminal: a uid that is broken in two cannot be copied.
+    table.force_no_tty();
     table.set_header(head);
     table.add_rows(rows);
     for column in table.column_iter_mut() {
@@ -178,12 +173,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const LOOK: Look = Look {
-        is_wide: false,
-        is_terminal: false,
-        now_ms: 0,
-    };
 
     #[test]
     fn what_steers_a_terminal_is_spelled_out() {
@@ -227,11 +216,11 @@ mod tests {
             vec!["long name".to_owned(), "x".to_owned()],
         ];
         assert_eq!(
-            table(&["NAME", "B"], rows, "none", &LOOK),
+            table(&["NAME", "B"], rows, "none"),
             "NAME       B\n1          -\nlong name  x\n"
         );
         assert_eq!(
-            table(&["NAME"], vec![], "there are none", &LOOK),
+            table(&["NAME"], vec![], "there are none"),
             "there are none\n"
         );
     }

@@ -149,7 +149,6 @@ mod tests {
 
     const LOOK: Look = Look {
         is_wide: false,
-        is_terminal: false,
         now_ms: 60_000,
     };
 

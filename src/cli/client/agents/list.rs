@@ -54,7 +54,7 @@ fn text(answer: &Value, look: &Look) -> String {
         }
         row
     });
-    table(&head, rows.collect(), "no agents", look)
+    table(&head, rows.collect(), "no agents")
 }
 
 /// Whether it is healthy by its own word.
@@ -110,7 +110,6 @@ mod tests {
         ]});
         let look = |is_wide| Look {
             is_wide,
-            is_terminal: false,
             now_ms: 60_000,
         };
         assert_eq!(
