@@ -11,6 +11,9 @@ mod row;
 mod rows;
 mod say;
 mod server;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
+mod support;
 mod watch;
 mod ws;
 

@@ -2,27 +2,27 @@
 //! and `/metrics`, stopped, killed and started again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::deadline::until;
 use crate::http::{self, Response};
+use crate::support::{self, Node};
 
 /// Files of a configuration: name, content type, body.
 pub(crate) type Files<'a> = [(&'a str, &'a str, &'a [u8])];
 
 /// One node.
 pub(crate) struct Server {
-    child: Mutex<Child>,
+    node: Node,
     directory: Arc<TempDir>,
     settings: Vec<String>,
     /// Where agents connect.
@@ -80,48 +80,17 @@ impl Server {
     }
 
     fn start_in(directory: Arc<TempDir>, settings: Vec<String>) -> Server {
-        let log = directory.path().join("log");
-        let log = File::options().create(true).append(true).open(log);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ampora"));
-        command
-            .arg("serve")
-            .arg("--data-dir")
-            .arg(directory.path().join("data"))
-            .args(["--set", "opamp.listen=127.0.0.1:0"])
-            .args(["--set", "admin.listen=127.0.0.1:0"])
-            .args(["--set", "log.format=json"])
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.expect("a log file"));
+        let mut args = vec!["--set", "log.format=json"];
         for setting in &settings {
-            command.args(["--set", setting]);
+            args.extend(["--set", setting]);
         }
-        let mut child = command.spawn().expect("the binary");
-        let data = directory.path().join("data");
-        let running = until("the start", || {
-            if let Some(status) = child.try_wait().expect("a child") {
-                let log = fs::read_to_string(directory.path().join("log"));
-                panic!(
-                    "the server ended with {status}: {}",
-                    log.unwrap_or_default()
-                );
-            }
-            let bytes = fs::read(data.join("node.json")).ok()?;
-            let running: Value = serde_json::from_slice(&bytes).ok()?;
-            // a node that was killed leaves its own behind
-            (running["pid"] == child.id()).then_some(running)
-        });
-        let address = |key: &str| {
-            let text = running[key].as_str().expect("an address");
-            text.parse().expect("an address")
-        };
-        let token = fs::read_to_string(data.join("admin.token")).expect("a token");
+        let node = support::start_in(directory.path(), &args);
+        let admin = node.admin_url.strip_prefix("http://").expect("a URL");
         Server {
-            opamp: address("opamp_address"),
-            admin: address("admin_address"),
-            token: token.trim().to_owned(),
-            child: Mutex::new(child),
+            opamp: node.opamp_addr,
+            admin: admin.parse().expect("an address"),
+            token: node.token.clone(),
+            node,
             directory,
             settings,
         }
@@ -130,51 +99,41 @@ impl Server {
     /// The path of agents.
     pub(crate) const PATH: &str = "/v1/opamp";
 
-    /// Where logs go.
+    /// What it has written.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+        self.node.log()
     }
 
     /// What the node keeps.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.node.data_dir()
     }
 
-    /// Sends a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
-        let pid = self.child.lock().expect("a child").id();
-        let pid = Pid::from_raw(i32::try_from(pid).expect("a pid"));
-        kill(pid, signal).expect("a signal");
+    /// Asks the node to end.
+    pub(crate) fn terminate(&self) {
+        self.node.signal(Signal::SIGTERM);
     }
 
     /// Waits for the end.
-    pub(crate) fn ended(&self) -> ExitStatus {
-        until("the end", || {
-            self.child
-                .lock()
-                .expect("a child")
-                .try_wait()
-                .expect("a child")
-        })
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.node.ended()
     }
 
     /// Kills the node and starts it again with the same directory.
     pub(crate) fn killed_and_started(self) -> Server {
-        self.signal(Signal::SIGKILL);
-        self.ended();
-        Server::start_in(self.directory.clone(), self.settings.clone())
+        self.node.kill();
+        Server::start_in(self.directory, self.settings)
     }
 
     /// Stops the node in order and starts it again with the same directory.
     pub(crate) fn stopped_and_started(self) -> Server {
-        self.signal(Signal::SIGTERM);
-        assert!(self.ended().success(), "a stop in order");
-        Server::start_in(self.directory.clone(), self.settings.clone())
+        assert!(self.node.stop().success(), "a stop in order");
+        Server::start_in(self.directory, self.settings)
     }
 
     /// Memory of the process that is resident, in bytes, at its highest so far.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let pid = self.child.lock().expect("a child").id();
+        let pid = self.node.pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
         let line = status.lines().find(|line| line.starts_with("VmHWM:"));
         let kib = line.and_then(|line| line.split_whitespace().nth(1));
@@ -307,14 +266,5 @@ impl Server {
         self.metric(&format!(
             "ampora_opamp_frames_rejected_total{{reason=\"{reason}\"}}"
         ))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let mut child = self.child.lock().expect("a child");
-        // it may have ended already, which is as good
-        drop(child.kill());
-        drop(child.wait());
     }
 }

@@ -1,7 +1,5 @@
 //! A. Where agents connect, and how the transport is chosen.
 
-use std::process::Command;
-
 use prost::Message;
 
 use crate::agent::{Agent, BOTH, PROTOBUF, Via, read};
@@ -9,6 +7,7 @@ use crate::http::{self, Http};
 use crate::row::{Row, open, row};
 use crate::say;
 use crate::server::{self, Server};
+use crate::support;
 use crate::ws::{UPGRADE, Ws};
 
 pub(crate) const ROWS: &[Row] = &[
@@ -94,9 +93,8 @@ fn c_002_path() {
 
 fn c_003_default_port() {
     let directory = tempfile::TempDir::new().expect("a directory");
-    let output = Command::new(env!("CARGO_BIN_EXE_ampora"))
+    let output = support::ampora(directory.path())
         .args(["check", "config"])
-        .current_dir(directory.path())
         .output()
         .expect("the binary");
     let text = String::from_utf8(output.stdout).expect("text");

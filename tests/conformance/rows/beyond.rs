@@ -1,6 +1,6 @@
 //! What must hold beyond the rows: heartbeats write nothing, and no bytes bring the server down.
 
-use ampora_proto::wire::RemoteConfigStatuses::{Applied, Applying};
+use ampora_proto::wire::RemoteConfigStatuses::{Applied, Applying, Failed};
 use prost::Message;
 
 use crate::agent::{Agent, BOTH, PROTOBUF, Via};
@@ -213,28 +213,46 @@ fn no_bytes_bring_the_server_down() {
 
 fn a_restart_keeps_agents_and_assignments() {
     let mut server = Server::start(&[]);
-    let mut agent = Agent::introduced(&server, Via::WebSocket);
-    let hash = server.assign_yaml(&agent.label, "a: 1\n");
-    agent.apply_offer();
-    let (uid, label, mut sequence) = (agent.uid, agent.label.clone(), agent.sequence);
-    drop(agent);
+    let mut known = Vec::new();
+    for (via, word) in [(Via::WebSocket, Applied), (Via::Http, Failed)] {
+        let mut agent = Agent::introduced(&server, via);
+        let hash = server.assign_yaml(&agent.label, "a: 1\n");
+        assert_eq!(agent.offer().config_hash, hash);
+        agent.report(&hash, word);
+        let status = if word == Applied { "applied" } else { "failed" };
+        server.agent("the status", agent.uid, |agent| {
+            agent["config"]["status"] == status
+        });
+        known.push((
+            via,
+            status,
+            hash,
+            agent.uid,
+            agent.label.clone(),
+            agent.sequence,
+        ));
+    }
     for kill in [true, false, true] {
         server = if kill {
             server.killed_and_started()
         } else {
             server.stopped_and_started()
         };
-        let mut agent = Agent::known_as(&server, Via::WebSocket, uid, label.clone());
-        agent.sequence = sequence;
-        let replies = agent.beats(3);
-        assert!(
-            replies.iter().all(|reply| reply.remote_config.is_none()),
-            "it has it already"
-        );
-        agent.settled();
-        let shown = server.agent("the agent", uid, |_| true);
-        assert_eq!(shown["config"]["reported_hash"], hex::encode(&hash));
-        assert_eq!(shown["config"]["drifted"], false);
-        sequence = agent.sequence;
+        for (via, status, hash, uid, label, sequence) in &mut known {
+            let mut agent = Agent::known_as(&server, *via, *uid, label.clone());
+            agent.sequence = *sequence;
+            let replies = agent.beats(3);
+            agent.settled();
+            let later = agent.beats(3);
+            let mut all = replies.iter().chain(&later);
+            assert!(
+                all.all(|reply| reply.remote_config.is_none()),
+                "{status}: it was offered once"
+            );
+            let shown = server.agent("the agent", *uid, |_| true);
+            assert_eq!(shown["config"]["reported_hash"], hex::encode(hash));
+            assert_eq!(shown["config"]["status"], *status);
+            *sequence = agent.sequence;
+        }
     }
 }

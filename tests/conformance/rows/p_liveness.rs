@@ -1,12 +1,11 @@
 //! P. Heartbeats, and what silence means.
 
-use std::process::Command;
-
 use crate::agent::{Agent, BOTH, Via};
 use crate::deadline::until_true;
 use crate::row::{Row, open, row};
 use crate::say;
 use crate::server;
+use crate::support;
 use crate::ws::{PING, PONG};
 
 const OFFERS: &str = "comes with connection settings offers (a later step)";
@@ -91,9 +90,8 @@ fn c_205_silence_without_heartbeats() {
 
 fn c_210_generous_window() {
     let directory = tempfile::TempDir::new().expect("a directory");
-    let output = Command::new(env!("CARGO_BIN_EXE_ampora"))
+    let output = support::ampora(directory.path())
         .args(["check", "config"])
-        .current_dir(directory.path())
         .output()
         .expect("the binary");
     let text = String::from_utf8(output.stdout).expect("text");

@@ -1,7 +1,5 @@
 //! U. How sockets are opened, closed and refused.
 
-use nix::sys::signal::Signal;
-
 use crate::agent::{Agent, Via};
 use crate::deadline::Since;
 use crate::http::Http;
@@ -44,14 +42,14 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 fn c_268_close_frame() {
-    let server = Server::start(&["node.drain_seconds=5"]);
+    let mut server = Server::start(&["node.drain_seconds=5"]);
     let mut going_away = Agent::introduced(&server, Via::WebSocket);
     let mut too_large = Ws::open(server.opamp, Server::PATH);
     too_large
         .http
         .send(&[0x82, 0xFF, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(too_large.end(), End::Close(1009));
-    server.signal(Signal::SIGTERM);
+    server.terminate();
     assert_eq!(going_away.end(), End::Close(1001));
     // the handshake: TCP ends after the answer
     going_away.ws().send(CLOSE, &1001_u16.to_be_bytes());
@@ -84,7 +82,7 @@ fn c_269_close_is_answered() {
 }
 
 fn c_270_orderly_stop() {
-    let server = Server::start(&["node.drain_seconds=5"]);
+    let mut server = Server::start(&["node.drain_seconds=5"]);
     let mut sockets: Vec<_> = (0..40)
         .map(|_| Ws::open(server.opamp, Server::PATH))
         .collect();
@@ -93,7 +91,7 @@ fn c_270_orderly_stop() {
         ws.message();
     }
     let since = Since::now();
-    server.signal(Signal::SIGTERM);
+    server.terminate();
     for ws in &mut sockets {
         assert_eq!(ws.end(), End::Close(1001));
         ws.try_send(0x80 | CLOSE, &1001_u16.to_be_bytes());
