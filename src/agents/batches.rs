@@ -59,6 +59,16 @@ struct Waiting {
     answer: Option<oneshot::Sender<OpOutcome>>,
 }
 
+impl Waiting {
+    /// The agent, when this is a report.
+    fn reports_of(&self) -> Option<InstanceUid> {
+        match self.op {
+            SessionOp::Report { uid, .. } => Some(uid),
+            SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Rename { .. } => None,
+        }
+    }
+}
+
 impl Batches {
     /// Asks for the session of an agent. The receiver fails when the node stops first.
     pub fn claim(
@@ -88,7 +98,7 @@ impl Batches {
         last_sequence: Option<u64>,
     ) {
         let mut queue = self.queue.lock();
-        if let Some(update) = queue.reports.take(uid) {
+        while let Some(update) = queue.reports.take(uid) {
             queue.session_ops.push_back(Waiting {
                 op: report(uid, update),
                 answer: None,
@@ -120,9 +130,12 @@ impl Batches {
 
     /// Folds a change of deciding fields into what is pending for the agent.
     pub fn report(&self, uid: InstanceUid, update: AgentUpdate, fleet: &Consensus, now_ms: u64) {
+        let mut queue = self.queue.lock();
+        // under the lock: what has landed before is in this view
         let view = fleet.view();
         let record = view.fleet.agent(uid).map(|record| &**record);
-        self.queue.lock().reports.add(uid, update, record, now_ms);
+        queue.reports.add(uid, update, record, now_ms);
+        drop(queue);
         self.wake.notify_one();
     }
 
@@ -151,9 +164,15 @@ impl Batches {
                 self.wait(&*clock, &stop).await;
                 continue;
             }
+            let reported: Vec<_> = batch.iter().filter_map(Waiting::reports_of).collect();
             if !commit(&consensus, author, number, batch, &stop).await {
                 return;
             }
+            let mut queue = self.queue.lock();
+            reported
+                .into_iter()
+                .for_each(|uid| queue.reports.landed(uid));
+            drop(queue);
             number += 1;
         }
     }

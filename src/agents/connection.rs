@@ -122,7 +122,12 @@ impl AgentConnection for Socket {
         let malformed = incoming.is_err();
         let (reply, agent) = exchange::handle(&self.room, &self.caller, incoming).await;
         if let Some(agent) = agent {
-            self.carried.insert(agent.uid, agent);
+            if agent.with(|state| state.connected) {
+                self.carried.insert(agent.uid, agent);
+            } else {
+                // it said goodbye: its place on the socket is another's
+                self.carried.remove(&agent.uid);
+            }
         }
         self.keep(reply.written);
         exchange::measured(started);
