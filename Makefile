@@ -35,6 +35,7 @@ lock:
 fix:
 	cargo fmt --all
 	AMPORA_REWRITE=1 cargo test --test tidy generated
+	AMPORA_REWRITE=1 cargo test --test conformance
 
 test: tests/interop/build.sh
 	tests/interop/build.sh

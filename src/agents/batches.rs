@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_raft::consensus::{Consensus, ProposeError};
+use ampora_raft::fleet::limits::{ENTRY_BYTES_MAX, OPS_MAX};
+use ampora_raft::fleet::sizes::op_bytes;
 use ampora_raft::ids::{Epoch, Fence, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
 use ampora_raft::proposal::{NodeBatch, Proposal, SessionOp};
-use ampora_raft::records::{AgentUpdate, ReleaseReason, Transport};
+use ampora_raft::records::{AgentRecord, AgentUpdate, ReleaseReason, Transport};
 use ampora_raft::time::Clock;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -20,11 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::reports::Reports;
 use crate::node::origin;
 
-/// What an entry of the log may carry (design §3).
-const BATCH_OPS_MAX: usize = 512;
-
-/// An entry stays under 256 KiB: a claim is about 40 bytes, a report at most a record of 4 KiB.
-const BATCH_BYTES_MAX: usize = 192 * 1024;
+/// What a batch is filled to: one operation more, at most a record with its tags, stays under the limit.
+const BATCH_BYTES_MAX: usize = ENTRY_BYTES_MAX - 2 * AgentRecord::BYTES_MAX;
 
 /// How long to wait before the same batch is proposed again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -60,6 +59,16 @@ struct Waiting {
     answer: Option<oneshot::Sender<OpOutcome>>,
 }
 
+impl Waiting {
+    /// The agent, when this is a report.
+    fn reports_of(&self) -> Option<InstanceUid> {
+        match self.op {
+            SessionOp::Report { uid, .. } => Some(uid),
+            SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Rename { .. } => None,
+        }
+    }
+}
+
 impl Batches {
     /// Asks for the session of an agent. The receiver fails when the node stops first.
     pub fn claim(
@@ -89,7 +98,7 @@ impl Batches {
         last_sequence: Option<u64>,
     ) {
         let mut queue = self.queue.lock();
-        if let Some(update) = queue.reports.take(uid) {
+        while let Some(update) = queue.reports.take(uid) {
             queue.session_ops.push_back(Waiting {
                 op: report(uid, update),
                 answer: None,
@@ -121,9 +130,12 @@ impl Batches {
 
     /// Folds a change of deciding fields into what is pending for the agent.
     pub fn report(&self, uid: InstanceUid, update: AgentUpdate, fleet: &Consensus, now_ms: u64) {
+        let mut queue = self.queue.lock();
+        // under the lock: what has landed before is in this view
         let view = fleet.view();
         let record = view.fleet.agent(uid).map(|record| &**record);
-        self.queue.lock().reports.add(uid, update, record, now_ms);
+        queue.reports.add(uid, update, record, now_ms);
+        drop(queue);
         self.wake.notify_one();
     }
 
@@ -152,9 +164,15 @@ impl Batches {
                 self.wait(&*clock, &stop).await;
                 continue;
             }
+            let reported: Vec<_> = batch.iter().filter_map(Waiting::reports_of).collect();
             if !commit(&consensus, author, number, batch, &stop).await {
                 return;
             }
+            let mut queue = self.queue.lock();
+            reported
+                .into_iter()
+                .for_each(|uid| queue.reports.landed(uid));
+            drop(queue);
             number += 1;
         }
     }
@@ -182,21 +200,22 @@ impl Batches {
     fn next_batch(&self, now_ms: u64) -> Vec<Waiting> {
         let mut queue = self.queue.lock();
         let mut batch = Vec::new();
-        let mut bytes = 0;
-        while batch.len() < BATCH_OPS_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(waiting) = queue.session_ops.pop_front() else {
-                break;
+        let (mut rows, mut bytes) = (0, 0);
+        // a rename takes two rows
+        while rows + 1 < OPS_MAX && bytes < BATCH_BYTES_MAX {
+            let next = queue.session_ops.pop_front().or_else(|| {
+                let (uid, update) = queue.reports.next_due(now_ms)?;
+                let op = report(uid, update);
+                Some(Waiting { op, answer: None })
+            });
+            let Some(waiting) = next else { break };
+            rows += if matches!(waiting.op, SessionOp::Rename { .. }) {
+                2
+            } else {
+                1
             };
-            bytes += size_of_op(&waiting.op);
+            bytes += op_bytes(&waiting.op);
             batch.push(waiting);
-        }
-        while batch.len() < BATCH_OPS_MAX && bytes < BATCH_BYTES_MAX {
-            let Some((uid, update)) = queue.reports.next_due(now_ms) else {
-                break;
-            };
-            let op = report(uid, update);
-            bytes += size_of_op(&op);
-            batch.push(Waiting { op, answer: None });
         }
         batch
     }
@@ -286,30 +305,50 @@ fn read_back(consensus: &Consensus, author: Author, op: &SessionOp) -> OpOutcome
     }
 }
 
-/// About what an operation takes in an entry.
-fn size_of_op(op: &SessionOp) -> usize {
-    const FIXED: usize = 64;
-    match op {
-        SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Rename { .. } => FIXED,
-        SessionOp::Report { update, .. } => {
-            let description = update.description.as_ref().map_or(0, |description| {
-                let labels = description.labels.iter();
-                labels
-                    .map(|l| l.key.len() + l.value.len() + 8)
-                    .sum::<usize>()
-                    + description.name.len()
-                    + description.agent_type.len()
-                    + description.agent_version.len()
-            });
-            let health = update
-                .health
-                .as_ref()
-                .map_or(0, |h| h.status.len() + h.last_error.len() + FIXED);
-            let config = update
-                .config
-                .as_ref()
-                .map_or(0, |c| c.error.len() + c.hash.len() + 8);
-            4 * FIXED + description + health + config
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_never_larger_than_the_fleet_takes() {
+        let batches = Batches::default();
+        let uid = |n: u16| InstanceUid::from_u128(u128::from(n) + 1);
+        for n in 0..2_000 {
+            if n % 3 == 0 {
+                drop(batches.rename(uid(n), uid(n + 10_000)));
+            } else {
+                drop(batches.claim(uid(n), None, Transport::WebSocket));
+            }
         }
+        let large = || AgentUpdate {
+            components_hash: Some(vec![1; 3_000]),
+            ..AgentUpdate::default()
+        };
+        for n in 0..300 {
+            let op = report(uid(n), large());
+            let mut queue = batches.queue.lock();
+            queue.session_ops.push_back(Waiting { op, answer: None });
+        }
+        let (mut ops, mut rounds) = (0, 0);
+        loop {
+            let batch = batches.next_batch(u64::MAX);
+            if batch.is_empty() {
+                break;
+            }
+            let rows = |w: &Waiting| {
+                if matches!(w.op, SessionOp::Rename { .. }) {
+                    2
+                } else {
+                    1
+                }
+            };
+            assert!(batch.iter().map(rows).sum::<usize>() <= OPS_MAX);
+            let bytes: usize = batch.iter().map(|w| op_bytes(&w.op)).sum();
+            assert!(bytes <= ENTRY_BYTES_MAX, "{bytes} bytes");
+            ops += batch.len();
+            rounds += 1;
+        }
+        assert_eq!(ops, 2_300);
+        assert!(rounds > 4, "{rounds} batches");
     }
 }

@@ -13,7 +13,7 @@ use ampora_raft::records::{ReleaseReason, Transport};
 use bytes::Bytes;
 
 use super::agent::{Agent, POLLS};
-use super::exchange::{self, Caller, Written};
+use super::exchange::{self, Begun, Caller, Written};
 use super::identity;
 use super::room::Room;
 use super::wake::{Call, Wake};
@@ -65,9 +65,12 @@ impl Agents for Door {
             transport: Transport::Http,
             wake: None,
         };
-        let incoming = frame::decode_http(body);
-        let malformed = incoming.is_err();
-        let (reply, _) = exchange::handle(&self.room, &caller, incoming).await;
+        let (begun, malformed) = {
+            let incoming = frame::decode_http(body);
+            let malformed = incoming.is_err();
+            (exchange::begin(&self.room, &caller, incoming), malformed)
+        };
+        let (reply, _) = begun.answer().await;
         // a reply that is lost shows as a repetition of the same message, which is offered again
         if let Some(written) = reply.written {
             exchange::written(&self.room, written);
@@ -91,6 +94,23 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// Decodes and handles a message; what is large of it is gone before anything is waited for.
+    fn begin(&self, payload: Bytes) -> (Begun, bool) {
+        let incoming = frame::decode_websocket(payload).and_then(|incoming| {
+            let known = self.carried.contains_key(&incoming.uid);
+            if known || self.carried.len() < AGENTS_PER_SOCKET_MAX {
+                Ok(incoming)
+            } else {
+                Err(too_many_agents(incoming.uid))
+            }
+        });
+        let malformed = incoming.is_err();
+        (
+            exchange::begin(&self.room, &self.caller, incoming),
+            malformed,
+        )
+    }
+
     async fn push_of(&mut self, uid: InstanceUid) -> Option<Push> {
         let agent = self.carried.get(&uid)?.clone();
         let now_ms = self.room.clock.boot_ms();
@@ -98,7 +118,8 @@ impl Socket {
         // there may be another one behind it
         self.wake.push(uid);
         let transport = self.caller.transport;
-        let push = exchange::build(&self.room, &agent, transport, outgoing).await;
+        // rare, and too large to be part of every idle socket
+        let push = Box::pin(exchange::build(&self.room, &agent, transport, outgoing)).await;
         self.keep(push.written);
         Some(Push::Message(push.bytes))
     }
@@ -111,18 +132,15 @@ impl Socket {
 impl AgentConnection for Socket {
     async fn message(&mut self, payload: Bytes) -> Answer {
         let started = SystemClock.micros();
-        let incoming = frame::decode_websocket(payload).and_then(|incoming| {
-            let known = self.carried.contains_key(&incoming.uid);
-            if known || self.carried.len() < AGENTS_PER_SOCKET_MAX {
-                Ok(incoming)
-            } else {
-                Err(too_many_agents(incoming.uid))
-            }
-        });
-        let malformed = incoming.is_err();
-        let (reply, agent) = exchange::handle(&self.room, &self.caller, incoming).await;
+        let (begun, malformed) = self.begin(payload);
+        let (reply, agent) = begun.answer().await;
         if let Some(agent) = agent {
-            self.carried.insert(agent.uid, agent);
+            if agent.with(|state| state.connected) {
+                self.carried.insert(agent.uid, agent);
+            } else {
+                // it said goodbye: its place on the socket is another's
+                self.carried.remove(&agent.uid);
+            }
         }
         self.keep(reply.written);
         exchange::measured(started);

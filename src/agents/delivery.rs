@@ -141,6 +141,11 @@ pub async fn drive_marks(room: Arc<Room>, stop: CancellationToken) {
     }
 }
 
+/// Whether deliveries wait for this agent.
+pub fn is_waiting(room: &Room, uid: InstanceUid) -> bool {
+    room.consensus.view().fleet.queued_for(uid).next().is_some()
+}
+
 /// Hands the queued deliveries of one agent to its session. Called by the task for sockets, and by a poll
 /// for agents that poll, because only then is there somebody to write to.
 pub async fn hand_over(room: &Room, uid: InstanceUid) {

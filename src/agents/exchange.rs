@@ -1,6 +1,7 @@
 //! One message in, one reply out: decode, find the agent, own its session, let the session decide, and
 //! carry out what it asks for. The reply to an ordinary message never waits for the log.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,31 +55,96 @@ pub struct Written {
     marks: Vec<Token>,
 }
 
-/// Handles one message, and names the agent when it may be served.
-pub async fn handle(
+/// The answer to a message, and the agent when it may be served.
+pub type Answered = (Message, Option<Arc<Agent>>);
+
+/// A message that is answered, or what its answer waits for. What waits is boxed: it is rare, and its state
+/// would otherwise be part of every idle socket.
+pub enum Begun {
+    /// Nearly every message.
+    Answered(Answered),
+    /// The session, a delivery, or the body of an offer comes first.
+    Waits(Pin<Box<dyn Future<Output = Answered> + Send>>),
+}
+
+impl std::fmt::Debug for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Answered(answered) => f.debug_tuple("Answered").field(answered).finish(),
+            Self::Waits(_) => f.write_str("Waits"),
+        }
+    }
+}
+
+impl Begun {
+    fn now(message: Message, agent: Option<Arc<Agent>>) -> Self {
+        Self::Answered((message, agent))
+    }
+
+    /// The answer, when it is there.
+    pub async fn answer(self) -> Answered {
+        match self {
+            Self::Answered(answered) => answered,
+            Self::Waits(answer) => answer.await,
+        }
+    }
+}
+
+/// Handles one message.
+pub fn begin(
     room: &Arc<Room>,
     caller: &Caller,
     incoming: Result<Incoming, Box<Malformed>>,
-) -> (Message, Option<Arc<Agent>>) {
+) -> Begun {
     let incoming = match incoming {
         Ok(incoming) => incoming,
         Err(malformed) => {
             frames::rejected(Rejected::Malformed);
             tracing::debug!(reason = %malformed, connection = caller.connection.0, "malformed message");
-            return (encode(caller.transport, &malformed.reply), None);
+            return Begun::now(encode(caller.transport, &malformed.reply), None);
         }
     };
     let kind = kind(&incoming.message);
     frames::received(kind);
-    let uid = incoming.uid;
     let (agent, new_uid) = match identity::route(room, caller, &incoming) {
         Route::Serve(agent, new_uid) => (agent, new_uid),
-        Route::Bystander => return (encode(caller.transport, &plain(uid)), None),
+        Route::Bystander => {
+            return Begun::now(encode(caller.transport, &plain(incoming.uid)), None);
+        }
     };
-    let _turn = match agent.turn.try_lock() {
-        Ok(turn) => turn,
-        Err(_) => agent.turn.lock().await,
-    };
+    let waits = !agent.with(|state| state.fence.is_some())
+        || caller.transport == Transport::Http && delivery::is_waiting(room, agent.uid);
+    if !waits && let Ok(_turn) = agent.turn.try_lock() {
+        heard(room, &agent, caller, kind);
+        let concluded = speak(room, &agent, caller, new_uid, incoming);
+        return match concluded {
+            Ok(message) => Begun::now(message, Some(agent.clone())),
+            Err(outgoing) => {
+                let (room, agent, transport) = (room.clone(), agent.clone(), caller.transport);
+                Begun::Waits(Box::pin(async move {
+                    let message = build(&room, &agent, transport, *outgoing).await;
+                    (message, Some(agent))
+                }))
+            }
+        };
+    }
+    let (room, caller) = (room.clone(), caller.clone());
+    Begun::Waits(Box::pin(async move {
+        handle(&room, &caller, agent, new_uid, incoming, kind).await
+    }))
+}
+
+/// Handles one message that has to wait: for its turn, its session, or the log.
+async fn handle(
+    room: &Arc<Room>,
+    caller: &Caller,
+    agent: Arc<Agent>,
+    new_uid: Option<InstanceUid>,
+    incoming: Incoming,
+    kind: Kind,
+) -> Answered {
+    let uid = incoming.uid;
+    let _turn = agent.turn.lock().await;
     heard(room, &agent, caller, kind);
     if room.enter(&agent, caller.transport).await == Entered::Refused {
         frames::rejected(Rejected::Overload);
@@ -88,14 +154,38 @@ pub async fn handle(
     if caller.transport == Transport::Http {
         delivery::hand_over(room, agent.uid).await;
     }
-    prepare_desired(room, &agent, &incoming.message);
-    let handled = converse(room, &agent, caller.connection, new_uid, incoming);
-    let goodbye = handled.goodbye;
-    let reply = conclude(room, &agent, caller, handled).await;
-    if goodbye {
-        room.leave(&agent, caller.connection, ReleaseReason::Goodbye);
+    let message = match speak(room, &agent, caller, new_uid, incoming) {
+        Ok(message) => message,
+        Err(outgoing) => build(room, &agent, caller.transport, *outgoing).await,
+    };
+    (message, Some(agent.clone()))
+}
+
+/// Lets the session speak and carries out what it asks for; an error is a reply whose offer has to be fetched.
+fn speak(
+    room: &Arc<Room>,
+    agent: &Arc<Agent>,
+    caller: &Caller,
+    new_uid: Option<InstanceUid>,
+    incoming: Incoming,
+) -> Result<Message, Box<Outgoing>> {
+    prepare_desired(room, agent, &incoming.message);
+    let handled = converse(room, agent, caller.connection, new_uid, incoming);
+    if let Some(report) = handled.report {
+        measure_apply(room, agent, &report);
+        let update = convert::update(agent.uid, *report, &room.bodies, room.clock.wall_ms());
+        let now_ms = room.clock.boot_ms();
+        room.batches
+            .report(agent.uid, update, &room.consensus, now_ms);
     }
-    (reply, Some(agent.clone()))
+    room.evidence.conclude(agent.uid, handled.events);
+    if handled.goodbye {
+        room.leave(agent, caller.connection, ReleaseReason::Goodbye);
+    }
+    if handled.reply.offer.is_some() {
+        return Err(Box::new(handled.reply));
+    }
+    Ok(framed(agent, caller.transport, handled.reply, None))
 }
 
 /// Notes a sign of life, and whether silence would say something from here on.
@@ -167,23 +257,6 @@ fn converse(
     })
 }
 
-async fn conclude(
-    room: &Arc<Room>,
-    agent: &Arc<Agent>,
-    caller: &Caller,
-    handled: Handled,
-) -> Message {
-    if let Some(report) = handled.report {
-        measure_apply(room, agent, &report);
-        let update = convert::update(agent.uid, *report, &room.bodies, room.clock.wall_ms());
-        let now_ms = room.clock.boot_ms();
-        room.batches
-            .report(agent.uid, update, &room.consensus, now_ms);
-    }
-    room.evidence.conclude(agent.uid, handled.events);
-    build(room, agent, caller.transport, handled.reply).await
-}
-
 /// From the writing of an offer to the agent's word that it is in use.
 fn measure_apply(room: &Room, agent: &Agent, report: &Report) {
     let Some(status) = &report.remote_config_status else {
@@ -218,13 +291,13 @@ pub async fn build(
     transport: Transport,
     outgoing: Outgoing,
 ) -> Message {
-    let mut offer = outgoing.offer;
+    let mut outgoing = outgoing;
     let mut body = None;
-    if let Some(hash) = offer {
+    if let Some(hash) = outgoing.offer {
         match room.offers.get(ConfigHash(hash), &room.consensus).await {
             Ok(encoded) if fits(room, &outgoing.message, &encoded) => body = Some(encoded),
             Ok(encoded) => {
-                offer = None;
+                outgoing.offer = None;
                 agent.with(|state| state.session.offer_discarded(hash));
                 metrics::counter!(names::OFFERS_DISCARDED, "reason" => "oversize").increment(1);
                 tracing::warn!(
@@ -235,19 +308,30 @@ pub async fn build(
                 );
             }
             Err(error) => {
-                offer = None;
+                outgoing.offer = None;
                 metrics::counter!(names::OFFERS_DISCARDED, "reason" => "unreadable").increment(1);
                 tracing::error!(agent.id = %agent.uid, error = ?error, "an offer could not be made");
             }
         }
     }
+    framed(agent, transport, outgoing, body.as_ref())
+}
+
+/// A message in the frame of its transport, with what its writing means.
+fn framed(
+    agent: &Arc<Agent>,
+    transport: Transport,
+    outgoing: Outgoing,
+    body: Option<&Bytes>,
+) -> Message {
     let bytes = match transport {
-        Transport::WebSocket => frame::encode_websocket(&outgoing.message, body.as_ref()),
-        Transport::Http => frame::encode_http(&outgoing.message, body.as_ref()),
+        Transport::WebSocket => frame::encode_websocket(&outgoing.message, body),
+        Transport::Http => frame::encode_http(&outgoing.message, body),
     };
-    let written = (offer.is_some() || !outgoing.marks.is_empty()).then(|| Written {
+    let means = outgoing.offer.is_some() || !outgoing.marks.is_empty();
+    let written = means.then(|| Written {
         agent: agent.clone(),
-        offer,
+        offer: outgoing.offer,
         marks: outgoing.marks,
     });
     Message { bytes, written }

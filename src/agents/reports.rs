@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ampora_raft::ids::InstanceUid;
-use ampora_raft::records::{AgentRecord, AgentUpdate};
+use ampora_raft::records::{AgentRecord, AgentUpdate, ConfigReport, ConfigStatus};
 
 /// An agent's deciding fields are proposed at most this often (design §4).
 const DECIDING_INTERVAL_MS: u64 = 5_000;
@@ -21,10 +21,14 @@ pub struct Reports {
     pending: BTreeMap<InstanceUid, Pending>,
     due: BTreeSet<(u64, InstanceUid)>,
     proposed: BTreeMap<InstanceUid, u64>,
+    /// How many updates of an agent were taken and have not landed: the fleet's record does not show them yet.
+    in_flight: BTreeMap<InstanceUid, u32>,
 }
 
 #[derive(Debug)]
 struct Pending {
+    /// A failure that a later status would hide: the fleet remembers it with its text.
+    failed: Option<ConfigReport>,
     update: AgentUpdate,
     due_ms: u64,
 }
@@ -43,7 +47,7 @@ enum Urgency {
 }
 
 impl Reports {
-    /// Folds `update` into what is pending for the agent. `record` is what the fleet holds, with nothing
+    /// Folds `update` into what is pending for the agent. `record` is what the fleet holds, without what is
     /// in flight for this agent.
     pub fn add(
         &mut self,
@@ -52,22 +56,36 @@ impl Reports {
         record: Option<&AgentRecord>,
         now_ms: u64,
     ) {
-        let update = match self.pending.remove(&uid) {
+        let (failed, update) = match self.pending.remove(&uid) {
             Some(earlier) => {
                 self.due.remove(&(earlier.due_ms, uid));
-                merged(earlier.update, update)
+                let hidden = hidden_failure(&earlier.update, &update);
+                (hidden.or(earlier.failed), merged(earlier.update, update))
             }
-            None => update,
+            None => (None, update),
         };
         let last_ms = self.proposed.get(&uid).copied();
-        let due_ms = match (urgency(&update, record), last_ms) {
+        let urgency = if failed.is_some() {
+            Urgency::Now
+        } else if self.in_flight.contains_key(&uid) {
+            // whatever it is compared with is about to change
+            urgency(&update, record).max(urgency(&update, None))
+        } else {
+            urgency(&update, record)
+        };
+        let due_ms = match (urgency, last_ms) {
             (Urgency::Nothing, _) => return,
             (Urgency::Now, _) | (_, None) => now_ms,
             (Urgency::Deciding, Some(last)) => now_ms.max(last + DECIDING_INTERVAL_MS),
             (Urgency::Text, Some(last)) => now_ms.max(last + TEXT_INTERVAL_MS),
         };
         self.due.insert((due_ms, uid));
-        self.pending.insert(uid, Pending { update, due_ms });
+        let pending = Pending {
+            failed,
+            update,
+            due_ms,
+        };
+        self.pending.insert(uid, pending);
     }
 
     /// Takes the update of the agent that has been due longest at `now_ms`.
@@ -81,8 +99,26 @@ impl Reports {
         Some((uid, update))
     }
 
-    /// Takes what is pending for one agent, due or not: before its session is released.
+    /// One update that was taken is in the fleet now.
+    pub fn landed(&mut self, uid: InstanceUid) {
+        if let Some(count) = self.in_flight.get_mut(&uid) {
+            *count -= 1;
+            if *count == 0 {
+                self.in_flight.remove(&uid);
+            }
+        }
+    }
+
+    /// Takes the next of what is pending for one agent, due or not: before its session is released.
     pub fn take(&mut self, uid: InstanceUid) -> Option<AgentUpdate> {
+        let failed = self.pending.get_mut(&uid)?.failed.take();
+        *self.in_flight.entry(uid).or_default() += 1;
+        if failed.is_some() {
+            return Some(AgentUpdate {
+                config: failed,
+                ..AgentUpdate::default()
+            });
+        }
         let pending = self.pending.remove(&uid)?;
         self.due.remove(&(pending.due_ms, uid));
         Some(pending.update)
@@ -99,6 +135,14 @@ impl Reports {
     }
 }
 
+/// The failure that the status of `later` would replace.
+fn hidden_failure(earlier: &AgentUpdate, later: &AgentUpdate) -> Option<ConfigReport> {
+    let failed = earlier.config.as_ref()?;
+    let hidden = failed.status == ConfigStatus::Failed
+        && later.config.as_ref().is_some_and(|config| config != failed);
+    hidden.then(|| failed.clone())
+}
+
 /// Later values replace earlier ones, field by field.
 fn merged(earlier: AgentUpdate, later: AgentUpdate) -> AgentUpdate {
     AgentUpdate {
@@ -109,12 +153,10 @@ fn merged(earlier: AgentUpdate, later: AgentUpdate) -> AgentUpdate {
         sent_hash: later.sent_hash.or(earlier.sent_hash),
         effective: later.effective.or(earlier.effective),
         components: later.components.or_else(|| {
-            // a list belongs to its hash: a later hash forgets an earlier list
-            later
-                .components_hash
-                .is_none()
-                .then_some(earlier.components)
-                .flatten()
+            // a list belongs to its hash: another hash forgets an earlier list
+            let hash = later.components_hash.as_ref();
+            let same = hash.is_none() || hash == earlier.components_hash.as_ref();
+            same.then_some(earlier.components).flatten()
         }),
         components_hash: later.components_hash.or(earlier.components_hash),
         packages: later.packages.or(earlier.packages),
@@ -123,7 +165,11 @@ fn merged(earlier: AgentUpdate, later: AgentUpdate) -> AgentUpdate {
 
 fn urgency(update: &AgentUpdate, record: Option<&AgentRecord>) -> Urgency {
     let Some(record) = record else {
-        return Urgency::Deciding;
+        return if update.config.is_some() || update.sent_hash.is_some() {
+            Urgency::Now
+        } else {
+            Urgency::Deciding
+        };
     };
     let config = &record.config;
     let status_differs = update.config.as_ref().is_some_and(|report| {

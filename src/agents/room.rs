@@ -33,6 +33,9 @@ const CLAIM_WAIT: Duration = Duration::from_millis(250);
 /// A claim that meets a newer session each time gives up: the next message claims again.
 const CLAIM_TRIES: u32 = 3;
 
+/// Between two looks at whether a release has reached the fleet.
+const RELEASE_LOOK_MS: u64 = 500;
+
 /// Full reports that may be asked for in a second: a takeover of 30 000 agents is not a storm (design §3).
 const FULL_STATES_PER_SECOND: u32 = 200;
 
@@ -156,16 +159,24 @@ impl Room {
         }
     }
 
+    /// The fence that a claim has to name, if there is a session; `None` when there is no room for the agent.
+    fn expected(&self, uid: InstanceUid) -> Option<Option<Fence>> {
+        let view = self.consensus.view();
+        match view.fleet.agent(uid) {
+            Some(record) => Some(record.session.map(|session| session.fence)),
+            None => (view.fleet.agents_len() < self.author.agents_max as usize).then_some(None),
+        }
+    }
+
     /// Claims the session until it is granted or refused, or the connection is gone.
     async fn claim(&self, agent: &Agent, transport: Transport) -> Entered {
         let uid = agent.uid;
-        let session = self
-            .consensus
-            .view()
-            .fleet
-            .agent(uid)
-            .and_then(|r| r.session);
-        let mut expect = session.map(|session| session.fence);
+        let Some(mut expect) = self.expected(uid) else {
+            // whoever is refused comes back: the log is spared the question
+            acquired("agent_limit");
+            agent.with(|state| state.claiming = false);
+            return Entered::Refused;
+        };
         for _ in 0..CLAIM_TRIES {
             let outcome = self.batches.claim(uid, expect, transport).await;
             match outcome {
@@ -280,14 +291,26 @@ impl Room {
         }
     }
 
-    /// Forgets a session that nobody waits for: the fleet remembers what matters.
+    /// Forgets a session that nobody waits for: the fleet remembers what matters, once the release has
+    /// reached it. An agent that comes back sooner finds its session as it was.
     pub fn drop_if_idle(&self, uid: InstanceUid) {
+        let view = self.consensus.view();
+        let session = view.fleet.agent(uid).and_then(|record| record.session);
+        let held = session.is_some_and(|session| {
+            session.node == self.author.node && session.epoch == self.author.epoch
+        });
+        let mut waits = false;
         self.registry.remove_if(uid, |agent| {
             agent.with(|state| {
                 let served = state.connected || state.claiming || state.fence.is_some();
-                !served && state.session.can_drop()
+                let idle = !served && state.session.can_drop();
+                waits = idle && held;
+                idle && !held
             })
         });
+        if waits {
+            self.arm(uid, Some(self.clock.boot_ms() + RELEASE_LOOK_MS));
+        }
     }
 
     /// Moves what the fleet knows of an agent to the uid that it was given (C-068).

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_raft::consensus::{Consensus, ConsensusConfig, ProposeError, Timings};
+use ampora_raft::consensus::{Consensus, ConsensusConfig, LogLimits, ProposeError, Timings};
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::proposal::{Proposal, RegisterNode};
@@ -66,6 +66,7 @@ impl Log {
             node,
             address: doors.opamp_address.to_string(),
             seed: entropy::number(),
+            log: LogLimits::default(),
         };
         let log = store.log();
         let rows = store.rows();
@@ -80,11 +81,9 @@ impl Log {
                 runtime.spawn(consensus.clone().keep_time());
                 let watched = consensus.clone();
                 runtime.spawn(async move {
-                    let why = watched.failed().await;
-                    if why.contains("has stopped") || why.contains("stopped") {
-                        return;
+                    if let Some(why) = watched.failed().await {
+                        super::fatal("the replicated log failed", &why);
                     }
-                    super::fatal("the replicated log failed", &why);
                 });
                 Ok(Self {
                     consensus,

@@ -201,12 +201,23 @@ fn serve(
     background.spawn(delivery::drive_marks(room.clone(), background.stopping()));
     background.spawn(upkeep(metrics, background.stopping()));
     let batches = room.tasks.clone();
-    batches.spawn(room.batches.clone().drive(
+    let stopping = batches.stopping();
+    let drive = room.batches.clone().drive(
         room.consensus.clone(),
         room.author,
         room.clock.clone(),
-        batches.stopping(),
-    ));
+        stopping.clone(),
+    );
+    batches.spawn(async move {
+        drive.await;
+        if !stopping.is_cancelled() {
+            // without it no agent would be served, and nothing would say so
+            super::fatal(
+                "sessions stopped",
+                &"the fleet refused a batch of this node",
+            );
+        }
+    });
     room.changes.everything();
 
     let (opamp, admin) = (Tasks::new(), Tasks::new());

@@ -49,7 +49,7 @@ pub enum Closed {
     Silent,
     /// The peer stopped reading and was cut after the write timeout (C-028).
     SlowReader,
-    /// The peer broke the WebSocket protocol or a limit and was told so by 1002, 1003, 1007 or 1009.
+    /// The peer broke the WebSocket protocol or a limit and was told so by 1002, 1003, 1008 or 1009.
     Violation,
     /// The agents room asked for it by [`Push::Close`].
     ByUs,

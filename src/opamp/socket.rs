@@ -282,10 +282,11 @@ where
                 CloseCode::Size,
                 "larger than opamp.max_message_bytes",
             ),
+            // only text is checked for UTF-8, and text is refused whatever it says
             Error::Utf8(_) => (
                 Rejected::Malformed,
-                CloseCode::Invalid,
-                "text that is not UTF-8",
+                CloseCode::Unsupported,
+                "messages are binary",
             ),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Closed::Lost,
             Error::Protocol(_) => (

@@ -61,7 +61,7 @@ impl Bodies {
         self.dir.join(&name[..2]).join(&name[2..])
     }
 
-    /// Keeps a body; one that is there already is only touched.
+    /// Keeps a body; one that is there already stays as it is.
     ///
     /// # Errors
     /// Fails when the file cannot be written.
@@ -79,15 +79,12 @@ impl Bodies {
         }
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let fresh = self.dir.join(format!("{number}.new"));
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.write_all(body)?;
-        std::fs::rename(&fresh, path)?;
-        Ok(hash)
+        let written = write(&fresh, body).and_then(|()| std::fs::rename(&fresh, path));
+        if written.is_err() {
+            // on a full disk each try would leave its part behind
+            drop(std::fs::remove_file(&fresh));
+        }
+        written.map(|()| hash)
     }
 
     /// A body; `None` when there is no file or it is not what its name says.
@@ -146,6 +143,16 @@ impl Bodies {
         }
         Ok(swept)
     }
+}
+
+fn write(path: &Path, body: &[u8]) -> io::Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(body)
 }
 
 /// The hash that a file is named by.

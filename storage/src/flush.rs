@@ -77,14 +77,52 @@ pub fn untimed() -> FlushTimer {
     Arc::new(|flush| flush())
 }
 
+/// After a flush that failed nothing is told to be durable any more: the disk may have dropped what it did
+/// not take, and the next flush would not know.
 fn drive(kv: &dyn Kv, jobs: &Receiver<Done>, timer: &FlushTimer) {
     let mut waiting = Vec::new();
+    let mut state = Ok(());
     while let Ok(job) = jobs.recv() {
         waiting.push(job);
         waiting.extend(jobs.try_iter());
-        let flushed = timer(&|| kv.flush()).map_err(|error| error.to_string());
-        for done in waiting.drain(..) {
-            done(flushed.clone().map_err(io::Error::other));
+        if state.is_ok() {
+            state = timer(&|| kv.flush()).map_err(|error| error.to_string());
         }
+        for done in waiting.drain(..) {
+            done(state.clone().map_err(io::Error::other));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::{CrashKv, Op};
+
+    #[test]
+    fn nothing_is_durable_after_a_flush_that_failed() {
+        let kv = CrashKv::default();
+        let flusher = Flusher::start(Arc::new(kv.clone()), untimed()).expect("starts");
+        flusher.wait().expect("flushed");
+        kv.batch(vec![Op::Put(b"a".to_vec(), Vec::new())])
+            .expect("written");
+        kv.fail();
+        assert!(flusher.wait().is_err());
+        // the disk recovers, and what it lost stays lost
+        kv.crash(0);
+        assert!(flusher.wait().is_err());
+    }
+
+    #[test]
+    fn whoever_waits_is_told_in_order() {
+        let flusher = Flusher::start(Arc::new(CrashKv::default()), untimed()).expect("starts");
+        let (tell, told) = sync_channel(100);
+        for number in 0..100 {
+            let tell = tell.clone();
+            let done = move |_| tell.send(number).expect("there is room");
+            flusher.then(done).expect("runs");
+        }
+        flusher.wait().expect("flushed");
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), Vec::from_iter(0..100));
     }
 }

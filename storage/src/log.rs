@@ -20,6 +20,8 @@ use crate::parts;
 /// Entries lie under this byte and their index, big-endian.
 const ENTRIES: u8 = b'l';
 const ENTRIES_END: u8 = b'l' + 1;
+/// The byte and the index; the number of a part follows.
+const ENTRY_KEY_BYTES: usize = 9;
 const VOTE: &[u8] = b"m:vote";
 const PURGED: &[u8] = b"m:purged";
 const COMMITTED: &[u8] = b"m:committed";
@@ -27,7 +29,8 @@ const COMMITTED: &[u8] = b"m:committed";
 /// What one read for replication may take.
 const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Changes in one batch of a purge: rows and appends get their turn between them.
+/// Changes in one batch of a purge, more than one entry has parts: rows and appends get their turn between
+/// them.
 const PURGE_OPS: usize = 512;
 
 type Entry = EntryOf<TypeConfig>;
@@ -91,22 +94,46 @@ impl Log {
         Ok(entries)
     }
 
-    /// Removes all keys from `from` on and before `to`, last keys first when `backwards`, so that what is
-    /// left after a crash is a log without holes.
-    fn remove(&self, from: &[u8], to: &[u8], backwards: bool) -> io::Result<()> {
-        if backwards {
-            while let Some((last, _)) = self.kv.last(from, to)? {
-                self.kv.batch(vec![Op::Remove(last)])?;
+    /// Removes the entries from `from` on, last first and each at once, so that a crash on the way leaves a
+    /// log without holes and without halves.
+    fn remove_back(&self, from: u64) -> io::Result<()> {
+        let from = entry_key(from);
+        let mut to = vec![ENTRIES_END];
+        let mut ops = Vec::new();
+        while let Some((last, _)) = self.kv.last(&from, &to)? {
+            let entry = last.get(..ENTRY_KEY_BYTES).unwrap_or(&last).to_vec();
+            let parts = self.kv.range(&entry, &to, BATCH_OPS_MAX)?;
+            if ops.len() + parts.len() > PURGE_OPS {
+                self.kv.batch(std::mem::take(&mut ops))?;
             }
-            return Ok(());
+            ops.extend(parts.into_iter().map(|(key, _)| Op::Remove(key)));
+            to = entry;
         }
+        self.kv.batch(ops)
+    }
+
+    /// Removes the entries before `to`, first first and each at once.
+    fn remove_front(&self, to: u64) -> io::Result<()> {
+        let to = entry_key(to);
         loop {
-            let page = self.kv.range(from, to, PURGE_OPS)?;
-            if page.is_empty() {
+            let page = self.kv.range(&[ENTRIES], &to, PURGE_OPS)?;
+            let Some((last, _)) = page.last() else {
                 return Ok(());
+            };
+            // a full page may end within an entry, which then waits for the next one
+            let cut = (page.len() == PURGE_OPS).then(|| last.clone());
+            let unfinished = cut.as_ref().and_then(|key| key.get(..ENTRY_KEY_BYTES));
+            let keys = page.iter().map(|(key, _)| key);
+            let ops: Vec<_> = keys
+                .filter(|key| unfinished.is_none_or(|entry| !key.starts_with(entry)))
+                .map(|key| Op::Remove(key.clone()))
+                .collect();
+            if ops.is_empty() {
+                return Err(io::Error::other(
+                    "an entry has more parts than one may have",
+                ));
             }
-            self.kv
-                .batch(page.into_iter().map(|(key, _)| Op::Remove(key)).collect())?;
+            self.kv.batch(ops)?;
         }
     }
 }
@@ -150,7 +177,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         let last = match self.kv.last(&[ENTRIES], &[ENTRIES_END])? {
             Some((key, _)) => {
                 // the key ends with the number of the part
-                let entry = key.get(..9).unwrap_or_default();
+                let entry = key.get(..ENTRY_KEY_BYTES).unwrap_or_default();
                 let entry: Option<Entry> = self.read(Kind::LogEntry, entry)?;
                 entry.map(|entry| entry.log_id())
             }
@@ -207,12 +234,12 @@ impl RaftLogStorage<TypeConfig> for Log {
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
         let from = last.map_or(0, |id| id.index + 1);
-        self.remove(&entry_key(from), &[ENTRIES_END], true)?;
+        self.remove_back(from)?;
         self.flusher.flushed().await
     }
 
     async fn purge(&mut self, id: LogId) -> Result<(), io::Error> {
         self.write(Kind::LogId, PURGED, &id)?;
-        self.remove(&[ENTRIES], &entry_key(id.index + 1), false)
+        self.remove_front(id.index + 1)
     }
 }

@@ -21,13 +21,13 @@ use tokio::sync::watch;
 use crate::codec::{Kind, decode, encode};
 use crate::disk::Disk;
 use crate::flush::Flusher;
-use crate::kv::{BATCH_OPS_MAX, Kv, Op};
+use crate::kv::{BATCH_OPS_MAX, Fatal, Kv, Op};
 use crate::parts;
 
 /// Rows of a segment, and so of one entry (design §3).
 const SEGMENT_ROWS_MAX: usize = 512;
 
-/// Changes that fill most of one batch end a segment too: a row may take several.
+/// What a segment holds at most for the bodies beside memory and its rows, as counted when staged.
 const SEGMENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// What may wait in memory; beyond it proposals are refused.
@@ -56,11 +56,11 @@ pub struct Rows {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     kv: Arc<dyn Kv>,
     flusher: Flusher,
     disk: Option<Disk>,
+    fatal: Fatal,
     waiting: Mutex<Waiting>,
     wake: Condvar,
     /// Held while a segment or a snapshot is written, with the generation that counts.
@@ -87,6 +87,8 @@ struct Segment {
     dirty: BTreeSet<RowKey>,
     puts: BTreeMap<RowKey, Option<Bytes>>,
     bytes: usize,
+    /// Changes that `dirty` may make in the one batch that writes it.
+    ops: usize,
 }
 
 impl Rows {
@@ -94,13 +96,19 @@ impl Rows {
     ///
     /// # Errors
     /// Fails when the head cannot be read or the thread cannot be started.
-    pub fn start(kv: Arc<dyn Kv>, flusher: Flusher, disk: Option<Disk>) -> io::Result<Arc<Self>> {
+    pub fn start(
+        kv: Arc<dyn Kv>,
+        flusher: Flusher,
+        disk: Option<Disk>,
+        fatal: Fatal,
+    ) -> io::Result<Arc<Self>> {
         let head = head(&*kv)?;
         remove_other_generations(&*kv, head.generation)?;
         let shared = Arc::new(Shared {
             kv,
             flusher,
             disk,
+            fatal,
             waiting: Mutex::default(),
             wake: Condvar::new(),
             generation: Mutex::new(head.generation),
@@ -111,6 +119,14 @@ impl Rows {
             .name("rows".to_owned())
             .spawn(move || writer.drive())?;
         Ok(Arc::new(Self { shared }))
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows")
+            .field("durable", &*self.durable.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,10 +173,30 @@ fn remove_range(kv: &dyn Kv, from: &[u8], to: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Changes that writing or removing a row takes at most: one for each part of the largest value that the
+/// fleet lets it have.
+fn ops_max(key: &RowKey) -> usize {
+    match key {
+        RowKey::Meta
+        | RowKey::Node(_)
+        | RowKey::BodyMeta(_)
+        | RowKey::BodyPart(..)
+        | RowKey::Delivery(..)
+        | RowKey::Token(_) => 1,
+        RowKey::Agent(_) => 2,
+        RowKey::Group(_) => 5,
+        RowKey::Dispatch(_) => 9,
+        RowKey::Idempotency(_) => 10,
+        RowKey::Configuration(_) => 130,
+    }
+}
+
 impl Segment {
-    fn takes(&self, rows: usize, bytes: usize) -> bool {
+    fn takes(&self, change: &Change, bytes: usize, ops: usize) -> bool {
+        let rows = change.dirty.len() + change.puts.len();
         self.dirty.len() + self.puts.len() + rows <= SEGMENT_ROWS_MAX
             && self.bytes + bytes <= SEGMENT_BYTES_MAX
+            && self.ops + ops < BATCH_OPS_MAX
     }
 }
 
@@ -181,9 +217,10 @@ impl Shared {
                 std::mem::take(&mut waiting.urgent)
             };
             if let Err(error) = self.write_waiting(urgent) {
-                // the store has told its fatal hook; whoever waits hears it too
                 self.waiting.lock().failed = Some(error.to_string());
                 self.durable.send_modify(|_| {});
+                // rows that are never written again would pile up unnoticed
+                (self.fatal)(&error);
                 return;
             }
         }
@@ -206,22 +243,21 @@ impl Shared {
         }
         if flush {
             self.flusher.wait()?;
-            let index = head(&*self.kv)?.applied.index();
-            self.durable.send_replace(index);
+            advance(&self.durable, written.unwrap_or(0));
         } else if let Some(index) = written {
             // flushed with the next entry of the log; told by then
             let durable = self.durable.clone();
             self.flusher.then(move |result| {
                 if result.is_ok() {
-                    durable.send_replace(index);
+                    advance(&durable, index);
                 }
             })?;
         }
         Ok(())
     }
 
-    /// One segment as one atomic batch, or, where its rows are large, the rows of bodies before it: nobody
-    /// reads them until the batch that names them is there.
+    /// One segment as one atomic batch, the rows of bodies before it: nobody reads them from the store until
+    /// the batch that names them is there.
     fn write(&self, segment: &Segment, generation: u32) -> io::Result<()> {
         let mut ops = Vec::new();
         for (key, bytes) in &segment.puts {
@@ -236,6 +272,9 @@ impl Shared {
             if ops.len() > BATCH_OPS_MAX / 2 {
                 self.kv.batch(std::mem::take(&mut ops))?;
             }
+        }
+        if !ops.is_empty() {
+            self.kv.batch(std::mem::take(&mut ops))?;
         }
         for key in &segment.dirty {
             let name = row_key(generation, key);
@@ -253,6 +292,11 @@ impl Shared {
         parts::put(&*self.kv, &mut ops, APPLIED, &encode(Kind::Applied, &head)?)?;
         self.kv.batch(ops)
     }
+}
+
+/// Whoever waits hears of it, also when the index is the old one.
+fn advance(durable: &watch::Sender<u64>, index: u64) {
+    durable.send_modify(|known| *known = index.max(*known));
 }
 
 /// Rows beside memory that no later segment changes are read from the store from here on.
@@ -303,28 +347,32 @@ impl RowStore for Rows {
             .iter()
             .map(|(_, bytes)| bytes.as_ref().map_or(0, Bytes::len))
             .sum();
-        let rows = change.dirty.len() + change.puts.len();
         let bytes = put_bytes + change.dirty.len() * ROW_BYTES;
+        let ops: usize = change.dirty.iter().map(ops_max).sum();
         waiting.bytes += bytes;
         waiting.puts.extend(change.puts.iter().cloned());
         match waiting.segments.back_mut() {
-            Some(last) if last.takes(rows, bytes) => {
+            Some(last) if last.takes(&change, bytes, ops) => {
                 last.state = change.state;
                 last.fleet = change.fleet;
                 last.dirty.extend(change.dirty);
                 last.puts.extend(change.puts);
                 last.bytes += bytes;
+                last.ops += ops;
             }
-            Some(_) | None => waiting.segments.push_back(Segment {
-                state: change.state,
-                fleet: change.fleet,
-                dirty: change.dirty.into_iter().collect(),
-                puts: change.puts.into_iter().collect(),
-                bytes,
-            }),
+            Some(_) | None => {
+                waiting.segments.push_back(Segment {
+                    state: change.state,
+                    fleet: change.fleet,
+                    dirty: change.dirty.into_iter().collect(),
+                    puts: change.puts.into_iter().collect(),
+                    bytes,
+                    ops,
+                });
+                // only then: a change that joins a segment must not end the wait for company
+                self.shared.wake.notify_one();
+            }
         }
-        drop(waiting);
-        self.shared.wake.notify_one();
     }
 
     fn overloaded(&self) -> bool {
@@ -401,7 +449,10 @@ impl RowStore for Rows {
         shared.kv.batch(flip)?;
         shared.flusher.wait()?;
         *generation = next;
-        shared.durable.send_replace(state.index());
+        advance(&shared.durable, state.index());
         remove_other_generations(&*shared.kv, next)
     }
 }
+
+#[cfg(test)]
+mod tests;

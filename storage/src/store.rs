@@ -15,6 +15,9 @@ use crate::rows::Rows;
 /// The first line of `format`.
 const FORMAT_NAME: &str = "ampora data";
 
+/// The file of the format while it is written.
+const FORMAT_NEW: &str = "format.new";
+
 /// What this program writes; it reads nothing newer.
 const FORMAT_VERSION: u32 = 1;
 
@@ -116,19 +119,16 @@ impl Store {
             .mode(0o700)
             .create(path)
             .map_err(io("make the directory"))?;
-        let fresh = std::fs::read_dir(path)
-            .map_err(io("list files"))?
-            .next()
-            .is_none();
-        check_format(path, fresh)?;
+        check_format(path)?;
         let lock = lock(path)?;
+        // once more, because another process may have had it in between
+        let fresh = check_format(path)?;
         let disk = Disk::new(path, options.watermark_bytes);
         if let Some(reason) = disk.refusal() {
             return Err(OpenError::NoRoom(reason));
         }
         if fresh {
-            let line = format!("{FORMAT_NAME} {FORMAT_VERSION}\n");
-            std::fs::write(path.join("format"), line).map_err(io("write the format"))?;
+            write_format(path).map_err(io("write the format"))?;
         }
         let kv = SledKv::open(&path.join("store"), options.fatal.clone())
             .map_err(io("open the store"))?;
@@ -136,8 +136,13 @@ impl Store {
         let shared: Arc<dyn Kv> = kv.clone();
         let flusher = Flusher::start(shared.clone(), options.timer.clone())
             .map_err(io("start the flush thread"))?;
-        let rows = Rows::start(shared, flusher.clone(), Some(disk.clone()))
-            .map_err(io("open the rows"))?;
+        let rows = Rows::start(
+            shared,
+            flusher.clone(),
+            Some(disk.clone()),
+            options.fatal.clone(),
+        )
+        .map_err(io("open the rows"))?;
         Ok(Self {
             kv,
             flusher,
@@ -174,13 +179,11 @@ impl Store {
     }
 }
 
-fn check_format(path: &Path, fresh: bool) -> Result<(), OpenError> {
-    if fresh {
-        return Ok(());
-    }
+/// Whether the directory was never used; an error when it is not ours to use.
+fn check_format(path: &Path) -> Result<bool, OpenError> {
     let text = match std::fs::read_to_string(path.join("format")) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && only_ours(path) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && unused(path) => return Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OpenError::Foreign(path.to_owned()));
         }
@@ -194,7 +197,7 @@ fn check_format(path: &Path, fresh: bool) -> Result<(), OpenError> {
     };
     let found = text.trim_end().strip_prefix(FORMAT_NAME).map(str::trim);
     match found.map(|version| (version, version.parse::<u32>())) {
-        Some((_, Ok(version))) if version <= FORMAT_VERSION => Ok(()),
+        Some((_, Ok(version))) if version <= FORMAT_VERSION => Ok(false),
         Some((found, _)) => Err(OpenError::Newer {
             path: path.to_owned(),
             found: found.to_owned(),
@@ -203,12 +206,29 @@ fn check_format(path: &Path, fresh: bool) -> Result<(), OpenError> {
     }
 }
 
-/// Files that are there when a first start ended before it wrote the format.
-fn only_ours(path: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(path) else {
+/// Whether there is nothing but what a first start leaves when it ends before it wrote the format, and what
+/// a file system of its own begins with.
+fn unused(path: &Path) -> bool {
+    let Ok(mut entries) = std::fs::read_dir(path) else {
         return false;
     };
-    entries.flatten().all(|entry| entry.file_name() == "lock")
+    entries.all(|entry| {
+        entry.is_ok_and(|entry| {
+            ["lock", FORMAT_NEW, "lost+found"]
+                .iter()
+                .any(|name| entry.file_name() == *name)
+        })
+    })
+}
+
+/// All or nothing: half a format would be a directory that is not ours.
+fn write_format(path: &Path) -> io::Result<()> {
+    let fresh = path.join(FORMAT_NEW);
+    let mut file = File::create(&fresh)?;
+    file.write_all(format!("{FORMAT_NAME} {FORMAT_VERSION}\n").as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path.join("format"))?;
+    File::open(path)?.sync_all()
 }
 
 /// Locks the directory for the life of the process; the file says who has it.
@@ -265,6 +285,36 @@ mod tests {
         let pid = std::process::id().to_string();
         assert!(refused.to_string().contains(&pid), "{refused}");
         drop(store);
+    }
+
+    /// The threads of the store before may still have it for a moment.
+    fn open_when_closed(path: &Path) {
+        loop {
+            match Store::open(path, &StoreOptions::default()) {
+                Ok(_) => return,
+                Err(OpenError::Io { source, .. }) if source.to_string().contains("lock") => {
+                    std::thread::yield_now();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_ended_anywhere_is_repeated() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let full = StoreOptions {
+            watermark_bytes: Some(u64::MAX),
+            ..StoreOptions::default()
+        };
+        let refused = Store::open(dir.path(), &full).expect_err("no room");
+        assert!(matches!(refused, OpenError::NoRoom(_)), "{refused}");
+        std::fs::write(dir.path().join(FORMAT_NEW), "amp").expect("written");
+        std::fs::create_dir(dir.path().join("lost+found")).expect("made");
+        for _ in 0..3 {
+            open_when_closed(dir.path());
+        }
+        assert!(dir.path().join("format").try_exists().expect("readable"));
     }
 
     #[test]

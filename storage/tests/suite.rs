@@ -22,7 +22,7 @@ impl EffectSink for Deaf {
 
 fn open(kv: Arc<dyn Kv>) -> io::Result<(Log, Machine)> {
     let flusher = Flusher::start(kv.clone(), untimed())?;
-    let rows = Rows::start(kv.clone(), flusher.clone(), None)?;
+    let rows = Rows::start(kv.clone(), flusher.clone(), None, Arc::new(|_| {}))?;
     let machine = Machine::load(rows, Arc::new(Deaf), 0)?;
     Ok((Log::new(kv, flusher), machine))
 }

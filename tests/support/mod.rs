@@ -132,13 +132,28 @@ impl Node {
         fs::read_to_string(self.home.join("serve.log")).unwrap_or_default()
     }
 
-    /// Asks it to end, and waits until it has.
-    pub(crate) fn stop(mut self) -> ExitStatus {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a process that takes signals");
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).expect("a process id");
+        kill(Pid::from_raw(pid), signal).expect("a process that takes signals");
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
         eventually("the end of the node", STOP_WITHIN, || {
             self.child.try_wait().expect("a child")
         })
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.ended()
     }
 
     /// Ends it as a power cut would.

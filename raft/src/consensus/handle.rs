@@ -9,18 +9,21 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, ForwardReason, RaftError};
+use openraft::errors::{ClientWriteError, Fatal, ForwardReason, RaftError};
 use openraft::storage::RaftLogStorage;
 use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
 use parking_lot::Mutex;
 
+use super::keep::{Kept, LogLimits};
 use super::machine::Machine;
 use super::network::Alone;
 use super::ports::{EffectSink, RowStore, Timings};
 use super::type_config::{Runtime, TypeConfig};
 use crate::fleet::Fleet;
+use crate::fleet::limits::{ENTRY_BYTES_MAX, ENTRY_HEAD_BYTES};
+use crate::fleet::sizes::entry_bytes;
 use crate::ids::{ConfigHash, NodeId};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Rejection};
 use crate::proposal::{Entry, Origin, Proposal};
 use crate::rows::{Row, RowKey};
 use crate::time::{Clock, Stamper};
@@ -35,11 +38,8 @@ const LEASE_DEADLINE: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_millis(5);
 const RETRY_LAST: Duration = Duration::from_millis(200);
 
-/// Entries between snapshots: each lets the log be purged up to the flushed rows.
-const SNAPSHOT_ENTRIES: u64 = 50_000;
-
-/// Entries that stay in the log behind a snapshot, for peers that are a little late.
-const LOG_KEPT_ENTRIES: u64 = 5_000;
+/// Steps of a purge in one period: with 4 MiB or 512 entries each, more than a log can grow in it.
+const PURGE_STEPS: usize = 16;
 
 /// How often fleet time is stamped while nothing is proposed, so that a stall is told from quiet.
 const STAMP_PERIOD: Duration = Duration::from_millis(500);
@@ -53,6 +53,8 @@ pub struct ConsensusConfig {
     pub address: String,
     /// For election timers: any number.
     pub seed: u64,
+    /// How much of the log stays.
+    pub log: LogLimits,
 }
 
 /// Why the log did not start.
@@ -143,6 +145,7 @@ pub struct Consensus {
     store: Arc<dyn RowStore>,
     clock: Arc<dyn Clock>,
     timings: Arc<dyn Timings>,
+    kept: Arc<Mutex<Kept>>,
     stamper: Arc<Mutex<Option<(u64, Stamper)>>>,
 }
 
@@ -171,10 +174,11 @@ impl Consensus {
     where
         L: RaftLogStorage<TypeConfig>,
     {
-        let kept = log.get_log_state().await.map_err(StartError::Log)?;
-        let last = kept.last_log_id.as_ref().map_or(0, |id| id.index);
-        let fresh = kept.last_log_id.is_none();
-        let machine = Machine::load(store.clone(), sink, last).map_err(StartError::Load)?;
+        let state = log.get_log_state().await.map_err(StartError::Log)?;
+        let last = state.last_log_id.as_ref().map_or(0, |id| id.index);
+        let fresh = state.last_log_id.is_none();
+        let mut machine = Machine::load(store.clone(), sink, last).map_err(StartError::Load)?;
+        let kept = machine.keep(config.log);
         let view = machine.view();
         let settings = Arc::new(settings()?);
         let node = config.node.0;
@@ -207,6 +211,7 @@ impl Consensus {
             store,
             clock,
             timings,
+            kept,
             stamper: Arc::default(),
         })
     }
@@ -226,23 +231,35 @@ impl Consensus {
         if let Some(reason) = self.store.refusal() {
             return Err(ProposeError::Unavailable(reason));
         }
+        let entry = self.entry(origin, proposal);
+        if entry_bytes(&entry) > ENTRY_BYTES_MAX + ENTRY_HEAD_BYTES {
+            // the log would refuse it, and a log that refuses has failed
+            return Ok(Committed {
+                index: self.view.load().applied_index,
+                outcome: Outcome::Rejected(Rejection::TooLarge("entry".into())),
+            });
+        }
         let began_ms = self.clock.boot_ms();
-        let written = tokio::time::timeout(PROPOSE_DEADLINE, self.write(origin, proposal)).await;
+        let written = tokio::time::timeout(PROPOSE_DEADLINE, self.write(entry)).await;
         let took_ms = self.clock.boot_ms().saturating_sub(began_ms);
         self.timings.proposed(Duration::from_millis(took_ms));
         written.unwrap_or(Err(ProposeError::OutcomeUnknown))
     }
 
-    async fn write(&self, origin: Origin, proposal: Proposal) -> Result<Committed, ProposeError> {
+    fn entry(&self, origin: Origin, proposal: Proposal) -> Entry {
+        Entry {
+            time_ms: self.fleet_time_ms(),
+            wall_ms: self.clock.wall_ms(),
+            origin,
+            proposal,
+        }
+    }
+
+    async fn write(&self, entry: Entry) -> Result<Committed, ProposeError> {
         let mut pause = RETRY_FIRST;
         let mut waited = Duration::ZERO;
         loop {
-            let entry = Entry {
-                time_ms: self.fleet_time_ms(),
-                wall_ms: self.clock.wall_ms(),
-                origin: origin.clone(),
-                proposal: proposal.clone(),
-            };
+            let entry = self.entry(entry.origin.clone(), entry.proposal.clone());
             let forward = match self.raft.client_write(entry).await {
                 Ok(response) => {
                     return Ok(Committed {
@@ -305,13 +322,36 @@ impl Consensus {
         }
     }
 
-    /// Lets fleet time pass while nothing is proposed. Never ends; the caller drops it.
+    /// Lets fleet time pass while nothing is proposed, and the log be no longer than it may. Never ends; the
+    /// caller drops it.
     pub async fn keep_time(self) {
         let mut period = tokio::time::interval(STAMP_PERIOD);
         loop {
             period.tick().await;
             self.fleet_time_ms();
+            if self.purge_surplus().await.is_err() {
+                // whoever waits for the failure of consensus hears of it
+                return;
+            }
         }
+    }
+
+    /// Purges in steps, each behind what the log has to do otherwise. Rows that are flushed up to there are
+    /// a snapshot already, which costs a flush at most.
+    async fn purge_surplus(&self) -> Result<(), Fatal<TypeConfig>> {
+        let status = self.status();
+        let mut purged = status.purged_index;
+        for _ in 0..PURGE_STEPS {
+            let Some(upto) = self.kept.lock().surplus(purged) else {
+                return Ok(());
+            };
+            if status.snapshot_index < upto {
+                return self.raft.trigger().snapshot().await;
+            }
+            self.raft.trigger().purge_log(upto).await?;
+            purged = upto;
+        }
+        Ok(())
     }
 
     /// Where the log stands.
@@ -336,15 +376,18 @@ impl Consensus {
         }
     }
 
-    /// Waits until consensus has stopped by itself, and says why: the process should then end.
-    pub async fn failed(&self) -> String {
+    /// Waits until consensus has failed, and says why: the process should then end. `None` when it was told
+    /// to stop.
+    pub async fn failed(&self) -> Option<String> {
         let mut metrics = self.raft.metrics();
         loop {
-            if let Err(fatal) = &metrics.borrow_watched().running_state {
-                return fatal.to_string();
+            match &metrics.borrow_watched().running_state {
+                Ok(()) => {}
+                Err(Fatal::Stopped) => return None,
+                Err(fatal) => return Some(fatal.to_string()),
             }
             if metrics.changed().await.is_err() {
-                return "consensus is gone".to_owned();
+                return Some("consensus is gone".to_owned());
             }
         }
     }
@@ -397,9 +440,9 @@ fn settings() -> Result<Config, StartError> {
         election_timeout_min: 300,
         election_timeout_max: 500,
         enable_pre_vote: Some(true),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        max_in_snapshot_log_to_keep: LOG_KEPT_ENTRIES,
-        purge_batch_size: 256,
+        // both by [`Consensus::keep_time`], which counts bytes
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: u64::MAX,
         max_payload_entries: 256,
         ..Config::default()
     }

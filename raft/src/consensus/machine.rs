@@ -14,10 +14,12 @@ use openraft::{EntryPayload, OptionalSend};
 use parking_lot::Mutex;
 
 use super::handle::View;
+use super::keep::{Kept, LogLimits};
 use super::ports::{AppliedState, Change, EffectSink, RowStore};
 use super::snapshot::SnapshotData;
 use super::type_config::TypeConfig;
 use crate::fleet::Fleet;
+use crate::fleet::sizes::entry_bytes;
 use crate::outcome::Outcome;
 
 /// The state machine of one node.
@@ -30,9 +32,13 @@ pub struct Machine {
     sink: Arc<dyn EffectSink>,
     /// Entries up to here were in the log at start: their effects happened before.
     replayed: u64,
+    kept: Arc<Mutex<Kept>>,
     /// The last one taken or installed, shared with builders.
     snapshot: Arc<Mutex<Option<Taken>>>,
 }
+
+/// What entries of consensus itself are counted with.
+const PLAIN_BYTES: usize = 256;
 
 type Taken = (SnapshotMetaOf<TypeConfig>, SnapshotData);
 
@@ -67,8 +73,15 @@ impl Machine {
             view: Arc::new(ArcSwap::from_pointee(view)),
             sink,
             replayed,
+            kept: Arc::new(Mutex::new(Kept::new(LogLimits::default()))),
             snapshot: Arc::default(),
         })
+    }
+
+    /// Counts what is applied against these limits from here on.
+    pub(super) fn keep(&mut self, limits: LogLimits) -> Arc<Mutex<Kept>> {
+        self.kept = Arc::new(Mutex::new(Kept::new(limits)));
+        self.kept.clone()
     }
 
     pub(super) fn view(&self) -> Arc<ArcSwap<View>> {
@@ -80,6 +93,11 @@ impl Machine {
         let id = entry.log_id();
         let index = id.index;
         self.state.last = Some(id);
+        let bytes = match &entry.payload {
+            EntryPayload::Normal(entry) => entry_bytes(entry),
+            EntryPayload::Blank | EntryPayload::Membership(_) => PLAIN_BYTES,
+        };
+        self.kept.lock().applied(index, bytes);
         let (outcome, effects, dirty, puts) = match &entry.payload {
             EntryPayload::Blank => (Outcome::Done, Vec::new(), Vec::new(), Vec::new()),
             EntryPayload::Membership(membership) => {

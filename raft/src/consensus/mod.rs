@@ -8,6 +8,7 @@
 //! ```
 
 mod handle;
+mod keep;
 mod machine;
 mod network;
 mod ports;
@@ -17,6 +18,7 @@ pub mod type_config;
 pub use handle::{
     Committed, Consensus, ConsensusConfig, ProposeError, RaftStatus, StartError, View,
 };
+pub use keep::LogLimits;
 pub use machine::Machine;
 pub use ports::{AppliedState, Change, EffectSink, Loaded, RowStore, Timings};
 pub use snapshot::SnapshotData;

@@ -7,6 +7,7 @@ use super::limits::{IDEMPOTENCY_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX};
 use super::{Applied, Fleet};
 use crate::outcome::{Outcome, Rejection};
 use crate::proposal::{Entry, Idempotency, Origin, Proposal};
+use crate::records::FleetMeta;
 use crate::rows::{IdempotencyRow, RowKey};
 
 impl Fleet {
@@ -23,8 +24,8 @@ impl Fleet {
             Err(rejection) => Outcome::Rejected(rejection),
         };
         // Time alone counts as a change: a restart must not come back with an older time than other
-        // replicas have at the same index.
-        if self.meta != before {
+        // replicas have at the same index. And rows without a head are no fleet.
+        if self.meta != before || *before == FleetMeta::default() {
             cx.dirty(RowKey::Meta);
         }
         cx.finish(outcome)

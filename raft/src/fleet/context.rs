@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Applied;
-use super::limits::{ROWS_MAX, ROWS_RESERVED};
+use super::limits::{ROWS_MAX, ROWS_RESERVED, SELECTOR_BYTES_MAX};
 use crate::effect::Effect;
 use crate::ids::DispatchId;
 use crate::outcome::{Outcome, Rejection};
 use crate::proposal::Entry;
 use crate::rows::RowKey;
+use crate::selector::Selector;
 
 /// One entry on its way through `apply`.
 pub(super) struct Context<'a> {
@@ -79,6 +80,15 @@ impl<'a> Context<'a> {
             dirty: self.dirty.into_iter().collect(),
             puts: self.puts,
         }
+    }
+}
+
+/// Refuses a selector that no text within its limit means.
+pub(super) fn small(selector: &Selector) -> Result<(), Rejection> {
+    if selector.bytes() > SELECTOR_BYTES_MAX {
+        Err(Rejection::TooLarge("selector".into()))
+    } else {
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::context::{Context, short};
+use super::context::{Context, short, small};
 use super::limits::{
     DELIVERIES_MAX, DISPATCHES_MAX, DISPATCHES_SLACK, EXPIRY_MAX_MS, EXPIRY_MIN_MS, KEY_BYTES_MAX,
     MESSAGE_BYTES_MAX,
@@ -53,8 +53,9 @@ impl Fleet {
     }
 
     fn check_target(&self, given: &CreateDispatch) -> Result<(), Rejection> {
-        let Target::Agent(uid) = &given.target else {
-            return Ok(());
+        let uid = match &given.target {
+            Target::Agent(uid) => uid,
+            Target::Selector(selector) => return small(selector),
         };
         let agent = self.agents.get(uid).ok_or(Rejection::UnknownAgent(*uid))?;
         if agent.capabilities & given.requires == given.requires {

@@ -14,6 +14,9 @@ pub const OPS_MAX: usize = ROWS_MAX - ROWS_RESERVED;
 /// replication request carries (4 MiB).
 pub const ENTRY_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes of an entry beside what a proposal counts itself: stamps, the origin's texts, tags.
+pub const ENTRY_HEAD_BYTES: usize = 2 * 1024;
+
 /// Marks of one entry: each may touch a delivery and a dispatch. What the rows do not allow is not taken.
 pub const MARKS_MAX: usize = 256;
 
@@ -68,6 +71,12 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024 + FILES_MAX * (2 * 1024 + 64);
 
 /// Bodies that no version refers to; beyond it the oldest upload leaves.
 pub const STAGED_MAX: usize = 1_024;
+
+/// Bytes of one selector, as it counts itself.
+///
+/// 4 KiB of text, and the tree that is parsed from it, whose texts are no longer than it and whose 2 048
+/// shortest values count 3 more.
+pub const SELECTOR_BYTES_MAX: usize = 15 * 1024;
 
 /// Groups: `desired` may evaluate each of them.
 pub const GROUPS_MAX: usize = 1_000;

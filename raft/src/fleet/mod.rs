@@ -118,3 +118,6 @@ fn limit_reached(what: &str, max: usize) -> Rejection {
 fn first<K: Ord + Clone>(index: &Index<K>) -> Option<K> {
     index.into_iter().next().cloned()
 }
+
+#[cfg(test)]
+mod tests;

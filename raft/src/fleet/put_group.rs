@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::context::{Context, short};
+use super::context::{Context, short, small};
 use super::limits::{GROUPS_MAX, KEY_BYTES_MAX};
 use super::{Fleet, limit_reached};
 use crate::outcome::{Outcome, Rejection};
@@ -17,6 +17,7 @@ impl Fleet {
         given: &PutGroup,
     ) -> Result<Outcome, Rejection> {
         short(&given.name, KEY_BYTES_MAX, "name")?;
+        given.selector.as_ref().map_or(Ok(()), small)?;
         let known = self.groups.get(&given.name).cloned();
         check_revision(known.as_deref(), given.revision)?;
         if known.is_none() && self.groups.len() >= GROUPS_MAX {

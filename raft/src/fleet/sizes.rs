@@ -3,8 +3,10 @@
 //! It never depends on a codec, because `apply` decides by it. Numbers count 9 bytes (the longest varint), texts and
 //! byte strings their length and 9, options and tags 1, hashes and uids 33 and 17.
 
-use crate::proposal::SessionOp;
-use crate::records::{AgentRecord, AgentUpdate, Description, Health, PackageAggregate};
+use crate::proposal::{Assign, CreateVersion, Entry, Mark, MarkTo, Origin, Proposal, SessionOp};
+use crate::records::{
+    Action, AgentRecord, AgentUpdate, DeliveryError, Description, Health, PackageAggregate, Target,
+};
 
 const NUMBER: usize = 9;
 const HASH: usize = 33;
@@ -64,6 +66,89 @@ pub fn op_bytes(op: &SessionOp) -> usize {
         SessionOp::Report { update, .. } => 1 + UID + update_bytes(update),
         SessionOp::Rename { .. } => 1 + 2 * UID,
     }
+}
+
+/// Bytes of an encoded entry, at most; whoever proposes keeps them under
+/// [`super::limits::ENTRY_BYTES_MAX`] and [`super::limits::ENTRY_HEAD_BYTES`], because the log takes no more.
+pub fn entry_bytes(entry: &Entry) -> usize {
+    2 * NUMBER + origin_bytes(&entry.origin) + 1 + proposal_bytes(&entry.proposal)
+}
+
+fn origin_bytes(origin: &Origin) -> usize {
+    let key = origin
+        .idempotency
+        .as_ref()
+        .map_or(0, |given| text(&given.key) + HASH);
+    text(&origin.actor) + text(&origin.request_id) + 1 + key
+}
+
+fn proposal_bytes(proposal: &Proposal) -> usize {
+    match proposal {
+        Proposal::Found { .. } => 17,
+        Proposal::RegisterNode(node) => {
+            NUMBER
+                + text(&node.name)
+                + text(&node.version)
+                + text(&node.opamp_address)
+                + text(&node.admin_address)
+        }
+        Proposal::NodeBatch(batch) => 5 * NUMBER + batch.ops.iter().map(op_bytes).sum::<usize>(),
+        Proposal::StageBody(part) => HASH + 2 * NUMBER + bytes(&part.bytes),
+        Proposal::CreateVersion(version) => version_bytes(version),
+        Proposal::PutGroup(group) => {
+            let assign = match &group.assign {
+                Assign::Keep | Assign::Nothing => 0,
+                Assign::Version { configuration, .. } => text(configuration) + 1 + NUMBER,
+            };
+            let selector = group
+                .selector
+                .as_ref()
+                .map_or(0, |selector| selector.bytes());
+            text(&group.name) + 2 * NUMBER + 6 + selector + assign
+        }
+        Proposal::DeleteGroup { name, .. } => text(name) + 1 + NUMBER,
+        Proposal::CreateDispatch(dispatch) => {
+            let target = match &dispatch.target {
+                Target::Agent(_) => UID,
+                Target::Selector(selector) => selector.bytes(),
+            };
+            2 + action_bytes(&dispatch.action) + target + 2 * NUMBER
+        }
+        Proposal::ExpandDispatch { .. } => NUMBER + 1 + UID,
+        Proposal::MarkDeliveries(given) => {
+            3 * NUMBER + given.marks.iter().map(mark_bytes).sum::<usize>()
+        }
+        Proposal::CancelDispatch { .. } | Proposal::ExpireDeliveries { .. } => NUMBER,
+        Proposal::PutToken { token } => {
+            text(&token.id) + text(&token.name) + 1 + HASH + 1 + 2 * NUMBER
+        }
+    }
+}
+
+fn version_bytes(version: &CreateVersion) -> usize {
+    let files = version.files.iter();
+    let files = files.map(|file| text(&file.name) + text(&file.content_type) + NUMBER);
+    text(&version.configuration) + HASH + NUMBER + files.sum::<usize>() + text(&version.comment)
+}
+
+fn action_bytes(action: &Action) -> usize {
+    match action {
+        Action::Restart | Action::PushConfig => 0,
+        Action::CustomMessage {
+            capability,
+            message_type,
+            data,
+        } => text(capability) + text(message_type) + bytes(data),
+    }
+}
+
+fn mark_bytes(mark: &Mark) -> usize {
+    let to = match &mark.to {
+        MarkTo::Sent { .. } => NUMBER + 1 + HASH,
+        MarkTo::Failed(DeliveryError::AgentFailed(error)) => 1 + text(error),
+        MarkTo::Succeeded | MarkTo::Failed(_) => 1,
+    };
+    NUMBER + UID + 1 + to
 }
 
 fn update_bytes(update: &AgentUpdate) -> usize {

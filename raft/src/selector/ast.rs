@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Nesting of a tree: evaluation and printing recurse this deep at most.
 pub const DEPTH_MAX: usize = 32;
-/// Comparisons in one selector.
+/// Comparisons and `*` in one selector.
 pub const TERMS_MAX: usize = 64;
 /// Values of one list.
 pub const VALUES_MAX: usize = 256;
@@ -129,15 +129,46 @@ fn count(children: &[Expr]) -> u32 {
     u32::try_from(children.len()).unwrap_or(u32::MAX)
 }
 
+impl Expr {
+    /// Bytes of the encoded tree, at most: tags count 1, counts 5, a text its length and 3.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Everyone => 1,
+            Self::Term(term) => 1 + term.bytes(),
+            Self::Not(child) => 1 + child.bytes(),
+            Self::And(children) | Self::Or(children) => {
+                6 + children.iter().map(Self::bytes).sum::<usize>()
+            }
+        }
+    }
+}
+
+impl Term {
+    fn bytes(&self) -> usize {
+        let key = match &self.key {
+            Key::Field(_) => 1,
+            Key::Label(key) | Key::Reported(key) | Key::Server(key) => key.len() + 3,
+        };
+        let values = match &self.test {
+            Test::Exists => 0,
+            Test::Is(value) | Test::IsNot(value) | Test::Like(value) => value.len() + 3,
+            Test::In(values) | Test::NotIn(values) => {
+                values.iter().map(|value| value.len() + 3).sum()
+            }
+        };
+        7 + key + values
+    }
+}
+
 impl TryFrom<Vec<Step>> for Expr {
     type Error = Invalid;
 
     fn try_from(steps: Vec<Step>) -> Result<Self, Invalid> {
-        let terms = steps
+        let leaves = steps
             .iter()
-            .filter(|step| matches!(step, Step::Term(_)))
+            .filter(|step| matches!(step, Step::Term(_) | Step::Everyone))
             .count();
-        if terms > TERMS_MAX || steps.len() > STEPS_MAX {
+        if leaves > TERMS_MAX || steps.len() > STEPS_MAX {
             return Err(Invalid);
         }
         let mut steps = steps.into_iter();

@@ -17,6 +17,9 @@ pub use parse::{SOURCE_BYTES_MAX, SelectorError};
 
 use crate::records::AgentRecord;
 
+#[cfg(test)]
+mod tests;
+
 /// A parsed selector with the text it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selector {
@@ -51,6 +54,11 @@ impl Selector {
     /// Whether the agent is chosen.
     pub fn matches(&self, agent: &AgentRecord) -> bool {
         eval::matches(&self.expr, agent)
+    }
+
+    /// Bytes of the encoded selector, at most.
+    pub fn bytes(&self) -> usize {
+        self.source.len() + 3 + self.expr.bytes()
     }
 
     /// The syntax tree; printed, it is the selector in one fixed spelling.

@@ -233,6 +233,10 @@ impl Descent {
             None => return fail(offset, "expected a key, `!`, `(` or `*` before the end"),
         };
         self.at += 1;
+        self.terms += 1;
+        if self.terms > TERMS_MAX {
+            return fail(offset, "a selector has at most 64 comparisons");
+        }
         if word == "*" {
             return Ok(Expr::Everyone);
         }
@@ -241,10 +245,6 @@ impl Descent {
                 offset + odd,
                 "a key has letters, digits, `.`, `_`, `/` and `-` only",
             );
-        }
-        self.terms += 1;
-        if self.terms > TERMS_MAX {
-            return fail(offset, "a selector has at most 64 comparisons");
         }
         let test = self.test()?;
         Ok(Expr::Term(Term {

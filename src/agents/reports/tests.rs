@@ -80,6 +80,7 @@ fn texts_alone_go_once_a_minute() {
     let (mut reports, record) = (Reports::default(), record());
     reports.add(UID, says(health(true, "a")), Some(&record), 0);
     assert!(reports.next_due(0).is_some());
+    reports.landed(UID);
     reports.add(UID, says(health(true, "pid 1")), Some(&record), 1_000);
     assert_eq!(reports.next_due_ms(), Some(TEXT_INTERVAL_MS));
 }
@@ -106,4 +107,60 @@ fn a_change_that_is_taken_back_in_time_is_not_proposed() {
     reports.add(UID, says(health(false, "")), Some(&record), 0);
     reports.add(UID, says(health(true, "")), Some(&record), 0);
     assert!(reports.next_due(u64::MAX).is_none());
+}
+
+#[test]
+fn a_status_is_compared_with_what_is_in_flight() {
+    let (mut reports, record) = (Reports::default(), record());
+    let mut applied = record;
+    applied.config.reported_hash = Some(vec![1]);
+    applied.config.status = ConfigStatus::Applied;
+    reports.add(UID, status(ConfigStatus::Applying), Some(&applied), 0);
+    assert!(reports.next_due(0).is_some());
+    // the fleet does not show the first word yet, and the second takes it back
+    reports.add(UID, status(ConfigStatus::Applied), Some(&applied), 1);
+    assert!(
+        reports.next_due(1).is_some(),
+        "not taken for news of yesterday"
+    );
+    reports.landed(UID);
+    reports.landed(UID);
+    reports.add(UID, status(ConfigStatus::Applied), Some(&applied), 2);
+    assert!(reports.next_due(u64::MAX).is_none());
+}
+
+#[test]
+fn a_failure_is_not_hidden_by_the_word_that_follows() {
+    let (mut reports, record) = (Reports::default(), record());
+    for word in [
+        ConfigStatus::Applying,
+        ConfigStatus::Failed,
+        ConfigStatus::Applied,
+    ] {
+        reports.add(UID, status(word), Some(&record), 0);
+    }
+    let words: Vec<_> = std::iter::from_fn(|| reports.next_due(0))
+        .filter_map(|(_, update)| update.config)
+        .map(|config| config.status)
+        .collect();
+    assert_eq!(words, [ConfigStatus::Failed, ConfigStatus::Applied]);
+}
+
+#[test]
+fn the_same_components_hash_keeps_the_list() {
+    let (mut reports, record) = (Reports::default(), record());
+    let said = |hash: u8, list: Option<ampora_raft::ids::BodyHash>| AgentUpdate {
+        components_hash: Some(vec![hash]),
+        components: list,
+        ..AgentUpdate::default()
+    };
+    let list = Some(ampora_raft::ids::BodyHash([7; 32]));
+    reports.add(UID, said(1, list), Some(&record), 0);
+    reports.add(UID, said(1, None), Some(&record), 0);
+    let (_, update) = reports.next_due(0).expect("due");
+    assert_eq!(update.components, list);
+    reports.add(UID, said(1, list), Some(&record), 9_000);
+    reports.add(UID, said(2, None), Some(&record), 9_000);
+    let (_, update) = reports.next_due(20_000).expect("due");
+    assert_eq!(update.components, None);
 }

@@ -130,15 +130,14 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// A table with a head, or the sentence that stands for an empty one.
+/// A table with a head, or the sentence that stands for an empty one. Lines are not fitted to the terminal: a
+/// uid that is broken in two cannot be copied.
 pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>, empty: &str) -> String {
     if rows.is_empty() {
         return format!("{empty}\n");
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    // Lines are not fitted to the terminal: a uid that is broken in two cannot be copied.
-    table.force_no_tty();
     table.set_header(head);
     table.add_rows(rows);
     for column in table.column_iter_mut() {

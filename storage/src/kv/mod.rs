@@ -12,8 +12,9 @@ pub use sled::{Fatal, SledKv};
 /// No value is larger: sled 0.34 moves leaves of larger ones into files that it never syncs.
 pub const VALUE_BYTES_MAX: usize = 4096;
 
-/// No batch has more changes: sled holds a lock of the whole process while it applies one.
-pub const BATCH_OPS_MAX: usize = 2048;
+/// No batch has more changes: sled holds a lock of the whole process while it applies one. The rows of the
+/// largest entry fit: marks of 254 deliveries of as many dispatches with the longest messages.
+pub const BATCH_OPS_MAX: usize = 2560;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]

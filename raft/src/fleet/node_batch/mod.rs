@@ -60,10 +60,10 @@ impl Fleet {
             agents_max: batch.agents_max,
         };
         // Rows that later operations are sure to find: a rename takes only what is beyond them.
-        let mut waiting = batch.ops.len();
+        let mut waiting: usize = batch.ops.iter().map(rows_at_least).sum();
         let mut outcomes = Vec::with_capacity(batch.ops.len());
         for op in &batch.ops {
-            waiting -= 1;
+            waiting -= rows_at_least(op);
             outcomes.push(match op {
                 SessionOp::Claim {
                     uid,
@@ -81,5 +81,13 @@ impl Fleet {
             });
         }
         Ok(Outcome::Batch(outcomes))
+    }
+}
+
+/// Rows that an operation needs if nothing is queued for its agent.
+fn rows_at_least(op: &SessionOp) -> usize {
+    match op {
+        SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Report { .. } => 1,
+        SessionOp::Rename { .. } => rename::RENAME_ROWS,
     }
 }

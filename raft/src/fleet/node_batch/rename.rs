@@ -8,10 +8,13 @@ use crate::ids::InstanceUid;
 use crate::outcome::OpOutcome;
 use crate::records::{Delivery, DeliveryError, DeliveryState};
 
+/// Rows that a rename touches at least: both records.
+pub(super) const RENAME_ROWS: usize = 2;
+
 impl Fleet {
     /// Moves a record with its labels, session and queued deliveries. What was sent stays under the old
     /// uid: the node that sent it knows it by that. A rename that touches more rows than this entry has
-    /// left beside the operations `waiting` is `TooLarge`.
+    /// left beside the `waiting` ones of later operations is `TooLarge`.
     pub(super) fn rename(
         &mut self,
         cx: &mut Context<'_>,
@@ -28,7 +31,10 @@ impl Fleet {
         }
         let mut agent = (**agent).clone();
         // Each delivery touches its old row, its new one and, where it cannot move, its dispatch.
-        let room = cx.rows_left().saturating_sub(waiting + 2) / 3;
+        let Some(spare) = cx.rows_left().checked_sub(waiting + RENAME_ROWS) else {
+            return OpOutcome::TooLarge;
+        };
+        let room = spare / 3;
         let queued: Vec<_> = self.queued_for(from).take(room + 1).collect();
         if queued.len() > room {
             return OpOutcome::TooLarge;

@@ -1,0 +1,239 @@
+//! What must hold of every entry, whatever it asks: the rows it names are the rows that changed, a refusal
+//! changes nothing, fences grow, what is finished stays, and whoever must hear of it is told.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::effect::Effect;
+use crate::fleet::limits::ROWS_MAX;
+use crate::fleet::sizes::record_bytes;
+use crate::records::{AgentRecord, Delivery};
+use crate::rows::{Row, RowKey};
+
+/// A fleet beside the rows that a store would have of it.
+#[derive(Default)]
+pub(super) struct Checked {
+    pub(super) fleet: Fleet,
+    pub(super) rows: BTreeMap<RowKey, Row>,
+    index: u64,
+}
+
+impl Checked {
+    /// Applies an entry here, on a copy that was loaded from the rows, and checks what came of it.
+    pub(super) fn apply(&mut self, entry: &Entry) -> Applied {
+        self.index += 1;
+        let before = self.fleet.clone();
+        let mut loaded = Fleet::load(self.rows.clone().into_iter()).expect("the rows are a fleet");
+        assert_eq!(loaded, before, "the rows are this fleet");
+        let applied = self.fleet.apply(self.index, entry);
+        let again = loaded.apply(self.index, entry);
+        assert_eq!(format!("{applied:?}"), format!("{again:?}"));
+        assert_eq!(loaded, self.fleet, "a function of state and entry");
+        self.check_rows(&applied);
+        check_refusal(&before, &self.fleet, &applied);
+        check_agents(&before, &self.fleet, &applied, entry);
+        check_deliveries(&before, &self.fleet, &applied);
+        check_groups(&before, &self.fleet, &applied);
+        applied
+    }
+
+    fn check_rows(&mut self, applied: &Applied) {
+        assert!(applied.dirty.len() + applied.puts.len() <= ROWS_MAX);
+        assert!(applied.dirty.is_sorted_by(|a, b| a < b), "each once");
+        for key in &applied.dirty {
+            match self.fleet.row(key) {
+                Some(row) => self.rows.insert(key.clone(), row),
+                None => self.rows.remove(key),
+            };
+        }
+        let all = self.fleet.row_keys().filter_map(|key| {
+            let row = self.fleet.row(&key)?;
+            Some((key, row))
+        });
+        let mut all: BTreeMap<_, _> = all.collect();
+        if !self.rows.contains_key(&RowKey::Meta) && self.fleet == Fleet::default() {
+            all.clear();
+        }
+        assert_eq!(self.rows, all, "a changed row was not named");
+    }
+}
+
+/// A refusal moves fleet time and nothing else.
+fn check_refusal(before: &Fleet, after: &Fleet, applied: &Applied) {
+    assert!(after.meta().time_ms >= before.meta().time_ms);
+    assert!(after.meta().fence >= before.meta().fence);
+    if matches!(applied.outcome, Outcome::Rejected(_)) {
+        let mut still = before.clone();
+        still.meta_mut().time_ms = after.meta().time_ms;
+        assert_eq!(still, *after);
+        assert!(applied.effects.is_empty() && applied.puts.is_empty());
+    }
+}
+
+/// Whether the entry gives an agent this uid, with the session that it has.
+fn renames_to(entry: &Entry, uid: InstanceUid) -> bool {
+    let Proposal::NodeBatch(batch) = &entry.proposal else {
+        return false;
+    };
+    let mut ops = batch.ops.iter();
+    ops.any(|op| matches!(op, SessionOp::Rename { to, .. } if *to == uid))
+}
+
+fn check_agents(before: &Fleet, after: &Fleet, applied: &Applied, entry: &Entry) {
+    let told = |uid| {
+        applied
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::AgentChanged { uid: told, .. } if *told == uid))
+    };
+    for agent in after.agents(None) {
+        assert!(record_bytes(agent) <= AgentRecord::BYTES_MAX);
+        let fence = agent.session.map(|session| session.fence);
+        assert!(fence <= Some(Fence(after.meta().fence)));
+        let old = before.agent(agent.uid);
+        if old != Some(agent) {
+            assert!(told(agent.uid), "nobody hears that {} changed", agent.uid);
+        }
+        let Some(old) = old else { continue };
+        let held = old.session.map(|session| session.fence);
+        if fence.is_some() && held.is_some() && !renames_to(entry, agent.uid) {
+            assert!(fence >= held, "a fence went back");
+        }
+        if let (Some(lost), Some(held)) = (before.valid_session(old), agent.session)
+            && lost.node != held.node
+        {
+            let moved = Effect::SessionMoved {
+                uid: agent.uid,
+                from: lost.node,
+                fence: lost.fence,
+            };
+            assert!(applied.effects.contains(&moved), "the loser is not told");
+        }
+    }
+    for agent in before.agents(None) {
+        assert!(after.agent(agent.uid).is_some() || told(agent.uid));
+    }
+}
+
+fn is_finished(delivery: &Delivery) -> bool {
+    !matches!(delivery.state, DeliveryState::Queued | DeliveryState::Sent)
+}
+
+fn check_deliveries(before: &Fleet, after: &Fleet, applied: &Applied) {
+    for dispatch in after.dispatches(None) {
+        for delivery in after.deliveries(dispatch.id, None) {
+            let old = before.delivery(delivery.dispatch, delivery.agent);
+            if old == Some(delivery) {
+                continue;
+            }
+            assert!(
+                old.is_none_or(|old| !is_finished(old)),
+                "a finished delivery changed"
+            );
+            if delivery.state == DeliveryState::Sent {
+                let (node, epoch, fence) = delivery.sent_by.expect("somebody sent it");
+                let agent = after.agent(delivery.agent).expect("known");
+                let session = after.valid_session(agent).expect("owned");
+                assert_eq!(
+                    (node, epoch, fence),
+                    (session.node, session.epoch, session.fence)
+                );
+            }
+            let told = Effect::DeliveryChanged {
+                dispatch: delivery.dispatch,
+                agent: delivery.agent,
+            };
+            assert!(applied.effects.contains(&told));
+            let told = Effect::DispatchChanged {
+                dispatch: delivery.dispatch,
+            };
+            let renamed = old.is_none() && before.dispatch(dispatch.id) == Some(dispatch);
+            assert!(applied.effects.contains(&told) || renamed);
+        }
+    }
+    for (key, _) in &before.deliveries {
+        let moved = || {
+            applied.effects.iter().any(|effect| {
+            matches!(effect, Effect::DeliveryChanged { dispatch, .. } if *dispatch == key.0)
+        })
+        };
+        assert!(
+            after.deliveries.get(key).is_some() || moved(),
+            "a delivery vanished"
+        );
+    }
+}
+
+fn check_groups(before: &Fleet, after: &Fleet, applied: &Applied) {
+    let told = |name: &Arc<str>| {
+        let told = Effect::GroupChanged {
+            name: Arc::clone(name),
+        };
+        applied.effects.contains(&told)
+    };
+    for group in after.groups(None) {
+        let old = before.group(&group.name);
+        assert!(old == Some(group) || told(&group.name));
+        if let Some(old) = old.filter(|old| *old != group) {
+            assert!(group.revision > old.revision);
+        }
+    }
+    for group in before.groups(None) {
+        assert!(after.group(&group.name).is_some() || told(&group.name));
+    }
+}
+
+/// Points what was drawn at random at what there is, as a node that knows the fleet would.
+pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
+    let fence_of = |uid| {
+        let session = fleet.agent(uid)?.session?;
+        Some(session.fence)
+    };
+    match &mut entry.proposal {
+        Proposal::NodeBatch(batch) => {
+            if let Some(node) = fleet.node(batch.node) {
+                (batch.epoch, batch.number) = (node.epoch, node.batch + 1);
+            }
+            for op in &mut batch.ops {
+                match op {
+                    SessionOp::Claim { uid, expect, .. } => *expect = fence_of(*uid),
+                    SessionOp::Release { uid, fence, .. } => {
+                        *fence = fence_of(*uid).unwrap_or(*fence);
+                    }
+                    SessionOp::Report { .. } | SessionOp::Rename { .. } => {}
+                }
+            }
+        }
+        Proposal::MarkDeliveries(marks) => {
+            if let Some(node) = fleet.node(marks.node) {
+                marks.epoch = node.epoch;
+            }
+            for mark in &mut marks.marks {
+                if let MarkTo::Sent { fence, .. } = &mut mark.to {
+                    *fence = fence_of(mark.agent).unwrap_or(*fence);
+                }
+            }
+        }
+        Proposal::ExpandDispatch { dispatch, cursor } => {
+            let Some(next) = fleet.expanding().next() else {
+                return;
+            };
+            *dispatch = next;
+            if let Some(found) = fleet.dispatch(next)
+                && let crate::records::DispatchState::Expanding { cursor: seen } = found.state
+            {
+                *cursor = seen;
+            }
+        }
+        Proposal::Found { .. }
+        | Proposal::RegisterNode(_)
+        | Proposal::StageBody(_)
+        | Proposal::CreateVersion(_)
+        | Proposal::PutGroup(_)
+        | Proposal::DeleteGroup { .. }
+        | Proposal::CreateDispatch(_)
+        | Proposal::CancelDispatch { .. }
+        | Proposal::ExpireDeliveries { .. }
+        | Proposal::PutToken { .. } => {}
+    }
+}

@@ -1,0 +1,89 @@
+//! Random logs: whatever stands in one, the fleet stays whole.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::generate::entry;
+use super::model::{Checked, aim};
+use super::*;
+
+/// What became of the entries of all runs, so that a generator that only makes refusals is noticed.
+type Seen = Mutex<BTreeMap<&'static str, usize>>;
+
+fn kind(entry: &Entry) -> &'static str {
+    match &entry.proposal {
+        Proposal::Found { .. } => "found",
+        Proposal::RegisterNode(_) => "register",
+        Proposal::NodeBatch(_) => "batch",
+        Proposal::StageBody(_) => "stage",
+        Proposal::CreateVersion(_) => "version",
+        Proposal::PutGroup(_) => "put group",
+        Proposal::DeleteGroup { .. } => "delete group",
+        Proposal::CreateDispatch(_) => "dispatch",
+        Proposal::ExpandDispatch { .. } => "expand",
+        Proposal::MarkDeliveries(_) => "mark",
+        Proposal::CancelDispatch { .. } => "cancel",
+        Proposal::ExpireDeliveries { .. } => "expire",
+        Proposal::PutToken { .. } => "token",
+    }
+}
+
+fn note(seen: &Seen, entry: &Entry, applied: &Applied) {
+    let marked = matches!(&applied.outcome, Outcome::Deliveries { taken, .. } if !taken.is_empty());
+    let empty = matches!(&applied.outcome, Outcome::Deliveries { .. }) && !marked;
+    if !empty && !matches!(applied.outcome, Outcome::Rejected(_)) {
+        *seen.lock().expect("whole").entry(kind(entry)).or_default() += 1;
+    }
+}
+
+#[test]
+fn any_log_keeps_the_fleet_whole() {
+    let seen = Seen::default();
+    let config = Config {
+        cases: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let logs = prop::collection::vec((entry(), prop::bool::weighted(0.9)), 1..120);
+    let ran = TestRunner::new(config).run(&logs, |entries| {
+        let mut checked = Checked::default();
+        for (mut entry, aimed) in entries {
+            if aimed {
+                aim(&mut entry, &checked.fleet);
+            }
+            let applied = checked.apply(&entry);
+            note(&seen, &entry, &applied);
+        }
+        Ok(())
+    });
+    if let Err(error) = ran {
+        panic!("{error}");
+    }
+    let seen = seen.into_inner().expect("whole");
+    assert_eq!(seen.len(), 13, "kinds that took effect: {seen:?}");
+    assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 40, failure_persistence: None, ..Config::default() })]
+
+    /// A copy taken at any entry is that fleet for ever, whatever is applied after it.
+    #[test]
+    fn a_copy_never_changes(entries in prop::collection::vec(entry(), 1..60), at in 0..60_usize) {
+        let mut log = Log::default();
+        let mut copy = None;
+        for (place, mut entry) in entries.into_iter().enumerate() {
+            aim(&mut entry, &log.fleet);
+            log.entry(entry);
+            if place == at {
+                copy = Some((log.fleet.clone(), format!("{:?}", log.fleet)));
+            }
+        }
+        if let Some((copy, text)) = copy {
+            prop_assert_eq!(format!("{copy:?}"), text);
+        }
+    }
+}
