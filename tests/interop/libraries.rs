@@ -21,8 +21,8 @@ const QUIET_LOOKS: u32 = 20;
 /// In which agents come back that were told to stay away for up to a minute.
 const COMES_IN: Duration = Duration::from_secs(150);
 
-/// How long a server may wait for its clients when it stops.
-const STOPS_WITHIN: Duration = Duration::from_secs(15);
+/// How long a server may wait for its clients when it stops: shorter than it takes Java's pings to end the connection.
+const STOPS_WITHIN: Duration = Duration::from_secs(6);
 
 async fn start(stage: &Stage, library: Library, transport: Transport) -> (Agent, String) {
     let dir = stage.client("agent");
