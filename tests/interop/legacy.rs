@@ -85,6 +85,7 @@ async fn served_beside(stage: &Stage) -> (Agent, String) {
     let transport = Transport::WebSocket;
     let agent = Agent::start(&dir, &stage.server.opamp, Library::Go023, transport);
     let uid = agent.uid().await;
+    agent.known(stage).await;
     agent.applied(stage, &uid, "first").await;
     (agent, uid)
 }
