@@ -200,17 +200,17 @@ impl Agent {
 
     /// Waits until the server has it on record that it runs what it should, and sees that it does.
     pub(crate) async fn applied(&self, stage: &Stage, uid: &str, marker: &str) -> Value {
-        let agent = stage
-            .agent(uid, "the configuration is applied", POLLED, |agent| {
-                let config = &agent["config"];
-                config["status"] == "applied"
-                    && config["desired_hash"].is_string()
-                    && config["reported_hash"] == config["desired_hash"]
-                    && config["drifted"] == false
-            })
-            .await;
-        assert!(self.runs().contains(marker), "{}", self.runs());
-        agent
+        let is_so = |agent: &Value| {
+            let config = &agent["config"];
+            self.runs().contains(marker)
+                && config["status"] == "applied"
+                && config["desired_hash"].is_string()
+                && config["reported_hash"] == config["desired_hash"]
+                && config["drifted"] == false
+        };
+        stage
+            .agent(uid, "the configuration is applied", POLLED, is_so)
+            .await
     }
 
     /// Stops it the way it stops well.
