@@ -67,7 +67,12 @@ pub(super) fn open<A: Agents>(
         drop(connection);
         let agents = door.agents.connect(peer);
         let reader = FrameReader::new(parts.io.into_inner(), parts.read_buf, door.budget.clone());
-        Socket::new(reader, agents, &door).await.serve(&door).await;
+        let mut socket = Socket::new(reader, agents, &door).await;
+        // what is rare is boxed: the state of this task is what an idle agent costs
+        while socket.serve(&door).await == Next::Rewrap {
+            socket = Box::pin(socket.rewrapped()).await;
+        }
+        Box::pin(socket.finish()).await;
         drop(place);
     });
 }
@@ -87,6 +92,17 @@ struct Socket<C, S> {
     grown: bool,
     /// Messages wait in the library: replies to messages that are here already leave together.
     unflushed: bool,
+    /// How it ended, once it has.
+    how: Closed,
+}
+
+/// Why a socket stopped speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// It goes on with new buffers.
+    Rewrap,
+    /// It has ended.
+    End,
 }
 
 impl<C, S> Socket<C, S>
@@ -106,10 +122,12 @@ where
             unfinished: 0,
             grown: false,
             unflushed: false,
+            how: Closed::Lost,
         }
     }
 
-    async fn serve<A: Agents>(mut self, door: &Door<A>) {
+    /// Speaks until the connection ends, or its buffers have grown and nothing is in them.
+    async fn serve<A: Agents>(&mut self, door: &Door<A>) -> Next {
         let stopping = door.tasks.stopping();
         let mut draining = pin!(async {
             stopping.cancelled().await;
@@ -123,7 +141,7 @@ where
                 break how;
             }
             if self.grown {
-                self = self.rewrapped().await;
+                return Next::Rewrap;
             }
             // what the agent says comes first, so that an answer costs as little as it can: pushes were looked
             // at above, and the runtime makes a socket that never rests give way to the others
@@ -141,8 +159,13 @@ where
                 break how;
             }
         };
-        // the session ends now: the rest is courtesy
-        self.agents.closed(how).await;
+        self.how = how;
+        Next::End
+    }
+
+    /// Ends the session at once, and the connection politely.
+    async fn finish(self) {
+        self.agents.closed(self.how).await;
         let mut reader = self.stream.into_inner();
         drop(tokio::time::timeout(CLOSE_WAIT, reader.shutdown()).await);
     }
