@@ -118,6 +118,25 @@ impl Agent {
         Ok(())
     }
 
+    /// Queues a custom message that is already marked as sent.
+    ///
+    /// # Errors
+    /// When the agent does not understand it, or its mailbox is full.
+    pub fn custom_message(
+        &self,
+        token: Token,
+        message: ampora_proto::wire::CustomMessage,
+    ) -> Result<(), Refused> {
+        self.state.lock().session.custom_message(token, message)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Whether the mailbox takes one more custom message.
+    pub fn has_room_for_message(&self) -> bool {
+        self.state.lock().session.has_room_for_message()
+    }
+
     /// Offers the desired configuration again.
     ///
     /// # Errors

@@ -19,14 +19,22 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::pace::Pace;
 use super::reports::Reports;
 use crate::node::origin;
+use crate::telemetry::names;
 
 /// What a batch is filled to: one operation more, at most a record with its tags, stays under the limit.
 const BATCH_BYTES_MAX: usize = ENTRY_BYTES_MAX - 2 * AgentRecord::BYTES_MAX;
 
 /// How long to wait before the same batch is proposed again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// The time at which everything is due and nothing is paced: the node stops.
+const AT_THE_END: u64 = u64::MAX;
+
+/// How long reports wait before the pace is looked at again.
+const PACE_PAUSE_MS: u64 = 10;
 
 /// This node as the author of its batches.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +58,7 @@ pub struct Batches {
 struct Queue {
     session_ops: VecDeque<Waiting>,
     reports: Reports,
+    pace: Pace,
 }
 
 /// An operation with whoever waits for its answer.
@@ -155,7 +164,11 @@ impl Batches {
         let mut number = 1;
         loop {
             let stopping = stop.is_cancelled();
-            let now_ms = if stopping { u64::MAX } else { clock.boot_ms() };
+            let now_ms = if stopping {
+                AT_THE_END
+            } else {
+                clock.boot_ms()
+            };
             let batch = self.next_batch(now_ms);
             if batch.is_empty() {
                 if stopping {
@@ -180,10 +193,13 @@ impl Batches {
     /// Waits for an operation, the next due report, or the end.
     async fn wait(&self, clock: &dyn Clock, stop: &CancellationToken) {
         let due_ms = self.queue.lock().reports.next_due_ms();
+        let now_ms = clock.boot_ms();
+        let late_ms = due_ms.map_or(0, |due_ms| now_ms.saturating_sub(due_ms));
+        metrics::gauge!(names::REPORT_LAG).set(Duration::from_millis(late_ms).as_secs_f64());
         let until_due = async {
             match due_ms {
                 Some(due_ms) => {
-                    let ms = due_ms.saturating_sub(clock.boot_ms()).max(1);
+                    let ms = due_ms.saturating_sub(now_ms).max(PACE_PAUSE_MS);
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                 }
                 None => std::future::pending().await,
@@ -203,12 +219,10 @@ impl Batches {
         let (mut rows, mut bytes) = (0, 0);
         // a rename takes two rows
         while rows + 1 < OPS_MAX && bytes < BATCH_BYTES_MAX {
-            let next = queue.session_ops.pop_front().or_else(|| {
-                let (uid, update) = queue.reports.next_due(now_ms)?;
-                let op = report(uid, update);
-                Some(Waiting { op, answer: None })
-            });
-            let Some(waiting) = next else { break };
+            let next = queue.session_ops.pop_front();
+            let Some(waiting) = next.or_else(|| queue.next_report(now_ms)) else {
+                break;
+            };
             rows += if matches!(waiting.op, SessionOp::Rename { .. }) {
                 2
             } else {
@@ -218,6 +232,19 @@ impl Batches {
             batch.push(waiting);
         }
         batch
+    }
+}
+
+impl Queue {
+    /// The next report that is due and within the pace.
+    fn next_report(&mut self, now_ms: u64) -> Option<Waiting> {
+        if now_ms != AT_THE_END && !self.pace.allows(now_ms) {
+            return None;
+        }
+        let (uid, update) = self.reports.next_due(now_ms)?;
+        let op = report(uid, update);
+        self.pace.went(op_bytes(&op), now_ms);
+        Some(Waiting { op, answer: None })
     }
 }
 

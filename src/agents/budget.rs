@@ -22,18 +22,28 @@ impl Budget {
 
     /// Takes `count` if there are as many.
     pub fn take(&mut self, count: u32, now_ms: u64) -> bool {
+        let enough = self.has(count, now_ms);
+        if enough {
+            self.spend(count, now_ms);
+        }
+        enough
+    }
+
+    /// Whether there are `count`.
+    pub fn has(&mut self, count: u32, now_ms: u64) -> bool {
         let passed_ms = now_ms.saturating_sub(self.at_ms);
         self.at_ms = self.at_ms.max(now_ms);
         self.saved_milli = self
             .saved_milli
             .saturating_add(passed_ms.saturating_mul(self.per_second))
             .min(self.per_second * 1000);
-        let wanted = u64::from(count) * 1000;
-        if self.saved_milli < wanted {
-            return false;
-        }
-        self.saved_milli -= wanted;
-        true
+        self.saved_milli >= u64::from(count) * 1000
+    }
+
+    /// Takes `count`, or all there is.
+    pub fn spend(&mut self, count: u32, now_ms: u64) {
+        self.has(count, now_ms);
+        self.saved_milli = self.saved_milli.saturating_sub(u64::from(count) * 1000);
     }
 }
 

@@ -21,8 +21,20 @@ const TEXT_BYTES_MAX: usize = 512;
 /// Opaque hashes of agents: SHA-512 is the longest in use.
 const HASH_BYTES_MAX: usize = 64;
 
-/// All labels of a record together: half of its 4 KiB, the rest is for four texts and the hashes.
-const LABELS_BYTES_MAX: usize = 2048;
+/// Custom capabilities of a record, and the bytes of a name: reverse domain names are short.
+const CUSTOM_CAPABILITIES_MAX: usize = 4;
+const CUSTOM_CAPABILITY_BYTES_MAX: usize = 64;
+
+/// A host name may have 253 bytes; types, versions and words for health are short.
+const NAME_BYTES_MAX: usize = 256;
+const TYPE_BYTES_MAX: usize = 128;
+const WORD_BYTES_MAX: usize = 64;
+
+/// All labels of a record together: what of its 4 KiB the rest can never need.
+const LABELS_BYTES_MAX: usize = 1472;
+
+/// What a label takes beside its texts.
+const LABEL_BYTES: usize = 19;
 
 /// What a report changes, with the bodies put away. `wall_ms` stamps a health that `apply` finds changed.
 pub fn update(
@@ -51,7 +63,18 @@ pub fn update(
             .filter(|list| !list.components.is_empty())
             .map(|list| bodies.put(list.encode_to_vec().into())),
         packages: report.package_statuses.map(|statuses| packages(&statuses)),
+        custom_capabilities: report.custom_capabilities.map(custom_capabilities),
     }
+}
+
+/// Names that are too long or too many are left out: a message for them is refused, as for a name that the
+/// agent never said.
+fn custom_capabilities(said: wire::CustomCapabilities) -> Vec<Arc<str>> {
+    let fits = said
+        .capabilities
+        .into_iter()
+        .filter(|name| name.len() <= CUSTOM_CAPABILITY_BYTES_MAX);
+    fits.take(CUSTOM_CAPABILITIES_MAX).map(Arc::from).collect()
 }
 
 /// The description as selectors and people see it, cut to what a record may hold: identifying attributes
@@ -63,7 +86,7 @@ pub fn description(uid: InstanceUid, reported: &wire::AgentDescription) -> Descr
     let mut bytes = 0;
     let mut truncated = false;
     for Attribute { key, text, scalar } in attributes {
-        let size = key.len() + text.len() + 8;
+        let size = key.len() + text.len() + LABEL_BYTES;
         if text.len() > TEXT_BYTES_MAX || bytes + size > LABELS_BYTES_MAX {
             truncated = true;
             continue;
@@ -76,9 +99,9 @@ pub fn description(uid: InstanceUid, reported: &wire::AgentDescription) -> Descr
         });
     }
     Description {
-        name: clip(&identity.name),
-        agent_type: clip(&identity.agent_type),
-        agent_version: clip(&identity.agent_version),
+        name: clip_to(&identity.name, NAME_BYTES_MAX),
+        agent_type: clip_to(&identity.agent_type, TYPE_BYTES_MAX),
+        agent_version: clip_to(&identity.agent_version, WORD_BYTES_MAX),
         labels,
         truncated,
     }
@@ -87,7 +110,7 @@ pub fn description(uid: InstanceUid, reported: &wire::AgentDescription) -> Descr
 fn health(tree: &wire::ComponentHealth, bodies: &ReportedBodies, wall_ms: u64) -> Health {
     Health {
         healthy: tree.healthy,
-        status: clip(&tree.status),
+        status: clip_to(&tree.status, 2 * WORD_BYTES_MAX),
         last_error: clip(&tree.last_error),
         since_ms: wall_ms,
         body: Some(bodies.put(Bytes::from(tree.encode_to_vec()))),
@@ -132,7 +155,11 @@ fn packages(statuses: &wire::PackageStatuses) -> PackageAggregate {
 
 /// The first 512 bytes, cut between characters.
 pub fn clip(text: &str) -> Arc<str> {
-    let mut end = text.len().min(TEXT_BYTES_MAX);
+    clip_to(text, TEXT_BYTES_MAX)
+}
+
+fn clip_to(text: &str, bytes_max: usize) -> Arc<str> {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -153,5 +180,93 @@ mod tests {
         let cut = clip(&text);
         assert!(cut.len() <= TEXT_BYTES_MAX && text.starts_with(&*cut));
         assert_eq!(&*clip("short"), "short");
+    }
+
+    /// An agent that says as much as it can of everything.
+    fn verbose() -> Report {
+        let text = || "x".repeat(5_000);
+        let string = |key: String| wire::KeyValue {
+            key,
+            value: Some(wire::AnyValue {
+                value: Some(wire::any_value::Value::StringValue("v".repeat(90))),
+            }),
+        };
+        let mut attributes: Vec<_> = (0..200).map(|n| string(format!("key.{n}"))).collect();
+        for key in ["host.name", "service.name", "service.version"] {
+            let mut attribute = string(key.to_owned());
+            attribute.value = Some(wire::AnyValue {
+                value: Some(wire::any_value::Value::StringValue(text())),
+            });
+            attributes.push(attribute);
+        }
+        Report {
+            description: Some(wire::AgentDescription {
+                identifying_attributes: attributes,
+                ..Default::default()
+            }),
+            capabilities: Some(u64::MAX),
+            health: Some(wire::ComponentHealth {
+                last_error: text(),
+                status: text(),
+                ..Default::default()
+            }),
+            effective_config: Some(wire::EffectiveConfig::default()),
+            remote_config_status: Some(wire::RemoteConfigStatus {
+                last_remote_config_hash: vec![1; 5_000].into(),
+                status: wire::RemoteConfigStatuses::Failed.into(),
+                error_message: text(),
+            }),
+            package_statuses: Some(wire::PackageStatuses {
+                server_provided_all_packages_hash: vec![1; 5_000].into(),
+                ..Default::default()
+            }),
+            custom_capabilities: Some(wire::CustomCapabilities {
+                capabilities: (0..100).map(|n| format!("{n:064}")).collect(),
+            }),
+            available_components: Some(wire::AvailableComponents {
+                hash: vec![1; 5_000].into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn whatever_an_agent_says_its_record_is_taken() {
+        use ampora_raft::fleet::sizes::record_bytes;
+        use ampora_raft::records::{AgentRecord, ConfigState};
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = ampora_storage::bodies::Bodies::open(dir.path()).expect("opens");
+        let bodies = ReportedBodies::start(files).expect("starts");
+        let uid = InstanceUid::from_u128(1);
+        let update = update(uid, verbose(), &bodies, u64::MAX);
+        let config = update.config.expect("a status");
+        let record = AgentRecord {
+            uid,
+            description: update.description.expect("a description"),
+            server_labels: Vec::new(),
+            capabilities: u64::MAX,
+            health: update.health,
+            config: ConfigState {
+                reported_hash: Some(config.hash),
+                status: config.status,
+                error: config.error,
+                ..ConfigState::default()
+            },
+            effective: update.effective,
+            components_hash: update.components_hash,
+            components: None,
+            packages: update.packages,
+            home: ampora_raft::ids::NodeId(u64::MAX),
+            session: None,
+            released: None,
+            first_seen_ms: u64::MAX,
+            last_change_ms: u64::MAX,
+            custom_capabilities: update.custom_capabilities.expect("a list"),
+        };
+        let bytes = record_bytes(&record);
+        assert!(bytes <= AgentRecord::BYTES_MAX, "{bytes} bytes");
+        assert!(bytes > AgentRecord::BYTES_MAX * 9 / 10, "{bytes} bytes");
+        assert!(record.description.truncated);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_proto::session::{Event, Refused, Token};
+use ampora_proto::wire;
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{DispatchId, Fence, InstanceUid};
 use ampora_raft::outcome::Outcome;
@@ -63,7 +64,10 @@ impl Evidence {
 
 fn mark_of(agent: InstanceUid, event: Event) -> Option<Mark> {
     let (token, to) = match event {
-        Event::RestartConfirmed(token) | Event::PushSucceeded(token) => (token, MarkTo::Succeeded),
+        Event::RestartConfirmed(token)
+        | Event::PushSucceeded(token)
+        | Event::MessageWritten(token) => (token, MarkTo::Succeeded),
+        Event::MessageLost(token) => (token, MarkTo::Failed(DeliveryError::OutcomeUnknown)),
         Event::RestartUnconfirmed(token) | Event::PushUnconfirmed(token) => {
             (token, MarkTo::Failed(DeliveryError::Unconfirmed))
         }
@@ -170,8 +174,27 @@ pub async fn hand_over(room: &Room, uid: InstanceUid) {
                 }
             }
             Action::PushConfig => push(room, &view.fleet, dispatch, &agent, fence).await,
-            // refused at the door until custom messages are delivered
-            Action::CustomMessage { .. } => {}
+            Action::CustomMessage {
+                capability,
+                message_type,
+                data,
+            } => {
+                // the rest waits for the mailbox, in order
+                if !agent.has_room_for_message() {
+                    return;
+                }
+                if mark_sent(room, dispatch, uid, fence, None).await {
+                    sent_age(room, dispatch);
+                    let message = wire::CustomMessage {
+                        capability: capability.to_string(),
+                        r#type: message_type.to_string(),
+                        data: data.into(),
+                    };
+                    if let Err(why) = agent.custom_message(Token(dispatch.0), message) {
+                        fail(room, dispatch, uid, refused(&why));
+                    }
+                }
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod exchange;
 pub mod identity;
 pub mod offers;
+pub mod pace;
 pub mod reconcile;
 pub mod registry;
 pub mod reported;

@@ -160,6 +160,7 @@ fn merged(earlier: AgentUpdate, later: AgentUpdate) -> AgentUpdate {
         }),
         components_hash: later.components_hash.or(earlier.components_hash),
         packages: later.packages.or(earlier.packages),
+        custom_capabilities: later.custom_capabilities.or(earlier.custom_capabilities),
     }
 }
 
@@ -196,7 +197,11 @@ fn urgency(update: &AgentUpdate, record: Option<&AgentRecord>) -> Urgency {
             record.components_hash.as_ref(),
         )
         || differs(update.components.as_ref(), record.components.as_ref())
-        || differs(update.packages.as_ref(), record.packages.as_ref());
+        || differs(update.packages.as_ref(), record.packages.as_ref())
+        || differs(
+            update.custom_capabilities.as_ref(),
+            Some(&record.custom_capabilities),
+        );
     if deciding {
         return Urgency::Deciding;
     }

@@ -353,5 +353,10 @@ fn known(record: &AgentRecord) -> Known {
         },
         failed_hash: config.failed_hash.map(|hash| hash.0),
         sent_hash: config.sent_hash.map(|hash| hash.0),
+        custom_capabilities: record
+            .custom_capabilities
+            .iter()
+            .map(|name| name.to_string())
+            .collect(),
     }
 }

@@ -13,6 +13,8 @@ use ampora_raft::records::{
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,7 +53,17 @@ struct Form {
 struct ActionForm {
     restart: Option<Empty>,
     push_config: Option<Empty>,
-    custom_message: Option<Value>,
+    custom_message: Option<MessageForm>,
+}
+
+/// A message that only the agent understands.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MessageForm {
+    capability: String,
+    r#type: String,
+    #[serde(default)]
+    data_base64: String,
 }
 
 #[derive(Deserialize)]
@@ -72,17 +84,36 @@ impl ActionForm {
         match (self.restart, self.push_config, self.custom_message) {
             (Some(Empty {}), None, None) => Ok((Action::Restart, agent::ACCEPTS_RESTART_COMMAND)),
             (None, Some(Empty {}), None) => Ok((Action::PushConfig, agent::ACCEPTS_REMOTE_CONFIG)),
-            (None, None, Some(_)) => Err(Problem::at(
-                Code::NotAvailable,
-                "/action/custom_message",
-                "custom messages come with a later version",
-            )),
+            (None, None, Some(message)) => Ok((message.read()?, 0)),
             _ => Err(Problem::at(
                 Code::ValidationFailed,
                 "/action",
                 "action has one of restart, push_config and custom_message",
             )),
         }
+    }
+}
+
+impl MessageForm {
+    fn read(self) -> Result<Action, Problem> {
+        let invalid = |pointer, text: &str| Problem::at(Code::ValidationFailed, pointer, text);
+        if self.capability.is_empty() {
+            return Err(invalid(
+                "/action/custom_message/capability",
+                "the name of a capability is not empty",
+            ));
+        }
+        let data = BASE64_STANDARD.decode(self.data_base64).map_err(|_| {
+            invalid(
+                "/action/custom_message/data_base64",
+                "the data is not base64",
+            )
+        })?;
+        Ok(Action::CustomMessage {
+            capability: self.capability.into(),
+            message_type: self.r#type.into(),
+            data,
+        })
     }
 }
 

@@ -116,6 +116,11 @@ fn describe_opamp() {
         Unit::Seconds,
         "Time from the acceptance of a dispatch to its sending"
     );
+    describe_gauge!(
+        names::REPORT_LAG,
+        Unit::Seconds,
+        "How late the oldest report is that waits for the pace at which this node may write to the log"
+    );
     describe_counter!(
         names::SLOW_READERS,
         "Sockets that were cut because their peer stopped reading"

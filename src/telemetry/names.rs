@@ -25,6 +25,8 @@ pub const DISPATCH_FORWARDED: &str = "ampora_dispatch_forwarded_total";
 pub const DISPATCH_NO_SESSION: &str = "ampora_dispatch_no_session_total";
 /// Histogram.
 pub const DISPATCH_ENVELOPE_AGE: &str = "ampora_dispatch_envelope_age_seconds";
+/// Gauge: how late the oldest report is that waits for the pace of the node, in seconds.
+pub const REPORT_LAG: &str = "ampora_opamp_report_lag_seconds";
 /// Counter, `outcome`.
 pub const OWNERSHIP_ACQUIRES: &str = "ampora_session_ownership_acquires_total";
 /// Gauge, `state`.

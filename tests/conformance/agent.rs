@@ -35,7 +35,7 @@ pub(crate) enum Link {
 
 /// One agent.
 pub(crate) struct Agent<'a> {
-    server: &'a Server,
+    pub(crate) server: &'a Server,
     pub(crate) via: Via,
     pub(crate) uid: Uuid,
     /// Number of the next message.

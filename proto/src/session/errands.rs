@@ -1,10 +1,11 @@
 //! Operators' instructions for one agent, from the mailbox to what became of them: restarts at most once,
-//! pushes of the desired configuration at least once. It knows tokens and hashes, never dispatches.
+//! custom messages likewise, pushes of the desired configuration at least once. It knows tokens and hashes, never dispatches.
 
 use std::collections::VecDeque;
 
 use super::Event;
 use crate::capabilities::agent;
+use crate::wire;
 
 /// Restarts, and likewise pushes, that may be waiting or watched: more than an operator can mean.
 pub const OUTSTANDING_MAX: usize = 16;
@@ -59,6 +60,9 @@ pub(super) struct Errands {
     restarted: Vec<RestartWatch>,
     pushes: Vec<Token>,
     pushed: Vec<PushWatch>,
+    messages: VecDeque<(Token, wire::CustomMessage)>,
+    /// Messages that left the session and are not known to have been written.
+    messages_out: Vec<Token>,
     events: Vec<Event>,
 }
 
@@ -69,6 +73,41 @@ impl Errands {
         }
         self.restarts.push_back(token);
         Ok(())
+    }
+
+    pub(super) fn queue_message(
+        &mut self,
+        token: Token,
+        message: wire::CustomMessage,
+    ) -> Result<(), Refused> {
+        if !self.has_room_for_message() {
+            return Err(Refused::MailboxFull);
+        }
+        self.messages.push_back((token, message));
+        Ok(())
+    }
+
+    pub(super) fn has_room_for_message(&self) -> bool {
+        self.messages.len() + self.messages_out.len() < OUTSTANDING_MAX
+    }
+
+    /// Pops a message; from here on it is never sent again, whatever happens (C-251).
+    pub(super) fn next_message(&mut self) -> Option<(Token, wire::CustomMessage)> {
+        let (token, message) = self.messages.pop_front()?;
+        self.messages_out.push(token);
+        Some((token, message))
+    }
+
+    /// The agent announced another list: what it does not understand any more never leaves (C-247).
+    pub(super) fn drop_messages_beyond(&mut self, capabilities: &[String]) {
+        let events = &mut self.events;
+        self.messages.retain(|(token, message)| {
+            let understood = capabilities.contains(&message.capability);
+            if !understood {
+                events.push(Event::Unsupported(*token));
+            }
+            understood
+        });
     }
 
     /// Ends that nobody has fetched count as open, so that refused pushes cannot pile up.
@@ -88,10 +127,13 @@ impl Errands {
     }
 
     pub(super) fn cancel(&mut self, token: Token) -> bool {
-        let before = self.restarts.len() + self.pushes.len();
+        let waiting =
+            |errands: &Self| errands.restarts.len() + errands.pushes.len() + errands.messages.len();
+        let before = waiting(self);
         self.restarts.retain(|waiting| *waiting != token);
         self.pushes.retain(|waiting| *waiting != token);
-        before != self.restarts.len() + self.pushes.len()
+        self.messages.retain(|(waiting, _)| *waiting != token);
+        before != waiting(self)
     }
 
     /// Pops a restart; from here on it is never sent again, whatever happens (C-242).
@@ -123,6 +165,14 @@ impl Errands {
     }
 
     pub(super) fn written(&mut self, marks: &[Token], now_ms: u64) {
+        let events = &mut self.events;
+        self.messages_out.retain(|token| {
+            let written = marks.contains(token);
+            if written {
+                events.push(Event::MessageWritten(*token));
+            }
+            !written
+        });
         for watch in self
             .restarted
             .iter_mut()
@@ -141,9 +191,10 @@ impl Errands {
         }
     }
 
-    /// What was under way is lost: a push waits again, a restart may or may not have arrived.
+    /// What was under way is lost: a push waits again, a restart or message may or may not have arrived.
     pub(super) fn connection_lost(&mut self) {
         let events = &mut self.events;
+        events.extend(self.messages_out.drain(..).map(Event::MessageLost));
         self.restarted.retain(|watch| {
             if !watch.written {
                 events.push(Event::RestartUnconfirmed(watch.token));
@@ -266,6 +317,8 @@ impl Errands {
             && self.restarted.is_empty()
             && self.pushes.is_empty()
             && self.pushed.is_empty()
+            && self.messages.is_empty()
+            && self.messages_out.is_empty()
             && self.events.is_empty()
     }
 }

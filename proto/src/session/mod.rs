@@ -12,6 +12,7 @@
 //! After anything that returns nothing, ask [`Session::next_push`] until it has nothing.
 
 mod errands;
+mod instructions;
 mod offers;
 mod outgoing;
 mod report;
@@ -66,6 +67,8 @@ pub struct Known {
     pub failed_hash: Option<[u8; 32]>,
     /// The last offer that was written to it (C-124).
     pub sent_hash: Option<[u8; 32]>,
+    /// The custom capabilities that it announced last (C-246).
+    pub custom_capabilities: Vec<String>,
 }
 
 /// What surrounds one message.
@@ -100,6 +103,12 @@ pub struct Session {
     reply_offered: bool,
     /// Digest of the component hash that was asked for on this connection (C-257).
     components_asked: Option<u64>,
+    /// Custom messages that the agent understands; most agents never announce any.
+    #[expect(
+        clippy::box_collection,
+        reason = "eight bytes of an idle session, not twenty-four"
+    )]
+    custom_capabilities: Option<Box<Vec<String>>>,
     stream: Stream,
     offers: Offers,
     /// Commands, pushes and what is watched for them; most agents never have any.
@@ -118,6 +127,7 @@ impl Session {
             owned: false,
             reply_offered: false,
             components_asked: None,
+            custom_capabilities: boxed(&known.custom_capabilities),
             stream: Stream::new(known),
             offers: Offers::new(known),
             errands: None,
@@ -186,6 +196,15 @@ impl Session {
         if let Some(command) = self.next_command(&uid, now_ms) {
             return Some(command);
         }
+        if let Some((token, custom)) = self.next_custom_message() {
+            let mut message = outgoing::ack(uid);
+            message.custom_message = Some(custom);
+            return Some(Outgoing {
+                message,
+                offer: None,
+                marks: vec![token],
+            });
+        }
         let hash = self.take_offer(now_ms)?;
         let marks = self.mark_pushes(hash, now_ms);
         Some(Outgoing {
@@ -203,43 +222,6 @@ impl Session {
     /// What the agent should run; `None` while nothing is assigned (C-135).
     pub fn set_desired(&mut self, hash: Option<[u8; 32]>) {
         self.offers.set_desired(hash);
-    }
-
-    /// Offers the desired configuration again even if it is in use or has failed.
-    ///
-    /// # Errors
-    /// When the agent takes no configuration, none is desired, or [`OUTSTANDING_MAX`] pushes are open.
-    pub fn push_config(&mut self, token: Token) -> Result<(), Refused> {
-        if self.capabilities & agent::ACCEPTS_REMOTE_CONFIG == 0 {
-            return Err(Refused::Unsupported);
-        }
-        if self.offers.desired().is_none() {
-            return Err(Refused::NothingDesired);
-        }
-        let errands = self.errands.get_or_insert_default();
-        errands.queue_push(token)?;
-        if self.offers.is_discarded() && errands.cancel(token) {
-            errands.fail_push(token);
-        }
-        Ok(())
-    }
-
-    /// Queues one restart; it leaves at most once, ever (C-242).
-    ///
-    /// # Errors
-    /// When the agent takes no such command (C-239), or [`OUTSTANDING_MAX`] restarts are open.
-    pub fn restart(&mut self, token: Token) -> Result<(), Refused> {
-        if self.capabilities & agent::ACCEPTS_RESTART_COMMAND == 0 {
-            return Err(Refused::Unsupported);
-        }
-        self.errands.get_or_insert_default().queue_restart(token)
-    }
-
-    /// Takes back what has not left yet; false when it has, or was never there.
-    pub fn cancel(&mut self, token: Token) -> bool {
-        self.errands
-            .as_mut()
-            .is_some_and(|errands| errands.cancel(token))
     }
 
     /// Asks the agent for everything at its next message, because something it once sent was lost here.
@@ -360,6 +342,12 @@ impl Session {
 
     /// Lets the parts of the message count, then moves them out.
     fn take_in(&mut self, message: wire::AgentToServer) -> Option<Box<Report>> {
+        if let Some(custom) = &message.custom_capabilities {
+            self.custom_capabilities = boxed(&custom.capabilities);
+            if let Some(errands) = &mut self.errands {
+                errands.drop_messages_beyond(&custom.capabilities);
+            }
+        }
         if let Some(status) = &message.remote_config_status {
             let failed = self.offers.report(status);
             if let (Some(hash), Some(errands)) = (failed, &mut self.errands) {
@@ -421,6 +409,11 @@ impl Session {
         message.agent_identification = context.new_uid.map(|new_uid| wire::AgentIdentification {
             new_instance_uid: Bytes::copy_from_slice(new_uid.as_bytes()),
         });
+        let mut marks = Vec::new();
+        if command_first && let Some((token, custom)) = self.next_custom_message() {
+            message.custom_message = Some(custom);
+            marks.push(token);
+        }
         let offer = if !live {
             None
         } else if repeated && self.reply_offered {
@@ -429,7 +422,9 @@ impl Session {
             self.take_offer(now_ms)
         };
         self.reply_offered = offer.is_some();
-        let marks = offer.map_or_else(Vec::new, |hash| self.mark_pushes(hash, now_ms));
+        if let Some(hash) = offer {
+            marks.extend(self.mark_pushes(hash, now_ms));
+        }
         Outgoing {
             message,
             offer,
@@ -452,6 +447,10 @@ impl Session {
             offer: None,
             marks: vec![token],
         })
+    }
+
+    fn next_custom_message(&mut self) -> Option<(Token, wire::CustomMessage)> {
+        self.errands.as_mut()?.next_message()
     }
 
     fn take_offer(&mut self, now_ms: u64) -> Option<[u8; 32]> {
@@ -478,6 +477,11 @@ impl Session {
             }
         }
     }
+}
+
+#[expect(clippy::box_collection, reason = "see `Session::custom_capabilities`")]
+fn boxed(names: &[String]) -> Option<Box<Vec<String>>> {
+    (!names.is_empty()).then(|| Box::new(names.to_vec()))
 }
 
 #[cfg(test)]

@@ -54,6 +54,10 @@ pub enum Event {
     PushFailed(Token, String),
     /// Nothing was heard of it in time.
     PushUnconfirmed(Token),
+    /// A custom message was written whole.
+    MessageWritten(Token),
+    /// The connection ended before a custom message was known to be written whole.
+    MessageLost(Token),
     /// The agent gave up the capability while the instruction waited; it never left.
     Unsupported(Token),
 }

@@ -11,7 +11,9 @@ use super::{Fleet, limit_reached};
 use crate::ids::{DispatchId, InstanceUid};
 use crate::outcome::{Outcome, Rejection};
 use crate::proposal::CreateDispatch;
-use crate::records::{Action, Counts, Delivery, DeliveryState, Dispatch, DispatchState, Target};
+use crate::records::{
+    Action, AgentRecord, Counts, Delivery, DeliveryState, Dispatch, DispatchState, Target,
+};
 
 impl Fleet {
     pub(super) fn create_dispatch(
@@ -58,7 +60,7 @@ impl Fleet {
             Target::Selector(selector) => return small(selector),
         };
         let agent = self.agents.get(uid).ok_or(Rejection::UnknownAgent(*uid))?;
-        if agent.capabilities & given.requires == given.requires {
+        if can_take(agent, &given.action, given.requires) {
             Ok(())
         } else {
             Err(Rejection::LacksCapability)
@@ -78,6 +80,16 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Whether an agent has the bits that an action needs, and understands a custom message: names are compared as
+/// a whole.
+pub(super) fn can_take(agent: &AgentRecord, action: &Action, requires: u64) -> bool {
+    let understands = match action {
+        Action::Restart | Action::PushConfig => true,
+        Action::CustomMessage { capability, .. } => agent.custom_capabilities.contains(capability),
+    };
+    understands && agent.capabilities & requires == requires
 }
 
 fn check_action(action: &Action) -> Result<(), Rejection> {

@@ -1,7 +1,7 @@
 //! `ExpandDispatch`: the next deliveries of a dispatch by selector, in uid order behind its cursor.
 
 use super::context::Context;
-use super::create_dispatch::new_delivery;
+use super::create_dispatch::{can_take, new_delivery};
 use super::limits::{DELIVERIES_MAX, DELIVERIES_STEP, EXPAND_LOOKED_AT_MAX};
 use super::{Fleet, limit_reached};
 use crate::ids::{DispatchId, InstanceUid};
@@ -79,7 +79,7 @@ impl Fleet {
             };
             // A rename may have brought a delivery of this dispatch ahead of the cursor.
             if chosen && self.delivery(dispatch.id, agent.uid).is_none() {
-                let capable = agent.capabilities & dispatch.requires == dispatch.requires;
+                let capable = can_take(agent, &dispatch.action, dispatch.requires);
                 found.matching.push((agent.uid, capable));
             }
         }

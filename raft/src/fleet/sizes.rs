@@ -42,6 +42,7 @@ pub fn record_bytes(agent: &AgentRecord) -> usize {
         + 1
         + RELEASED
         + 2 * NUMBER
+        + texts(&agent.custom_capabilities)
 }
 
 /// Bytes of an encoded description, at most; an edge trims labels by it.
@@ -153,13 +154,15 @@ fn mark_bytes(mark: &Mark) -> usize {
 
 fn update_bytes(update: &AgentUpdate) -> usize {
     let config = update.config.as_ref();
-    9 + update.description.as_deref().map_or(0, description_bytes)
+    let custom = update.custom_capabilities.as_deref();
+    10 + update.description.as_deref().map_or(0, description_bytes)
         + NUMBER
         + update.health.as_ref().map_or(0, health_bytes)
         + config.map_or(0, |report| bytes(&report.hash) + 1 + text(&report.error))
         + 3 * HASH
         + update.components_hash.as_deref().map_or(0, bytes)
         + update.packages.as_ref().map_or(0, packages_bytes)
+        + custom.map_or(0, texts)
 }
 
 fn health_bytes(health: &Health) -> usize {
@@ -168,6 +171,10 @@ fn health_bytes(health: &Health) -> usize {
 
 fn packages_bytes(packages: &PackageAggregate) -> usize {
     bytes(&packages.offered_hash) + 3 * NUMBER
+}
+
+fn texts(values: &[std::sync::Arc<str>]) -> usize {
+    NUMBER + values.iter().map(|value| text(value)).sum::<usize>()
 }
 
 fn text(value: &str) -> usize {

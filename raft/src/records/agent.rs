@@ -40,6 +40,8 @@ pub struct AgentRecord {
     pub first_seen_ms: u64,
     /// Wall time of the last change of this record other than its session, for people.
     pub last_change_ms: u64,
+    /// Custom messages that it understands, by the names of their capabilities; none until it said so.
+    pub custom_capabilities: Vec<Arc<str>>,
 }
 
 impl AgentRecord {
@@ -210,4 +212,6 @@ pub struct AgentUpdate {
     pub components: Option<BodyHash>,
     /// New package statuses.
     pub packages: Option<PackageAggregate>,
+    /// A new list of custom capabilities.
+    pub custom_capabilities: Option<Vec<Arc<str>>>,
 }

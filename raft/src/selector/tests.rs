@@ -38,6 +38,7 @@ fn agent(reported: &[(&str, &str)], server: &[(&str, &str)]) -> AgentRecord {
         released: None,
         first_seen_ms: 0,
         last_change_ms: 0,
+        custom_capabilities: Vec::new(),
     }
 }
 

@@ -26,6 +26,7 @@ fn record() -> AgentRecord {
         released: None,
         first_seen_ms: 0,
         last_change_ms: 0,
+        custom_capabilities: Vec::new(),
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) struct Agent {
     labels_truncated: bool,
     server_labels: BTreeMap<Arc<str>, Arc<str>>,
     capabilities: Vec<String>,
+    custom_capabilities: Vec<Arc<str>>,
     health: Option<Health>,
     config: Config,
     packages: Option<Packages>,
@@ -162,6 +163,7 @@ impl<'a> Lens<'a> {
             labels_truncated: description.truncated,
             server_labels: record.server_labels.iter().cloned().collect(),
             capabilities: capability_names(record.capabilities),
+            custom_capabilities: record.custom_capabilities.clone(),
             health: record.health.as_ref().map(|health| Health {
                 healthy: health.healthy,
                 status: shown(&health.status),

@@ -211,6 +211,7 @@ async fn an_agent_is_shown_with_every_field_of_the_contract() {
             "ReportsStatus", "AcceptsRemoteConfig", "ReportsEffectiveConfig", "AcceptsRestartCommand",
             "ReportsHealth", "ReportsRemoteConfig"
         ],
+        "custom_capabilities": [],
         "health": {
             "healthy": false,
             "status": "StatusRecoverableError",

@@ -93,8 +93,20 @@ async fn who_cannot_be_asked_is_refused() {
         .problem(409, "lacks_capability");
     let push = json!({"action": {"push_config": {}}, "target": {"agent": uid}});
     post(&site, push).await.problem(409, "lacks_capability");
-    let message = json!({"action": {"custom_message": {"capability": "c", "type": "t"}}, "target": {"agent": uid}});
-    post(&site, message).await.problem(422, "not_available");
+    let message = |capability: &str, data: &str| {
+        json!({
+            "action": {"custom_message": {"capability": capability, "type": "t", "data_base64": data}},
+            "target": {"agent": uid},
+        })
+    };
+    post(&site, message("c", ""))
+        .await
+        .problem(409, "lacks_capability");
+    for (capability, data) in [("", ""), ("c", "%%")] {
+        post(&site, message(capability, data))
+            .await
+            .problem(422, "validation_failed");
+    }
     for seconds in [0, 604_801] {
         let mut body = restart(json!({"agent": uid}));
         body["expires_in_seconds"] = json!(seconds);

@@ -296,7 +296,7 @@ async fn bad_keys_bodies_and_parameters_point_at_their_place() {
         .raw("application/json", deep)
         .send()
         .await;
-    answer.problem(400, "invalid_json");
+    answer.problem(422, "validation_failed");
     let answer = site
         .write(Method::PUT, "/groups/edge")
         .raw("application/json", "[\"*\"]")

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
@@ -54,12 +56,18 @@ struct TargetArgs {
 }
 
 /// What agents are told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     /// Restart.
     Restart,
     /// Take the offered configuration once more.
     PushConfig,
+    /// Take a message that only the agent understands.
+    Message {
+        capability: String,
+        message_type: String,
+        data: Vec<u8>,
+    },
 }
 
 impl Action {
@@ -67,6 +75,15 @@ impl Action {
         match self {
             Self::Restart => json!({"restart": {}}),
             Self::PushConfig => json!({"push_config": {}}),
+            Self::Message {
+                capability,
+                message_type,
+                data,
+            } => json!({"custom_message": {
+                "capability": capability,
+                "type": message_type,
+                "data_base64": BASE64_STANDARD.encode(data),
+            }}),
         }
     }
 }

@@ -189,6 +189,7 @@ fn ops() -> Vec<SessionOp> {
             components_hash: Some(vec![3; 8]),
             components: Some(BodyHash([4; 32])),
             packages: Some(packages()),
+            custom_capabilities: Some(vec!["org.example.cap".into()]),
         };
         ops.push(SessionOp::Report {
             uid: uid(3),

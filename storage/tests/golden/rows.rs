@@ -98,6 +98,7 @@ fn agents() -> Vec<AgentRecord> {
         }),
         first_seen_ms: 11,
         last_change_ms: u64::MAX,
+        custom_capabilities: vec!["org.example.cap".into()],
     });
     full.collect()
 }

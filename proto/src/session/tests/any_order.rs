@@ -23,6 +23,8 @@ enum Step {
     Owned(bool),
     Restart,
     Push,
+    /// A custom message for the one capability that the agent may announce.
+    Message,
     Discards(u8),
     Delivers(bool),
     Budget(bool),
@@ -49,6 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Owned),
         2 => Just(Step::Restart),
         2 => Just(Step::Push),
+        2 => Just(Step::Message),
         1 => (1_u8..4).prop_map(Step::Discards),
         1 => any::<bool>().prop_map(Step::Delivers),
         1 => any::<bool>().prop_map(Step::Budget),
@@ -76,6 +79,10 @@ struct Run {
     last: Option<Says>,
     tokens: u64,
     pushes: u64,
+    /// The agent announced the custom capability.
+    announced: bool,
+    /// Tokens of custom messages that were taken, in order.
+    messages: Vec<Token>,
     seen: Seen,
 }
 
@@ -88,6 +95,8 @@ impl Run {
             last: None,
             tokens: 0,
             pushes: 0,
+            announced: false,
+            messages: Vec::new(),
             seen: Seen::default(),
         }
     }
@@ -135,6 +144,20 @@ impl Run {
                         .is_ok(),
                 );
             }
+            Step::Message => {
+                self.tokens += 1;
+                let custom = wire::CustomMessage {
+                    capability: "a".to_owned(),
+                    ..Default::default()
+                };
+                let announced = self.announced;
+                let session = &mut self.dialogue.session;
+                let taken = session.custom_message(Token(self.tokens), custom);
+                assert!(announced || taken.is_err(), "not announced");
+                if taken.is_ok() {
+                    self.messages.push(Token(self.tokens));
+                }
+            }
             Step::Discards(hash) => self.dialogue.session.offer_discarded([hash; 32]),
             Step::Delivers(delivers) => self.dialogue.delivers = delivers,
             Step::Budget(allowed) => self.dialogue.full_state_allowed = allowed,
@@ -149,8 +172,14 @@ impl Run {
     /// One message, exactly one reply; what every reply must have is checked by the dialogue.
     fn hear(&mut self, says: Says) {
         let described = says.0.agent_description.is_some();
+        let repeated = self.last.as_ref() == Some(&says);
+        if let Some(custom) = &says.0.custom_capabilities
+            && !repeated
+        {
+            self.announced = !custom.capabilities.is_empty();
+        }
         self.sequence = says.0.sequence_num + 1;
-        self.seen.repeats += usize::from(self.last.as_ref() == Some(&says));
+        self.seen.repeats += usize::from(repeated);
         self.last = Some(says.clone());
         let before = self.dialogue.session.last_sequence();
         let outgoing = self.handle(&says);
@@ -195,8 +224,8 @@ impl Run {
     }
 
     fn push(&mut self) {
-        // Sixteen restarts and one offer at most.
-        for _ in 0..=OUTSTANDING_MAX + 1 {
+        // Sixteen restarts, sixteen messages and one offer at most.
+        for _ in 0..=2 * OUTSTANDING_MAX + 1 {
             let Some(outgoing) = self.dialogue.session.next_push(self.dialogue.now_ms) else {
                 return;
             };
@@ -217,6 +246,16 @@ impl Run {
             assert_ne!(session.capabilities() & agent::ACCEPTS_RESTART_COMMAND, 0);
             self.seen.left.push(*token);
         }
+        if outgoing.message.custom_message.is_some() {
+            let token = outgoing.marks[0];
+            assert!(!self.seen.left.contains(&token), "a message left twice");
+            assert!(self.announced, "a message that is not understood left");
+            let skipped = self.messages.iter().take_while(|other| **other != token);
+            let ended =
+                |token: &Token| self.seen.left.contains(token) || self.seen.ended.contains(token);
+            assert!(skipped.copied().all(|other| ended(&other)), "out of order");
+            self.seen.left.push(token);
+        }
         if let Some(hash) = outgoing.offer {
             assert_eq!(session.offers.desired(), Some(hash));
             assert_ne!(session.capabilities() & agent::ACCEPTS_REMOTE_CONFIG, 0);
@@ -236,6 +275,8 @@ impl Run {
                 | Event::PushSucceeded(token)
                 | Event::PushFailed(token, _)
                 | Event::PushUnconfirmed(token)
+                | Event::MessageWritten(token)
+                | Event::MessageLost(token)
                 | Event::Unsupported(token) => *token,
             };
             assert!(!self.seen.ended.contains(&token), "{token:?} ended twice");
@@ -269,6 +310,12 @@ fn message(sequence_num: u64, shape: u8, hash: u8, status: i32) -> Says {
             .components(&[hash])
             .bits(BITS | agent::REPORTS_AVAILABLE_COMPONENTS);
     }
+    if shape & 0x30 == 0x10 || shape & 0x30 == 0x20 {
+        let known = shape & 0x10 != 0;
+        says.0.custom_capabilities = Some(wire::CustomCapabilities {
+            capabilities: known.then(|| "a".to_owned()).into_iter().collect(),
+        });
+    }
     if shape & 0xC0 == 0x40 {
         says = says.bits(BITS & !(0x2 << (hash % 4 * 3)));
     }
@@ -298,6 +345,8 @@ proptest! {
             run.take(step);
         }
         run.dialogue.session.set_owned(false);
+        // what was not written by now is lost with its connection
+        run.dialogue.session.connection_lost(run.dialogue.connection);
         let events = run.dialogue.passes(RESTART_CONFIRM_MS);
         run.ends(&events);
         for token in &run.seen.left {

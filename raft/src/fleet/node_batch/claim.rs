@@ -88,5 +88,6 @@ fn new_record(cx: &Context<'_>, owner: Owner, uid: InstanceUid) -> AgentRecord {
         released: None,
         first_seen_ms: cx.wall_ms,
         last_change_ms: cx.wall_ms,
+        custom_capabilities: Vec::new(),
     }
 }

@@ -74,6 +74,9 @@ fn take_update(agent: &mut AgentRecord, update: &AgentUpdate, wall_ms: u64) {
     if let Some(packages) = &update.packages {
         agent.packages = Some(packages.clone());
     }
+    if let Some(names) = &update.custom_capabilities {
+        agent.custom_capabilities.clone_from(names);
+    }
 }
 
 /// The healthy bit has its age from the entry that turned it.

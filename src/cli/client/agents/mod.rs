@@ -44,6 +44,28 @@ Examples:
   ampora agents push UID
   ampora agents push --selector '*' --no-wait")]
     Push(InstructArgs),
+    /// Send agents a message of a custom capability, and wait until it was written
+    #[command(after_help = "\
+Examples:
+  ampora agents message UID --capability org.example.cache --type flush
+  ampora agents message --selector '*' --capability org.example.cache --type set --data 'size=1'")]
+    Message(MessageArgs),
+}
+
+/// Arguments of `agents message`.
+#[derive(Debug, Args)]
+pub struct MessageArgs {
+    #[command(flatten)]
+    instruct: InstructArgs,
+    /// Capability that the agent announced
+    #[arg(long, value_name = "NAME")]
+    capability: String,
+    /// Type of the message within it
+    #[arg(long = "type", value_name = "NAME")]
+    message_type: String,
+    /// What it says
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    data: String,
 }
 
 /// Arguments of `agents list`.
@@ -118,6 +140,14 @@ pub(super) async fn run(session: &Session, command: AgentsCommand) -> Result<(),
         AgentsCommand::Show(args) => show(session, args).await,
         AgentsCommand::Restart(args) => instruct::run(session, Action::Restart, args).await,
         AgentsCommand::Push(args) => instruct::run(session, Action::PushConfig, args).await,
+        AgentsCommand::Message(args) => {
+            let action = Action::Message {
+                capability: args.capability,
+                message_type: args.message_type,
+                data: args.data.into_bytes(),
+            };
+            instruct::run(session, action, args.instruct).await
+        }
     }
 }
 
