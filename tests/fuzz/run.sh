@@ -42,7 +42,8 @@ fuzz() {
 	# shellcheck disable=SC2046,SC2086
 	if ! "$built/$1" $limits -max_total_time="$what" -print_final_stats=1 -artifact_prefix="$failed/$1-" \
 		"$found/$1" "tests/fuzz/corpus/$1" $(seeds "$1") > "$log" 2>&1; then
-		grep -v '^#' "$log" | tail -n 60
+		grep -A 4 panicked "$log" || true
+		grep -v '^#' "$log" | tail -n 40
 		echo "$1: failed; the input is in $failed, the whole log is $log" >&2
 		return 1
 	fi

@@ -70,6 +70,7 @@ fn agent<'a>(lines: impl Iterator<Item = &'a str>) -> AgentRecord {
         description: Arc::new(description),
         server_labels,
         capabilities: 0,
+        custom_capabilities: Vec::new(),
         health: None,
         config: ConfigState::default(),
         effective: None,

@@ -1,5 +1,5 @@
 //! Any conversation with a session: messages of any bytes, time, instructions, lost connections, in any order. Each
-//! message has one reply; what leaves may leave; no command leaves twice; every instruction ends once; nothing asks
+//! message has one reply; what leaves may leave; no command or custom message leaves twice; every instruction ends once; nothing asks
 //! to be called again at once for ever.
 #![no_main]
 
@@ -19,6 +19,8 @@ use prost::Message;
 
 const UID: InstanceUid = InstanceUid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
 const NEW_UID: InstanceUid = InstanceUid::from_u128(2);
+/// The one custom capability that operators use; raw messages may announce others.
+const CUSTOM: &str = "x";
 /// Capability bits that the session asks about.
 const BITS: [u64; 6] = [
     agent::ACCEPTS_REMOTE_CONFIG,
@@ -75,8 +77,9 @@ struct Run {
     now_ms: u64,
     connection: ConnectionKey,
     transport: Transport,
-    /// How the newest message came.
+    /// How the newest message came, and on which connection.
     heard_by: Transport,
+    heard_on: ConnectionKey,
     owned: bool,
     desired: Option<[u8; 32]>,
     delivers: bool,
@@ -86,8 +89,12 @@ struct Run {
     tokens: u64,
     /// Instructions that were taken and have not ended.
     open: BTreeSet<Token>,
-    /// Restarts that left.
+    /// Restarts and custom messages that left.
     left: BTreeSet<Token>,
+    /// The custom message that left last.
+    newest: Token,
+    /// What the agent announced of custom messages.
+    announced: Vec<String>,
 }
 
 impl Run {
@@ -102,13 +109,19 @@ impl Run {
             status: wire::RemoteConfigStatuses::try_from(i32::from(shape >> 6)).unwrap_or_default(),
             failed_hash: (shape & 16 != 0).then(|| input.hash()),
             sent_hash: (shape & 32 != 0).then(|| input.hash()),
+            custom_capabilities: (shape & 4 != 0)
+                .then(|| CUSTOM.to_owned())
+                .into_iter()
+                .collect(),
         };
+        let announced = known.custom_capabilities.clone();
         Self {
             session: Session::new(UID, &known),
             now_ms: 1_000_000,
             connection: ConnectionKey(1),
             transport: Transport::WebSocket,
             heard_by: Transport::WebSocket,
+            heard_on: ConnectionKey(0),
             owned: false,
             desired: None,
             delivers: true,
@@ -118,11 +131,13 @@ impl Run {
             tokens: 0,
             open: BTreeSet::new(),
             left: BTreeSet::new(),
+            newest: Token(0),
+            announced,
         }
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 20 {
+        match input.byte() % 21 {
             0 => self.hears(input.piece().to_vec(), None),
             1..=4 => {
                 let message = self.message(input);
@@ -181,6 +196,19 @@ impl Run {
                 let shape = input.byte();
                 (self.delivers, self.budget) = (shape & 1 == 0, shape & 2 == 0);
             }
+            19 => {
+                let (token, data) = (self.token(), Bytes::copy_from_slice(input.piece()));
+                let message = wire::CustomMessage {
+                    capability: CUSTOM.to_owned(),
+                    data,
+                    ..Default::default()
+                };
+                let room = self.session.has_room_for_message();
+                let taken = self.session.custom_message(token, message);
+                let announced = self.announced.iter().any(|name| name == CUSTOM);
+                assert_eq!(taken.is_ok(), room && announced, "{taken:?}");
+                self.open.extend(taken.map(|()| token));
+            }
             _ => self.passes(u64::from(input.byte()) * 1_000),
         }
     }
@@ -212,6 +240,12 @@ impl Run {
             hash: Bytes::copy_from_slice(&input.hash()),
             ..Default::default()
         });
+        message.custom_capabilities = (shape & 0x60 == 0x20).then(|| wire::CustomCapabilities {
+            capabilities: (shape & 1 != 0)
+                .then(|| CUSTOM.to_owned())
+                .into_iter()
+                .collect(),
+        });
         message.agent_disconnect = (shape & 0x60 == 0x60).then_some(wire::AgentDisconnect {});
         if shape & 0x80 != 0 {
             message.sequence_num = u64::from(input.byte());
@@ -227,7 +261,7 @@ impl Run {
         self.sequence = incoming.message.sequence_num.wrapping_add(1);
         let goodbye = incoming.message.agent_disconnect.is_some();
         let budget = self.budget;
-        self.heard_by = self.transport;
+        (self.heard_by, self.heard_on) = (self.transport, self.connection);
         let handled = self.session.handle_message(
             incoming,
             &mut Context {
@@ -245,6 +279,10 @@ impl Run {
             panic!("a repetition reports: {:?} at {last:?}", handled.report);
         }
         self.last = bytes;
+        let report = handled.report.as_ref();
+        if let Some(custom) = report.and_then(|report| report.custom_capabilities.as_ref()) {
+            self.announced.clone_from(&custom.capabilities);
+        }
         self.replied(&handled, &uid, new_uid);
         self.leaves(&handled.reply);
         self.told(handled.events);
@@ -289,6 +327,17 @@ impl Run {
             };
             assert!(self.left.insert(token), "a command left twice");
         }
+        if let Some(custom) = &outgoing.message.custom_message {
+            assert!(self.owned && self.session.connection().is_some());
+            assert!(outgoing.message.command.is_none());
+            assert!(self.announced.contains(&custom.capability));
+            let token = *outgoing.marks.first().expect("a message has a token");
+            assert!(
+                self.left.insert(token) && token > self.newest,
+                "twice or out of order"
+            );
+            self.newest = token;
+        }
         assert!(
             outgoing.marks.iter().all(|token| self.open.contains(token)),
             "{outgoing:?}"
@@ -301,7 +350,7 @@ impl Run {
 
     /// Everything that wants to leave at this moment leaves, and then there is peace.
     fn settle(&mut self) {
-        for _ in 0..OUTSTANDING_MAX + 2 {
+        for _ in 0..2 * OUTSTANDING_MAX + 2 {
             self.passes(0);
             let Some(outgoing) = self.session.next_push(self.now_ms) else {
                 let due = self.session.poll_timeout();
@@ -327,8 +376,10 @@ impl Run {
         for event in events {
             let token = match event {
                 Event::GapSeen | Event::FullStateRequested | Event::ComponentsRequested => continue,
-                Event::RestartConfirmed(token) => {
-                    assert!(self.left.contains(&token), "confirmed and never sent");
+                Event::RestartConfirmed(token)
+                | Event::MessageWritten(token)
+                | Event::MessageLost(token) => {
+                    assert!(self.left.contains(&token), "it never left");
                     token
                 }
                 Event::RestartUnconfirmed(token)
@@ -344,6 +395,7 @@ impl Run {
     /// What left ends with time; what never left can be taken back.
     fn end(&mut self) {
         self.session.set_owned(false);
+        self.session.connection_lost(self.heard_on);
         self.passes(1_000_000);
         for token in std::mem::take(&mut self.open) {
             assert!(!self.left.contains(&token), "{token:?} never ended");
