@@ -112,7 +112,7 @@ for tool in cargo setsid setpriv; do
 done
 note "the first time this takes some minutes"
 cargo build --locked --bin ampora
-clients="$(tests/interop/build.sh)"
+clients="$(tests/interop/build.sh supervisor collector)"
 PATH="$target/debug:$PATH"
 
 mkdir -p "$target"

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use nix::sys::signal::Signal;
 
@@ -26,22 +25,18 @@ impl Transport {
     }
 }
 
-/// The directory of the clients' binaries, which are built when they are not current.
-fn binaries() -> &'static Path {
-    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
-    BINARIES.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let output = Command::new(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/interop/build.sh"
-        ))
+/// Builds a part of the clients when it is not current, and returns the directory of the programs.
+pub(crate) fn built(part: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/build.sh");
+    let output = Command::new(script)
+        .arg(part)
         .env("CARGO_TARGET_DIR", target)
         .output()
         .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-    })
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
 /// A stock opampsupervisor, which runs a stock collector.
@@ -64,7 +59,7 @@ impl Supervisor {
             Transport::WebSocket => "ws",
             Transport::Http => "http",
         };
-        let collector = binaries().join("otelcol-quiet");
+        let collector = built("collector").join("otelcol-quiet");
         let settings = format!(
             "server:
   endpoint: {scheme}://{opamp}/v1/opamp
@@ -90,7 +85,7 @@ telemetry: {{logs: {{level: debug, output_paths: [stdout]}}}}
     }
 
     fn run(dir: &Path) -> Self {
-        let program = binaries().join("opampsupervisor");
+        let program = built("supervisor").join("opampsupervisor");
         let arguments = ["--config", "supervisor.yaml"];
         Self {
             process: Process::start("supervisor", &program, &arguments, dir),
@@ -169,7 +164,7 @@ service:
 "
         );
         fs::write(dir.join("collector.yaml"), settings).unwrap();
-        let program = binaries().join("otelcol");
+        let program = built("collector").join("otelcol");
         let arguments = ["--config", "collector.yaml"];
         Self {
             process: Process::start("collector", &program, &arguments, dir),

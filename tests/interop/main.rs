@@ -1,15 +1,20 @@
-//! Real clients against the real binary: the stock opampsupervisor with a stock collector, and that collector with the
-//! opamp extension alone, over WebSocket and over plain HTTP. What is asserted is what REST shows an operator, and
+//! Real clients against the real binary: the stock opampsupervisor with a stock collector, that collector with the opamp
+//! extension alone, and agents on the client libraries of four languages, over WebSocket and over plain HTTP, each alone
+//! and all at once. What is asserted is what REST shows an operator, and
 //! what the clients themselves did. Everything runs on loopback; nothing is left running, whatever happens.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![expect(clippy::print_stderr, reason = "a failed test says where its logs are")]
 
+mod all_at_once;
 mod clients;
 mod configurations;
 mod contact;
 mod dispatches;
 mod extension;
+mod legacy;
+mod libraries;
+mod library;
 mod process;
 mod rest;
 mod restarts;

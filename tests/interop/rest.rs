@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 /// Speaks to one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Rest {
+    admin: String,
     base: String,
     token: String,
     http: Client,
@@ -48,6 +49,7 @@ impl Answer {
 impl Rest {
     pub(crate) fn new(admin: &str, token: &str) -> Self {
         Self {
+            admin: admin.to_owned(),
             base: format!("http://{admin}/api/v1"),
             token: token.to_owned(),
             http: Client::builder().no_proxy().build().unwrap(),
@@ -100,6 +102,32 @@ impl Rest {
 
     pub(crate) async fn agent(&self, uid: &str) -> Value {
         self.get(&format!("/agents/{uid}")).await.ok(200)
+    }
+
+    /// The samples of one metric: labels as they are written, and values.
+    pub(crate) async fn metric(&self, name: &str) -> Vec<(String, f64)> {
+        let url = format!("http://{}/metrics", self.admin);
+        let text = self.http.get(url).send().await.unwrap();
+        let text = text.text().await.unwrap();
+        let samples = text.lines().filter_map(|line| {
+            let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            let is_it = labels.is_empty() || labels.starts_with('{');
+            is_it.then(|| (labels.to_owned(), value.parse().unwrap()))
+        });
+        samples.collect()
+    }
+
+    /// How many frames were rejected, for other reasons than `overload`, and for that one.
+    pub(crate) async fn rejected(&self) -> (f64, f64) {
+        let counts = self.metric("ampora_opamp_frames_rejected_total").await;
+        let overload = |labels: &str| labels.contains("\"overload\"");
+        let sum = |wanted: bool| {
+            let chosen = counts
+                .iter()
+                .filter(|(labels, _)| overload(labels) == wanted);
+            chosen.map(|(_, count)| count).sum()
+        };
+        (sum(false), sum(true))
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<(&str, String)>) -> Answer {

@@ -84,12 +84,7 @@ async fn supervisor_says_goodbye_and_comes_back() {
     let (supervisor, uid) = running(&stage, Transport::WebSocket).await;
     let before = stage.rest().agent(&uid).await;
     let dir = supervisor.stop().await;
-    let gone = stage
-        .agent(&uid, "the agent is disconnected", SOON, |agent| {
-            agent["state"] == "disconnected"
-        })
-        .await;
-    assert_eq!(gone["owner_node"], Value::Null, "{gone:#}");
+    let gone = stage.released(&uid).await;
     assert_eq!(gone["group"], "everyone", "{gone:#}");
 
     stage.rest().version("edge", &pipeline("second")).await;

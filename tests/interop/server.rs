@@ -96,3 +96,11 @@ pub(crate) struct Stopped {
     settings: Vec<String>,
     opamp: String,
 }
+
+impl Stopped {
+    /// The same, to be started with other settings.
+    pub(crate) fn with(mut self, settings: &[&str]) -> Self {
+        self.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        self
+    }
+}

@@ -9,18 +9,18 @@ use tempfile::TempDir;
 
 use crate::rest::Rest;
 use crate::server::Server;
-use crate::wait::{POLLED, until};
+use crate::wait::{POLLED, SOON, until};
 
 /// One server, and room for clients beside it.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) server: Server,
-    dir: Place,
+    pub(crate) dir: Place,
 }
 
 /// A directory that stays when the test fails, with the logs of all processes in it.
 #[derive(Debug)]
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -83,6 +83,14 @@ impl Stage {
             } else {
                 Err(format!("{agent:#}"))
             }
+        })
+        .await
+    }
+
+    /// The agent, once it has said goodbye and no node has its session: the log has that a moment later.
+    pub(crate) async fn released(&self, uid: &str) -> Value {
+        self.agent(uid, "the agent is gone", SOON, |agent| {
+            agent["state"] == "disconnected" && agent["owner_node"].is_null()
         })
         .await
     }
