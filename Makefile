@@ -1,15 +1,19 @@
 # One gate, two verbs: `verify` reads, `fix` edits. `test` installs what the tests need and runs all of them.
 .DEFAULT_GOAL := verify
-.PHONY: verify fmt clippy doc tidy policy lock fix test interop run demo
+.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz hotpath hotpath-accept run demo
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DENY_VERSION := 0.20.2
 DENY := $(TARGET)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+FUZZ_VERSION := 0.13.2
+FUZZER := $(TARGET)/tools/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
+FUZZ_SECONDS ?= 30
 
 verify: lock fmt clippy doc tidy policy
 
 fmt:
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 
 clippy:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -31,9 +35,11 @@ $(DENY):
 # The lock file says what the manifests say.
 lock:
 	cargo metadata --locked --format-version 1 > /dev/null
+	cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml > /dev/null
 
 fix:
 	cargo fmt --all
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml
 	AMPORA_REWRITE=1 cargo test --test tidy generated
 	AMPORA_REWRITE=1 cargo test --test conformance
 
@@ -44,6 +50,20 @@ test: tests/interop/build.sh
 interop: tests/interop/build.sh
 	tests/interop/build.sh
 	cargo test --locked --test interop -- --test-threads 4
+
+# Each target from the corpus that is kept; FUZZ_SECONDS=600 for a long look.
+fuzz: $(FUZZER)
+	FUZZER=$(FUZZER) tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+$(FUZZER):
+	cargo install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(TARGET)/tools/cargo-fuzz-$(FUZZ_VERSION)
+
+# Instructions of the hot path against the numbers that are kept.
+hotpath:
+	benches/hotpath/count.sh
+
+hotpath-accept:
+	benches/hotpath/count.sh accept
 
 run:
 	cargo run --locked -- serve

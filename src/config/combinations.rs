@@ -30,7 +30,8 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
             say(key.name, text);
         }
     }
-    doors(config, &mut say);
+    let is_set = |key: &str| origins.contains_key(key);
+    doors(config, &is_set, &mut say);
     for (door, tls) in [("opamp", &config.opamp.tls), ("admin", &config.admin.tls)] {
         if let Some((missing, given)) = half_a_pair(tls) {
             let given = format!("{door}.tls.{given}");
@@ -40,9 +41,15 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
             );
         }
     }
-    if config.cluster.join.is_some() != config.cluster.join_token_file.is_some() {
+    let joins = config.cluster.join.is_some();
+    if joins != config.cluster.join_token_file.is_some() {
+        let given = if joins {
+            "cluster.join"
+        } else {
+            "cluster.join_token_file"
+        };
         say(
-            "cluster.join",
+            given,
             "`cluster.join` and `cluster.join_token_file` go together".to_owned(),
         );
     }
@@ -98,7 +105,7 @@ fn cannot_honour(key: &Key, config: &Config) -> Option<String> {
     ))
 }
 
-fn doors(config: &Config, say: &mut impl FnMut(&str, String)) {
+fn doors(config: &Config, is_set: &impl Fn(&str) -> bool, say: &mut impl FnMut(&str, String)) {
     let (opamp, admin, metrics) = (&config.opamp, &config.admin, &config.metrics);
     if !is_loopback(opamp.listen) && opamp.auth.is_none() && !opamp.tls.is_stated() {
         say(
@@ -144,7 +151,9 @@ fn doors(config: &Config, say: &mut impl FnMut(&str, String)) {
             continue;
         };
         if let Some((other, _)) = taken.iter().find(|(_, address)| collide(*address, listen)) {
-            say(key, format!("`{key}` and `{other}` are both {listen}"));
+            // a default never moved: it is the other one that was set
+            let set = if is_set(key) { key } else { *other };
+            say(set, format!("`{key}` and `{other}` are both {listen}"));
         }
         taken.push((key, listen));
     }

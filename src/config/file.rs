@@ -6,7 +6,10 @@ use std::{fmt, path::Path};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Options, Spanned};
 
-use super::problem::{Origin, Problem};
+use super::{
+    given::read_bounded,
+    problem::{Origin, Problem},
+};
 
 /// Largest configuration file, in bytes: every key with a comment fits in a hundredth of it.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -22,16 +25,7 @@ pub(super) enum Tree {
 
 /// Reads and parses a file.
 pub(super) fn read(path: &Path) -> Result<Tree, Problem> {
-    let whole = |text: String| Problem { origin: None, text };
-    let cannot = |error: std::io::Error| whole(format!("cannot read {}: {error}", path.display()));
-    let length = std::fs::metadata(path).map_err(cannot)?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(whole(format!(
-            "{} is larger than {FILE_BYTES_MAX} bytes",
-            path.display()
-        )));
-    }
-    let text = std::fs::read_to_string(path).map_err(cannot)?;
+    let text = read_bounded(path, FILE_BYTES_MAX).map_err(|text| Problem { origin: None, text })?;
     parse(path, &text)
 }
 

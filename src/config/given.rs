@@ -2,6 +2,8 @@
 //! expected instead. It knows no key by name; a reader's message reads after "`key`: ".
 
 use std::{
+    fs::File,
+    io::Read,
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -144,7 +146,7 @@ impl Given {
     /// The content of the named file as a secret, without the line end that editors add.
     pub(super) fn secret_file(&self) -> Result<(PathBuf, Secret<String>), String> {
         let path = self.path()?;
-        let text = read_bounded(&path)?;
+        let text = read_bounded(&path, SECRET_FILE_BYTES_MAX)?;
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             return Err(format!("{} is empty", path.display()));
@@ -153,16 +155,21 @@ impl Given {
     }
 }
 
-fn read_bounded(path: &Path) -> Result<String, String> {
+/// The text of a file of at most so many bytes. What is read is counted: pipes and devices say that they are empty.
+pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let length = std::fs::metadata(path).map_err(cannot)?.len();
-    if length > SECRET_FILE_BYTES_MAX {
+    let file = File::open(path).map_err(cannot)?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    if bytes.len() as u64 > bytes_max {
         return Err(format!(
-            "{} is larger than {SECRET_FILE_BYTES_MAX} bytes",
+            "{} is larger than {bytes_max} bytes",
             path.display()
         ));
     }
-    std::fs::read_to_string(path).map_err(cannot)
+    String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8 text", path.display()))
 }
 
 fn spoken(range: &RangeInclusive<u64>) -> String {
@@ -254,6 +261,10 @@ mod tests {
                 .secret_file()
                 .unwrap_err()
                 .ends_with("is empty")
+        );
+        assert_eq!(
+            given("/dev/zero").secret_file().unwrap_err(),
+            "/dev/zero is larger than 65536 bytes"
         );
         assert!(
             given("absent")

@@ -374,7 +374,7 @@ fn two_listeners_cannot_share_an_address() {
     let found = problems("", &[], &["opamp.listen=127.0.0.1:4321"]);
     assert_eq!(
         found,
-        ["`admin.listen` and `opamp.listen` are both 127.0.0.1:4321"]
+        ["--set opamp.listen: `admin.listen` and `opamp.listen` are both 127.0.0.1:4321"]
     );
     loaded(
         "",

@@ -33,8 +33,12 @@ const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// them.
 const PURGE_OPS: usize = 512;
 
-type Entry = EntryOf<TypeConfig>;
-type LogId = LogIdOf<TypeConfig>;
+/// An entry as it is stored.
+pub type Entry = EntryOf<TypeConfig>;
+/// A place in the log.
+pub type LogId = LogIdOf<TypeConfig>;
+/// A vote as it is stored.
+pub type Vote = VoteOf<TypeConfig>;
 
 /// The log of one node; clones share it.
 #[derive(Clone, Debug)]
@@ -164,7 +168,7 @@ impl RaftLogReader<TypeConfig> for Log {
         self.entries(start, end, READ_BYTES_MAX)
     }
 
-    async fn read_vote(&mut self) -> Result<Option<VoteOf<TypeConfig>>, io::Error> {
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
         self.read(Kind::Vote, VOTE)
     }
 }
@@ -193,7 +197,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         self.clone()
     }
 
-    async fn save_vote(&mut self, vote: &VoteOf<TypeConfig>) -> Result<(), io::Error> {
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         self.write(Kind::Vote, VOTE, vote)?;
         self.flusher.flushed().await
     }

@@ -81,8 +81,9 @@ pub(crate) fn out_of_rule(tree: &Tree) -> Vec<String> {
                     found.push(format!("{path} names {name}: {why}"));
                 }
             }
-            if !dependency.is_of_workspace_table && !dependency.stated.contains("workspace = true")
-            {
+            let is_shared =
+                dependency.is_of_workspace_table || dependency.stated.contains("workspace = true");
+            if !is_shared && !is_workspace_of_its_own(path, text) {
                 found.push(format!(
                     "{path}: {name} has a version of its own; versions stand in the root"
                 ));
@@ -90,6 +91,11 @@ pub(crate) fn out_of_rule(tree: &Tree) -> Vec<String> {
         }
     }
     found
+}
+
+/// Such a crate cannot take versions from the root; its lock file is committed as well.
+fn is_workspace_of_its_own(path: &str, text: &str) -> bool {
+    path != "Cargo.toml" && text.lines().any(|line| line.trim() == "[workspace]")
 }
 
 pub(crate) fn floating(tree: &Tree) -> Vec<String> {
@@ -120,6 +126,14 @@ fn forbidden_edge_and_own_version_are_found() {
             "raft/Cargo.toml names prost: the fleet knows no other room",
         ]
     );
+}
+
+#[test]
+fn workspace_of_its_own_states_its_versions() {
+    let own = "[workspace]\n[dependencies]\nserde = \"1\"\n";
+    let found = |path: &str| out_of_rule(&Tree::of(&[(path, own)])).len();
+    assert_eq!(found("tests/x/Cargo.toml"), 0);
+    assert_eq!(found("Cargo.toml"), 1);
 }
 
 #[test]
