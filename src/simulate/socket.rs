@@ -9,7 +9,7 @@ use std::time::Duration;
 use ampora_proto::wire;
 use ampora_raft::time::Clock;
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use http::header::RETRY_AFTER;
 use prost::Message as _;
 use tokio::net::{TcpSocket, TcpStream};
@@ -35,6 +35,9 @@ const RETRY_LAST: Duration = Duration::from_secs(60);
 
 /// Replies that are waited for: the oldest are forgotten beyond it, so that a silent server costs no memory.
 const WAITING_MAX: usize = 1024;
+
+/// Messages that are taken in before the answers to them leave together.
+const AT_ONCE_MAX: usize = 64;
 
 type Stream = WebSocketStream<TcpStream>;
 
@@ -118,7 +121,7 @@ async fn connect(plan: &Plan, server: SocketAddr, number: usize) -> Result<Strea
         .map_err(|_| Away::Failed)?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0);
+        .write_buffer_size(READ_BUFFER_BYTES);
     match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
         Ok((stream, _)) => Ok(stream),
         Err(Error::Http(response)) => {
@@ -173,10 +176,9 @@ impl Carried {
         step.reset_after(jittered(period(plan)).min(period(plan)));
         loop {
             let out = tokio::select! {
-                incoming = stream.next() => match incoming {
-                    Some(Ok(Message::Binary(payload))) => self.hear(plan, tally, &payload),
-                    Some(Ok(_)) => Vec::new(),
-                    Some(Err(_)) | None => return false,
+                incoming = stream.next() => match self.hear_all(&mut stream, incoming, plan, tally) {
+                    Some(out) => out,
+                    None => return false,
                 },
                 _ = step.tick(), if plan.profile != Profile::FlatOut => {
                     self.agents.values_mut().map(|agent| agent.step(plan.profile)).collect()
@@ -191,6 +193,31 @@ impl Carried {
                 return false;
             }
         }
+    }
+
+    /// Takes in what has come, and what is there behind it; returns what is to be sent together, or `None` when
+    /// the connection has ended.
+    fn hear_all(
+        &mut self,
+        stream: &mut Stream,
+        first: Option<Result<Message, Error>>,
+        plan: &Plan,
+        tally: &Tally,
+    ) -> Option<Vec<Vec<u8>>> {
+        let mut out = Vec::new();
+        let mut incoming = first;
+        for _ in 0..AT_ONCE_MAX {
+            match incoming? {
+                Ok(Message::Binary(payload)) => out.extend(self.hear(plan, tally, &payload)),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+            match stream.next().now_or_never() {
+                Some(next) => incoming = next,
+                None => break,
+            }
+        }
+        Some(out)
     }
 
     fn heartbeats(&mut self, count: usize) -> Vec<Vec<u8>> {
