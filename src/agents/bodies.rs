@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::SystemTime;
 
 use ampora_raft::ids::BodyHash;
-use ampora_storage::bodies::Bodies;
+use ampora_storage::bodies::{Bodies, Swept};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// A first report brings three bodies of a few KiB: some thousand agents may arrive at once.
 const WAITING_MAX: usize = 16_384;
@@ -67,7 +69,7 @@ impl ReportedBodies {
             }
             if waiting.bytes + body.len() > WAITING_BYTES_MAX {
                 drop(waiting);
-                self.inner.write(&body);
+                self.inner.write_here(&body);
                 return hash;
             }
             waiting.bytes += body.len();
@@ -80,6 +82,19 @@ impl ReportedBodies {
             }
         }
         hash
+    }
+
+    /// Removes what is old and not kept; see [`Bodies::sweep`].
+    ///
+    /// # Errors
+    /// Fails when the directory cannot be read.
+    pub fn sweep(
+        &self,
+        bytes_max: u64,
+        older_than: SystemTime,
+        keep: impl Fn(BodyHash) -> bool,
+    ) -> io::Result<Swept> {
+        self.inner.files.sweep(bytes_max, older_than, keep)
     }
 
     /// A body, from memory or from its file.
@@ -102,6 +117,16 @@ impl Inner {
         let mut waiting = self.waiting.lock();
         if waiting.bodies.remove(&hash).is_some() {
             waiting.bytes -= body.len();
+        }
+    }
+
+    /// Writes on the thread of whoever brings the body, which slows that one down and holds up nobody else.
+    fn write_here(&self, body: &[u8]) {
+        let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+        if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
+            tokio::task::block_in_place(|| self.write(body));
+        } else {
+            self.write(body);
         }
     }
 

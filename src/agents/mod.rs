@@ -22,5 +22,6 @@ pub mod registry;
 pub mod reported;
 pub mod reports;
 pub mod room;
+pub mod sweep;
 pub mod timers;
 pub mod wake;

@@ -22,7 +22,7 @@ use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
 use crate::agents::room::{Room, Settings};
-use crate::agents::{delivery, reconcile, timers};
+use crate::agents::{delivery, reconcile, sweep, timers};
 use crate::api::{self, Api};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -194,6 +194,7 @@ fn serve(
     let background = Tasks::new();
     background.spawn(reconcile::drive(room.clone(), background.stopping()));
     background.spawn(timers::drive(room.clone(), background.stopping()));
+    background.spawn(sweep::drive(room.clone(), background.stopping()));
     background.spawn(delivery::drive_deliveries(
         room.clone(),
         background.stopping(),

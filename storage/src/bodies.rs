@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use ampora_raft::ids::BodyHash;
 use sha2::{Digest, Sha256};
@@ -69,6 +70,7 @@ impl Bodies {
         let hash = Self::hash(body);
         let path = self.path(hash);
         if path.try_exists()? {
+            touch(&path)?;
             return Ok(hash);
         }
         if let Some(parent) = path.parent() {
@@ -105,11 +107,17 @@ impl Bodies {
         }
     }
 
-    /// Removes every body that `keep` does not want, and oldest first what exceeds `bytes_max`.
+    /// Removes every body that is older than `older_than` and that `keep` does not want, and oldest first what
+    /// exceeds `bytes_max`.
     ///
     /// # Errors
     /// Fails when the directory cannot be read.
-    pub fn sweep(&self, bytes_max: u64, keep: impl Fn(BodyHash) -> bool) -> io::Result<Swept> {
+    pub fn sweep(
+        &self,
+        bytes_max: u64,
+        older_than: SystemTime,
+        keep: impl Fn(BodyHash) -> bool,
+    ) -> io::Result<Swept> {
         let mut swept = Swept::default();
         let mut kept = Vec::new();
         for shard in std::fs::read_dir(&self.dir)? {
@@ -120,9 +128,10 @@ impl Bodies {
             for file in std::fs::read_dir(shard.path())? {
                 let file = file?;
                 let metadata = file.metadata()?;
-                let wanted = name(&shard.path(), &file.path()).is_some_and(&keep);
-                if wanted {
-                    kept.push((metadata.modified()?, metadata.len(), file.path()));
+                let modified = metadata.modified()?;
+                let named = name(&shard.path(), &file.path());
+                if modified >= older_than || named.is_some_and(&keep) {
+                    kept.push((modified, metadata.len(), file.path()));
                 } else {
                     std::fs::remove_file(file.path())?;
                     swept.removed += 1;
@@ -143,6 +152,20 @@ impl Bodies {
         }
         Ok(swept)
     }
+}
+
+/// Makes a file young again, so that a sweep waits for whoever names it now.
+fn touch(path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+    let at = |nanos| Timespec {
+        tv_sec: 0,
+        tv_nsec: nanos,
+    };
+    let times = Timestamps {
+        last_access: at(UTIME_OMIT),
+        last_modification: at(UTIME_NOW),
+    };
+    Ok(utimensat(CWD, path, &times, AtFlags::empty())?)
 }
 
 fn write(path: &Path, body: &[u8]) -> io::Result<()> {
@@ -189,7 +212,12 @@ mod tests {
             .map(|n| bodies.put(&[n; 100]).expect("written"))
             .collect();
         let swept = bodies
-            .sweep(250, |hash| hash != hashes[0])
+            .sweep(u64::MAX, SystemTime::UNIX_EPOCH, |_| false)
+            .expect("readable");
+        assert_eq!((swept.kept, swept.removed), (4, 0), "all are young");
+        let far = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(10_000_000_000);
+        let swept = bodies
+            .sweep(250, far, |hash| hash != hashes[0])
             .expect("readable");
         assert_eq!((swept.kept, swept.kept_bytes, swept.removed), (2, 200, 2));
         assert_eq!(bodies.get(hashes[0]).expect("read"), None);
