@@ -13,6 +13,10 @@ use ampora::{
 };
 use clap::Parser;
 
+/// glibc keeps the pages of large messages once some were freed: 200 kB for each agent that ever sent 256 KiB.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Err(error) = cli::run(Cli::parse(), &surroundings()) else {
         return ExitCode::SUCCESS;
