@@ -60,7 +60,7 @@ fn wrong_usage_ends_with_two() {
 
 #[test]
 fn checked_configuration_carries_its_notes_and_reads_back() {
-    let set = vec!["agents.max=5".to_owned(), "node.data_dir=/d".to_owned()];
+    let set = vec!["cluster.voters=3".to_owned(), "node.data_dir=/d".to_owned()];
     let loaded = config::load(&Sources {
         set,
         ..Sources::default()
@@ -68,7 +68,9 @@ fn checked_configuration_carries_its_notes_and_reads_back() {
     .expect("a configuration");
     let text = checked(&loaded);
     assert!(
-        text.contains("# note: --set agents.max: `agents.max` takes effect with a later version\n"),
+        text.contains(
+            "# note: --set cluster.voters: `cluster.voters` takes effect with a later version\n"
+        ),
         "{text}"
     );
     let dir = tempfile::tempdir().expect("a directory");

@@ -271,9 +271,13 @@ where
             return Ok(());
         }
         self.grown |= bytes.len() > REWRAP_BYTES;
-        let patience = Duration::from_secs(bytes.len() as u64 / WRITE_BYTES_PER_SECOND_MIN);
-        let feeding = feed(&mut self.stream, bytes);
-        within(self.write_timeout + patience, feeding).await?;
+        let all = self.write_timeout
+            + Duration::from_secs(bytes.len() as u64 / WRITE_BYTES_PER_SECOND_MIN);
+        let feeding = feed(&mut self.stream, bytes, self.write_timeout);
+        match tokio::time::timeout(all, feeding).await {
+            Ok(fed) => fed?,
+            Err(_) => return Err(slow_reader()),
+        }
         self.unflushed = true;
         Ok(())
     }
@@ -354,13 +358,14 @@ async fn wrapped<S: AsyncRead + AsyncWrite + Unpin>(
     WebSocketStream::from_raw_socket(reader, Role::Server, Some(config)).await
 }
 
-/// Hands a message to the library.
+/// Hands a message to the library; the peer has to take each part of it within `stall`.
 async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut WebSocketStream<FrameReader<S>>,
     bytes: Bytes,
-) -> Result<(), Error> {
+    stall: Duration,
+) -> Result<(), Closed> {
     if bytes.len() <= FRAME_BYTES {
-        return stream.feed(Message::Binary(bytes)).await;
+        return within(stall, stream.feed(Message::Binary(bytes))).await;
     }
     let last = bytes.len().div_ceil(FRAME_BYTES) - 1;
     for (index, part) in bytes.chunks(FRAME_BYTES).enumerate() {
@@ -370,7 +375,7 @@ async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
             Data::Continue
         };
         let frame = Frame::message(bytes.slice_ref(part), OpCode::Data(data), index == last);
-        stream.feed(Message::Frame(frame)).await?;
+        within(stall, stream.feed(Message::Frame(frame))).await?;
     }
     Ok(())
 }
@@ -383,9 +388,11 @@ async fn within(
     match tokio::time::timeout(limit, write).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Closed::Lost),
-        Err(_) => {
-            metrics::counter!(names::SLOW_READERS).increment(1);
-            Err(Closed::SlowReader)
-        }
+        Err(_) => Err(slow_reader()),
     }
+}
+
+fn slow_reader() -> Closed {
+    metrics::counter!(names::SLOW_READERS).increment(1);
+    Closed::SlowReader
 }

@@ -92,7 +92,7 @@ pub(super) const KEYS: &[Key] = &[
         takes: "number, 1 to 10000000",
         default: "250000",
         meaning: "Most agents of the cluster; more are answered UNAVAILABLE and counted.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .count(1..=10_000_000)

@@ -284,7 +284,7 @@ pub(super) const OPAMP: &[Key] = &[
         name: "opamp.write_timeout_seconds",
         takes: "seconds, 1 to 3600",
         default: "10",
-        meaning: "An agent that does not take a message within this time is cut off.",
+        meaning: "An agent that takes nothing of a message for this long is cut off; a large one has to leave with 32 KiB a second.",
         effect: Effect::Now,
         set: |config, given| {
             given
