@@ -86,6 +86,21 @@ fn announce(agent: &mut Agent<'_>, names: &[&str]) {
     });
 }
 
+/// An agent that has said that it understands [`CAPABILITY`].
+fn understanding(server: &Server, via: Via) -> Agent<'_> {
+    let mut agent = Agent::introduced(server, via);
+    announce(&mut agent, &[CAPABILITY]);
+    agent
+}
+
+/// The agent says goodbye, and the server shows it.
+fn leave(agent: &mut Agent<'_>) {
+    agent.tell(say::goodbye);
+    agent.server.agent("goodbye", agent.uid, |agent| {
+        agent["state"] == "disconnected"
+    });
+}
+
 /// Asks for a custom message; the status and the answer.
 fn send(agent: &Agent<'_>, capability: &str, data: &[u8]) -> (u16, Value) {
     let form = serde_json::json!({
@@ -162,8 +177,7 @@ fn c_247_lists_replace() {
 fn c_248_whole_names() {
     let server = server::shared();
     for via in BOTH {
-        let mut agent = Agent::introduced(&server, via);
-        announce(&mut agent, &[CAPABILITY]);
+        let agent = understanding(&server, via);
         for other in ["org.example.cap/v2", "org.example", "ORG.EXAMPLE.CAP"] {
             assert_eq!(send(&agent, other, b"").0, 409, "{other}");
         }
@@ -175,12 +189,8 @@ fn c_248_whole_names() {
 fn c_249_only_what_is_understood() {
     let server = server::shared();
     for via in BOTH {
-        let mut agent = Agent::introduced(&server, via);
-        announce(&mut agent, &[CAPABILITY]);
-        agent.tell(say::goodbye);
-        server.agent("goodbye", agent.uid, |agent| {
-            agent["state"] == "disconnected"
-        });
+        let mut agent = understanding(&server, via);
+        leave(&mut agent);
         let path = sent(&agent, b"too late");
         agent.reconnect();
         let mut heard = vec![agent.tell(|message| {
@@ -195,8 +205,7 @@ fn c_249_only_what_is_understood() {
 fn c_251_in_order_and_once() {
     let server = server::shared();
     for via in BOTH {
-        let mut agent = Agent::introduced(&server, via);
-        announce(&mut agent, &[CAPABILITY]);
+        let mut agent = understanding(&server, via);
         let paths: Vec<_> = (0..5_u8).map(|n| sent(&agent, &[n])).collect();
         let heard: Vec<u8> = (0..5).map(|_| custom(&mut agent).data[0]).collect();
         assert_eq!(heard, [0, 1, 2, 3, 4], "{via:?}");
@@ -212,12 +221,8 @@ fn c_251_in_order_and_once() {
 fn c_252_bounded_queue() {
     let server = server::shared();
     for via in BOTH {
-        let mut agent = Agent::introduced(&server, via);
-        announce(&mut agent, &[CAPABILITY]);
-        agent.tell(say::goodbye);
-        server.agent("goodbye", agent.uid, |agent| {
-            agent["state"] == "disconnected"
-        });
+        let mut agent = understanding(&server, via);
+        leave(&mut agent);
         let paths: Vec<_> = (0..20_u8).map(|n| sent(&agent, &[n])).collect();
         agent.reconnect();
         // over plain HTTP the first answer has the first of them
@@ -236,8 +241,7 @@ fn c_252_bounded_queue() {
 fn c_253_opaque_data() {
     let server = server::shared();
     for via in BOTH {
-        let mut agent = Agent::introduced(&server, via);
-        announce(&mut agent, &[CAPABILITY]);
+        let mut agent = understanding(&server, via);
         for data in [&b""[..], &[0, 255, 128, 10], &[7; 3000]] {
             sent(&agent, data);
             let message = custom(&mut agent);
@@ -248,8 +252,7 @@ fn c_253_opaque_data() {
 
 fn c_254_lost_is_lost() {
     let server = Server::start(&[]);
-    let mut agent = Agent::introduced(&server, Via::WebSocket);
-    announce(&mut agent, &[CAPABILITY]);
+    let mut agent = understanding(&server, Via::WebSocket);
     sent(&agent, b"once");
     assert_eq!(custom(&mut agent).data[..], b"once"[..]);
     let (uid, sequence, label) = (agent.uid, agent.sequence, agent.label.clone());
