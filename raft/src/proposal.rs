@@ -1,8 +1,10 @@
 //! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
@@ -94,6 +96,69 @@ pub enum Proposal {
         /// The token.
         token: Token,
     },
+    /// An operator asks: what changes leaves an audit record in the same entry.
+    Asked {
+        /// The client's address; empty when it is not known.
+        from: Arc<str>,
+        /// What is asked; see [`Proposal::asker`] for what may be.
+        #[serde(deserialize_with = "plain")]
+        proposal: Box<Proposal>,
+    },
+}
+
+/// Who may ask for a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Operators: what it changes leaves an audit record.
+    Operator,
+    /// Operators, as a step towards a proposal that leaves the record.
+    Step,
+    /// Nodes alone.
+    System,
+}
+
+impl Proposal {
+    /// Who may ask for it. Every new proposal is one or the other.
+    pub fn asker(&self) -> Asker {
+        match self {
+            Self::CreateVersion(_)
+            | Self::PutGroup(_)
+            | Self::DeleteGroup { .. }
+            | Self::CreateDispatch(_)
+            | Self::CancelDispatch { .. }
+            | Self::PutToken { .. } => Asker::Operator,
+            Self::StageBody(_) => Asker::Step,
+            Self::Found { .. }
+            | Self::RegisterNode(_)
+            | Self::NodeBatch(_)
+            | Self::ExpandDispatch { .. }
+            | Self::MarkDeliveries(_)
+            | Self::ExpireDeliveries { .. }
+            | Self::Asked { .. } => Asker::System,
+        }
+    }
+
+    /// The proposal as an operator's wish from this address.
+    #[must_use]
+    pub fn asked(self, from: Arc<str>) -> Self {
+        Self::Asked {
+            from,
+            proposal: Box::new(self),
+        }
+    }
+}
+
+/// Reads the inside of [`Proposal::Asked`]: never another one, so that no bytes nest without end.
+fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Proposal>, D::Error> {
+    thread_local! {
+        static INSIDE: Cell<bool> = const { Cell::new(false) };
+    }
+    if INSIDE.replace(true) {
+        return Err(D::Error::custom("an asked proposal inside another"));
+    }
+    let read = Box::<Proposal>::deserialize(deserializer);
+    INSIDE.set(false);
+    read
 }
 
 /// See [`Proposal::RegisterNode`].

@@ -171,7 +171,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let rows = snapshot.rows()?;
         let in_memory = rows
             .iter()
-            .filter(|(key, _)| !matches!(key, crate::rows::RowKey::BodyPart(..)))
+            .filter(|(key, _)| !key.is_beside_memory())
             .cloned();
         let fleet = Fleet::load(in_memory).map_err(io::Error::other)?;
         let state = AppliedState {

@@ -17,7 +17,11 @@ pub type Runtime =
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match &self.proposal {
+        let proposal = match &self.proposal {
+            Proposal::Asked { proposal, .. } => proposal,
+            plain => plain,
+        };
+        let name = match proposal {
             Proposal::Found { .. } => "Found",
             Proposal::RegisterNode(_) => "RegisterNode",
             Proposal::NodeBatch(_) => "NodeBatch",
@@ -31,6 +35,7 @@ impl fmt::Display for Entry {
             Proposal::CancelDispatch { .. } => "CancelDispatch",
             Proposal::ExpireDeliveries { .. } => "ExpireDeliveries",
             Proposal::PutToken { .. } => "PutToken",
+            Proposal::Asked { .. } => "Asked",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }

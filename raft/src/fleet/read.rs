@@ -184,7 +184,8 @@ impl Fleet {
             .filter(|session| self.is_live(session.node, session.epoch))
     }
 
-    /// The value in memory of a row; `None` when there is none, and always for parts of bodies.
+    /// The value in memory of a row; `None` when there is none, and always for what
+    /// is beside memory.
     pub fn row(&self, key: &RowKey) -> Option<Row> {
         match key {
             RowKey::Meta => Some(Row::Meta(Arc::clone(&self.meta))),
@@ -196,7 +197,10 @@ impl Fleet {
                 .cloned()
                 .map(Row::Configuration),
             RowKey::BodyMeta(hash) => self.bodies.get(hash).cloned().map(Row::BodyMeta),
-            RowKey::BodyPart(..) => None,
+            RowKey::BodyPart(..) | RowKey::Audit(_) => None,
+            RowKey::AuditHead => {
+                (self.audit.last > 0).then(|| Row::AuditHead(Arc::clone(&self.audit)))
+            }
             RowKey::Group(name) => self.groups.get(name).cloned().map(Row::Group),
             RowKey::Dispatch(id) => self.dispatches.get(id).cloned().map(Row::Dispatch),
             RowKey::Delivery(id, uid) => self
@@ -209,8 +213,8 @@ impl Fleet {
         }
     }
 
-    /// The names of all rows in memory, in key order: what a snapshot at this index holds besides the
-    /// parts of bodies.
+    /// The names of all rows in memory, in key order: what a snapshot at this index holds besides
+    /// parts of bodies and audit records.
     pub fn row_keys(&self) -> impl Iterator<Item = RowKey> {
         std::iter::once(RowKey::Meta)
             .chain((&self.nodes).into_iter().map(|(id, _)| RowKey::Node(*id)))
@@ -254,5 +258,6 @@ impl Fleet {
                     .into_iter()
                     .map(|(key, _)| RowKey::Idempotency(Arc::clone(key))),
             )
+            .chain((self.audit.last > 0).then_some(RowKey::AuditHead))
     }
 }

@@ -123,6 +123,7 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::PutToken { token } => {
             text(&token.id) + text(&token.name) + 1 + HASH + 1 + 2 * NUMBER
         }
+        Proposal::Asked { from, proposal } => text(from) + 1 + proposal_bytes(proposal),
     }
 }
 

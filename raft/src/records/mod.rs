@@ -2,6 +2,7 @@
 //! appended by a new row kind, never inserted.
 
 mod agent;
+mod audit;
 mod configuration;
 mod dispatch;
 mod group;
@@ -12,6 +13,7 @@ pub use agent::{
     AgentRecord, AgentUpdate, ConfigReport, ConfigState, ConfigStatus, Description, Health, Label,
     PackageAggregate, ReleaseReason, Released, Session, Transport,
 };
+pub use audit::{AuditHead, AuditRecord};
 pub use configuration::{BodyMeta, Configuration, FileMeta, Version, VersionRef};
 pub use dispatch::{
     Action, Counts, Delivery, DeliveryError, DeliveryState, Dispatch, DispatchState, Target,

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::proposal::Asker;
 use crate::records::{
     ConfigReport, ConfigStatus, DeliveryError, FileMeta, Health, Pace, PackageAggregate,
     ReleaseReason, Role, Token,
@@ -271,6 +272,16 @@ pub(super) fn entry() -> impl Strategy<Value = Entry> {
     let idempotency = option::weighted(0.2, ("[kl]", 0..2_u8))
         .prop_map(|given| given.map(|(name, digest)| key(&name, digest)));
     let time = prop_oneof![99 => 0..5_000_u64, 1 => any::<u64>()];
-    (proposal, idempotency, time)
-        .prop_map(|(proposal, idempotency, time_ms)| stamped(time_ms / 2, idempotency, proposal))
+    (proposal, any::<u8>(), idempotency, time).prop_map(|(proposal, by, idempotency, time_ms)| {
+        let asked = match proposal.asker() {
+            Asker::Operator | Asker::Step => by < 128,
+            Asker::System => by < 8,
+        };
+        let proposal = if asked {
+            proposal.asked("192.0.2.7".into())
+        } else {
+            proposal
+        };
+        stamped(time_ms / 2, idempotency, proposal)
+    })
 }

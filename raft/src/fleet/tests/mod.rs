@@ -4,6 +4,7 @@
     reason = "an answer that a test does not name fails it"
 )]
 
+mod audit;
 mod deliveries;
 mod desired;
 mod generate;
