@@ -1,6 +1,7 @@
 //! What handlers take: the caller, a body within its limit and time, parameters of path and query. Every
 //! failure is a [`Problem`] that points at its place.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ampora_raft::proposal::{Idempotency, Origin};
@@ -20,6 +21,24 @@ use super::problem::{Code, Detail, Problem};
 /// The id of a request, put there by the outermost layer.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+/// The address of the client of a request, put there by the listener. It is what limits, logs and audit go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAddr(pub(crate) IpAddr);
+
+#[cfg(test)]
+impl ClientAddr {
+    /// Where requests of tests come from.
+    pub(crate) const LOCAL: ClientAddr = ClientAddr(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+}
+
+impl FromRequestParts<Api> for ClientAddr {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<ClientAddr, Problem> {
+        extension::<ClientAddr>(parts)
+    }
+}
 
 /// A request that changes something: its head, its whole body, and the key that makes it safe to repeat.
 #[derive(Clone, Debug)]

@@ -252,7 +252,8 @@ impl Ask<'_> {
     }
 
     pub(crate) async fn send(self) -> Answer {
-        let request: Request<Body> = self.request.body(self.body).unwrap();
+        let request = self.request.extension(super::extract::ClientAddr::LOCAL);
+        let request: Request<Body> = request.body(self.body).unwrap();
         let response: Response = self.site.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
