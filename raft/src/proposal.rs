@@ -138,6 +138,15 @@ impl Proposal {
         }
     }
 
+    /// What is proposed, without the operator around it.
+    pub fn inner(&self) -> &Self {
+        if let Self::Asked { proposal, .. } = self {
+            proposal
+        } else {
+            self
+        }
+    }
+
     /// The proposal as an operator's wish from this address.
     #[must_use]
     pub fn asked(self, from: Arc<str>) -> Self {

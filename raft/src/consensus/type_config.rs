@@ -17,11 +17,7 @@ pub type Runtime =
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let proposal = match &self.proposal {
-            Proposal::Asked { proposal, .. } => proposal,
-            plain => plain,
-        };
-        let name = match proposal {
+        let name = match self.proposal.inner() {
             Proposal::Found { .. } => "Found",
             Proposal::RegisterNode(_) => "RegisterNode",
             Proposal::NodeBatch(_) => "NodeBatch",

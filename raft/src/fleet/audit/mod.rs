@@ -6,7 +6,7 @@
 //! cx.audit("group.put", &group.name, Json::of(before), Json::of(after));
 //! ```
 //!
-//! What changes nothing names nothing. Shapes of records are in [`shapes`]; secrets and their hashes are in none
+//! What changes nothing names nothing. Shapes of records are in `shapes`; secrets and their hashes are in none
 //! of them, bodies and long texts are there by hash.
 
 mod json;

@@ -34,8 +34,10 @@ fn put(priority: i32) -> Proposal {
 
 #[test]
 fn a_change_leaves_who_from_where_what_before_and_after() {
-    let mut log = Log::default();
-    log.time_ms = 9;
+    let mut log = Log {
+        time_ms: 9,
+        ..Log::default()
+    };
     let made = record(&asked(&mut log, put(5))).expect("a record");
     let changed = record(&asked(&mut log, put(6))).expect("a record");
     let group = |priority: i32, revision: u64| {
@@ -92,7 +94,10 @@ fn the_digest_is_what_it_was() {
         hash: [0; 32],
     };
     let digest = crate::ids::BodyHash(record.digest());
-    assert_eq!(digest.to_string(), "0e6e44814a471e4469fdfd05bf9c9c49072feb4f2c75f4c449094206cf7a175c");
+    assert_eq!(
+        digest.to_string(),
+        "0e6e44814a471e4469fdfd05bf9c9c49072feb4f2c75f4c449094206cf7a175c"
+    );
 }
 
 #[test]
