@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
+use crate::ids::{BodyHash, ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
     Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, Target, Token, Transport,
 };
@@ -104,6 +104,20 @@ pub enum Proposal {
         #[serde(deserialize_with = "plain")]
         proposal: Box<Proposal>,
     },
+    /// A leader says how its wall clock stands to fleet time.
+    NoteWallTime {
+        /// The leader begins: what passed since the last note while nobody led belongs to deadline time.
+        begins: bool,
+    },
+    /// Drops the oldest audit records.
+    TrimAudit {
+        /// The oldest that the proposer saw; another one in the fleet means somebody was faster.
+        first: u64,
+        /// How many, at most [`crate::fleet::limits::AUDIT_TRIM_MAX`].
+        count: u16,
+    },
+    /// An operator is about to see something unredacted.
+    NoteRead(NoteRead),
 }
 
 /// Who may ask for a proposal.
@@ -126,7 +140,8 @@ impl Proposal {
             | Self::DeleteGroup { .. }
             | Self::CreateDispatch(_)
             | Self::CancelDispatch { .. }
-            | Self::PutToken { .. } => Asker::Operator,
+            | Self::PutToken { .. }
+            | Self::NoteRead(_) => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
             Self::Found { .. }
             | Self::RegisterNode(_)
@@ -134,7 +149,9 @@ impl Proposal {
             | Self::ExpandDispatch { .. }
             | Self::MarkDeliveries(_)
             | Self::ExpireDeliveries { .. }
-            | Self::Asked { .. } => Asker::System,
+            | Self::Asked { .. }
+            | Self::NoteWallTime { .. }
+            | Self::TrimAudit { .. } => Asker::System,
         }
     }
 
@@ -168,6 +185,28 @@ fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Proposal>, D:
     let read = Box::<Proposal>::deserialize(deserializer);
     INSIDE.set(false);
     read
+}
+
+/// See [`Proposal::NoteRead`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteRead {
+    /// The agent.
+    pub agent: InstanceUid,
+    /// What it reported.
+    pub body: RawBody,
+    /// The hash of the body, where it has one.
+    pub hash: Option<BodyHash>,
+}
+
+/// A reported body that can be seen unredacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RawBody {
+    /// The effective configuration.
+    EffectiveConfig,
+    /// The tree of component healths.
+    Health,
+    /// The list of available components.
+    Components,
 }
 
 /// See [`Proposal::RegisterNode`].

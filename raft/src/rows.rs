@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
-    AgentRecord, AuditHead, AuditRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta,
-    Group, Node, Token,
+    AgentRecord, AuditHead, AuditRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime,
+    FleetMeta, Group, Node, Token,
 };
 
 /// The name of a row.
@@ -42,6 +42,8 @@ pub enum RowKey {
     AuditHead,
     /// A record of the audit chain: a row that is not in memory.
     Audit(u64),
+    /// What deadline time has beyond fleet time.
+    Downtime,
 }
 
 /// The value of a row. Variants are append-only.
@@ -73,6 +75,8 @@ pub enum Row {
     AuditHead(Arc<AuditHead>),
     /// See [`RowKey::Audit`].
     Audit(Arc<AuditRecord>),
+    /// See [`RowKey::Downtime`].
+    Downtime(Arc<Downtime>),
 }
 
 /// What an idempotency key was answered.
@@ -102,7 +106,7 @@ impl RowKey {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.kind()];
         match self {
-            Self::Meta | Self::AuditHead => {}
+            Self::Meta | Self::AuditHead | Self::Downtime => {}
             Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
             Self::Agent(uid) => bytes.extend(uid.as_bytes()),
             Self::BodyMeta(hash) => bytes.extend(hash.0),
@@ -149,6 +153,7 @@ impl RowKey {
             10 => Self::Idempotency(name()?),
             11 if rest.is_empty() => Self::AuditHead,
             12 => Self::Audit(u64::from_be_bytes(rest.try_into().ok()?)),
+            20 if rest.is_empty() => Self::Downtime,
             _ => return None,
         })
     }
@@ -169,6 +174,7 @@ impl RowKey {
             Self::Idempotency(_) => 10,
             Self::AuditHead => 11,
             Self::Audit(_) => 12,
+            Self::Downtime => 20,
         }
     }
 }

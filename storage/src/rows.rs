@@ -204,7 +204,8 @@ fn ops_max(key: &RowKey) -> usize {
         | RowKey::BodyPart(..)
         | RowKey::Delivery(..)
         | RowKey::Token(_)
-        | RowKey::AuditHead => 1,
+        | RowKey::AuditHead
+        | RowKey::Downtime => 1,
         RowKey::Agent(_) | RowKey::Audit(_) => 2,
         RowKey::Group(_) => 5,
         RowKey::Dispatch(_) => 9,

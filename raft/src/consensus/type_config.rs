@@ -32,6 +32,9 @@ impl fmt::Display for Entry {
             Proposal::ExpireDeliveries { .. } => "ExpireDeliveries",
             Proposal::PutToken { .. } => "PutToken",
             Proposal::Asked { .. } => "Asked",
+            Proposal::NoteWallTime { .. } => "NoteWallTime",
+            Proposal::TrimAudit { .. } => "TrimAudit",
+            Proposal::NoteRead(_) => "NoteRead",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }

@@ -18,7 +18,7 @@ impl Fleet {
         if entry.time_ms > self.meta.time_ms {
             self.meta_mut().time_ms = entry.time_ms;
         }
-        let mut cx = Context::new(index, self.meta.time_ms, entry);
+        let mut cx = Context::new(index, self.meta.time_ms, self.downtime.total_ms, entry);
         let outcome = match self.answer(&mut cx, entry) {
             Ok(outcome) => outcome,
             Err(rejection) => Outcome::Rejected(rejection),
@@ -71,6 +71,9 @@ impl Fleet {
             Proposal::ExpireDeliveries { limit } => Ok(self.expire_deliveries(cx, *limit)),
             Proposal::PutToken { token } => self.put_token(cx, token),
             Proposal::Asked { from, proposal } => self.asked(cx, from, proposal),
+            Proposal::NoteWallTime { begins } => Ok(self.note_wall_time(cx, *begins)),
+            Proposal::TrimAudit { first, count } => Ok(self.trim_audit(cx, *first, *count)),
+            Proposal::NoteRead(read) => self.note_read(cx, read),
         }
     }
 

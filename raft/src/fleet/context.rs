@@ -38,11 +38,11 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(index: u64, time_ms: u64, entry: &'a Entry) -> Self {
+    pub(super) fn new(index: u64, time_ms: u64, downtime_ms: u64, entry: &'a Entry) -> Self {
         Self {
             index,
             time_ms,
-            deadline_ms: time_ms,
+            deadline_ms: time_ms.saturating_add(downtime_ms),
             wall_ms: entry.wall_ms,
             actor: &entry.origin.actor,
             request_id: &entry.origin.request_id,

@@ -41,7 +41,7 @@ impl Fleet {
             requires: given.requires,
             created_ms: cx.wall_ms,
             created_by: Arc::clone(cx.actor),
-            expires_at_ms: cx.time_ms.saturating_add(lasts_ms),
+            expires_at_ms: cx.deadline_ms.saturating_add(lasts_ms),
             expires_wall_ms: cx.wall_ms.saturating_add(lasts_ms),
             state,
             counts: Counts::default(),

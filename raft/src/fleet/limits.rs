@@ -96,6 +96,12 @@ pub const IDEMPOTENCY_MAX: usize = 65_536;
 /// Audit records kept; beyond it the oldest leaves: 2 700 changes a day for a year, at most 4 GiB of rows.
 pub const AUDIT_RECORDS_MAX: u64 = 1_000_000;
 
+/// Audit records that one entry drops at most.
+pub const AUDIT_TRIM_MAX: u16 = 256;
+
+/// The longest downtime that a new leader adds to deadline time: 30 days.
+pub const DOWNTIME_MAX_MS: u64 = 2_592_000_000;
+
 /// Bytes of a state in an audit record, before or after; longer ones are given by their hash.
 pub const AUDIT_VALUE_BYTES_MAX: usize = 1_200;
 

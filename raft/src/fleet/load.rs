@@ -77,6 +77,10 @@ impl Fleet {
                 self.bodies.insert_cow(*hash, meta).is_some()
             }
             (RowKey::BodyPart(..), Row::BodyPart(_)) | (RowKey::Audit(_), Row::Audit(_)) => false,
+            (RowKey::Downtime, Row::Downtime(downtime)) => {
+                let known = std::mem::replace(&mut self.downtime, downtime);
+                known.wall_ms != 0
+            }
             (RowKey::AuditHead, Row::AuditHead(head)) => {
                 let known = std::mem::replace(&mut self.audit, head);
                 known.last != 0

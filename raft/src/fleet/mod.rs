@@ -24,6 +24,8 @@ pub mod limits;
 mod load;
 mod mark_deliveries;
 mod node_batch;
+mod note_read;
+mod note_wall_time;
 mod put_group;
 mod put_token;
 mod read;
@@ -32,6 +34,7 @@ mod retire;
 pub mod sizes;
 mod stage_body;
 mod tables;
+mod trim_audit;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -46,8 +49,8 @@ use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{
-    AgentRecord, AuditHead, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node,
-    Token,
+    AgentRecord, AuditHead, BodyMeta, Configuration, Delivery, Dispatch, Downtime, FleetMeta,
+    Group, Node, Token,
 };
 use crate::rows::{IdempotencyRow, Row, RowKey};
 
@@ -72,6 +75,7 @@ pub struct Fleet {
     tokens: Table<Arc<str>, Token>,
     idempotency: Table<Arc<str>, IdempotencyRow>,
     audit: Arc<AuditHead>,
+    downtime: Arc<Downtime>,
     derived: Derived,
 }
 

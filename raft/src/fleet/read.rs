@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::Fleet;
 use crate::ids::{ConfigHash, DispatchId, Epoch, InstanceUid, NodeId};
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Session,
-    Token,
+    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime, FleetMeta, Group, Node,
+    Session, Token,
 };
 use crate::rows::{Row, RowKey};
 
@@ -198,6 +198,10 @@ impl Fleet {
                 .map(Row::Configuration),
             RowKey::BodyMeta(hash) => self.bodies.get(hash).cloned().map(Row::BodyMeta),
             RowKey::BodyPart(..) | RowKey::Audit(_) => None,
+            RowKey::Downtime => {
+                let noted = *self.downtime != Downtime::default();
+                noted.then(|| Row::Downtime(Arc::clone(&self.downtime)))
+            }
             RowKey::AuditHead => {
                 (self.audit.last > 0).then(|| Row::AuditHead(Arc::clone(&self.audit)))
             }
@@ -259,5 +263,6 @@ impl Fleet {
                     .map(|(key, _)| RowKey::Idempotency(Arc::clone(key))),
             )
             .chain((self.audit.last > 0).then_some(RowKey::AuditHead))
+            .chain((*self.downtime != Downtime::default()).then_some(RowKey::Downtime))
     }
 }

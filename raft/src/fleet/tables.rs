@@ -9,7 +9,7 @@ use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid};
 use crate::records::{
     AgentRecord, AuditHead, BodyMeta, Configuration, Counts, Delivery, DeliveryState, Dispatch,
-    DispatchState, FleetMeta, Group, Node, Token,
+    DispatchState, Downtime, FleetMeta, Group, Node, Token,
 };
 use crate::rows::{IdempotencyRow, RowKey};
 
@@ -126,6 +126,11 @@ impl Fleet {
     pub(super) fn put_audit_head(&mut self, cx: &mut Context<'_>, head: AuditHead) {
         cx.dirty(RowKey::AuditHead);
         self.audit = Arc::new(head);
+    }
+
+    pub(super) fn put_downtime(&mut self, cx: &mut Context<'_>, downtime: Arc<Downtime>) {
+        cx.dirty(RowKey::Downtime);
+        self.downtime = downtime;
     }
 
     pub(super) fn put_dispatch(&mut self, cx: &mut Context<'_>, dispatch: Dispatch) {

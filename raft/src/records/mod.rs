@@ -5,6 +5,7 @@ mod agent;
 mod audit;
 mod configuration;
 mod dispatch;
+mod downtime;
 mod group;
 mod node;
 mod token;
@@ -18,6 +19,7 @@ pub use configuration::{BodyMeta, Configuration, FileMeta, Version, VersionRef};
 pub use dispatch::{
     Action, Counts, Delivery, DeliveryError, DeliveryState, Dispatch, DispatchState, Target,
 };
+pub use downtime::Downtime;
 pub use group::{Assignment, Group, Pace};
 pub use node::{FleetMeta, Node};
 pub use token::{Role, Token};

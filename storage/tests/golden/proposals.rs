@@ -14,7 +14,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 17] = [
     "found",
     "register_node",
     "node_batch",
@@ -29,6 +29,9 @@ const KINDS: [&str; 14] = [
     "expire_deliveries",
     "put_token",
     "asked",
+    "note_wall_time",
+    "trim_audit",
+    "note_read",
 ];
 
 fn kind(proposal: &Proposal) -> &'static str {
@@ -47,6 +50,9 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::ExpireDeliveries { .. } => "expire_deliveries",
         Proposal::PutToken { .. } => "put_token",
         Proposal::Asked { .. } => "asked",
+        Proposal::NoteWallTime { .. } => "note_wall_time",
+        Proposal::TrimAudit { .. } => "trim_audit",
+        Proposal::NoteRead(_) => "note_read",
     }
 }
 
@@ -316,6 +322,23 @@ fn proposals() -> Vec<Proposal> {
         dispatch: DispatchId(7),
     };
     all.push(cancel.asked("192.0.2.7".into()));
+    all.extend([true, false].map(|begins| Proposal::NoteWallTime { begins }));
+    all.push(Proposal::TrimAudit {
+        first: 300,
+        count: 256,
+    });
+    let bodies = [
+        RawBody::EffectiveConfig,
+        RawBody::Health,
+        RawBody::Components,
+    ];
+    all.extend(bodies.map(|body| {
+        Proposal::NoteRead(NoteRead {
+            agent: uid(1),
+            body,
+            hash: (body != RawBody::Health).then_some(BodyHash([3; 32])),
+        })
+    }));
     all
 }
 

@@ -18,7 +18,7 @@ use super::{check, check_bytes, check_names};
 const FILE: &str = "rows.txt";
 const KEYS: &str = "keys.txt";
 
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "meta",
     "node",
     "agent",
@@ -32,6 +32,7 @@ const KINDS: [&str; 13] = [
     "idempotency",
     "audit_head",
     "audit",
+    "downtime",
 ];
 
 fn kind(row: &Row) -> &'static str {
@@ -49,6 +50,7 @@ fn kind(row: &Row) -> &'static str {
         Row::Idempotency(_) => "idempotency",
         Row::AuditHead(_) => "audit_head",
         Row::Audit(_) => "audit",
+        Row::Downtime(_) => "downtime",
     }
 }
 
@@ -67,6 +69,7 @@ fn kind_of_key(key: &RowKey) -> &'static str {
         RowKey::Idempotency(_) => "idempotency",
         RowKey::AuditHead => "audit_head",
         RowKey::Audit(_) => "audit",
+        RowKey::Downtime => "downtime",
     }
 }
 
@@ -307,6 +310,11 @@ fn rows() -> Vec<Row> {
         first: 7,
     })));
     rows.push(Row::Audit(Arc::new(audit_record(5))));
+    rows.push(Row::Downtime(Arc::new(Downtime {
+        total_ms: 3_600_000,
+        wall_ms: 1_700_000_000_000,
+        at_ms: 5_000,
+    })));
     rows
 }
 
@@ -385,6 +393,7 @@ fn keys_are_what_they_were() {
         RowKey::Idempotency("key".into()),
         RowKey::AuditHead,
         RowKey::Audit(300),
+        RowKey::Downtime,
     ];
     let mut names = Vec::new();
     for key in keys {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fleet::limits::{AUDIT_RECORDS_MAX, TEXT_BYTES_MAX};
 use crate::outcome::Rejection;
+use crate::proposal::{NoteRead, RawBody};
 use crate::records::{AuditHead, AuditRecord, Role, Token};
 use crate::rows::{Row, RowKey};
 
@@ -197,4 +198,53 @@ fn the_oldest_record_leaves_when_there_are_too_many() {
         (2, AUDIT_RECORDS_MAX + 1)
     );
     assert!(fleet(head(0)).is_err() && fleet(head(AUDIT_RECORDS_MAX + 2)).is_err());
+}
+
+#[test]
+fn old_records_leave_in_steps_and_the_chain_goes_on() {
+    let mut log = Log::default();
+    let trim = |first, count| Proposal::TrimAudit { first, count };
+    assert!(log.apply(trim(0, 9)).puts.is_empty());
+    for priority in 0..300 {
+        asked(&mut log, put(priority));
+    }
+    let first = |log: &Log| log.fleet.audit().first;
+    let left = |from: u64, to: u64| -> Vec<_> {
+        (from..to).map(|seq| (RowKey::Audit(seq), None)).collect()
+    };
+    assert_eq!(log.apply(trim(1, 2)).puts, left(1, 3));
+    // somebody was faster
+    assert!(log.apply(trim(1, 2)).puts.is_empty());
+    assert_eq!(log.apply(trim(3, u16::MAX)).puts, left(3, 259));
+    assert_eq!(log.apply(trim(259, 256)).puts, left(259, 301));
+    assert_eq!(first(&log), 301);
+    let head = log.fleet.audit().clone();
+    let next = record(&asked(&mut log, put(1))).expect("a record");
+    assert_eq!((next.seq, next.previous), (301, head.hash));
+    assert_eq!(first(&log), 301);
+}
+
+#[test]
+fn what_is_shown_unredacted_leaves_a_record_and_nothing_else() {
+    let mut log = Log::with_node();
+    log.agent(1, "prod");
+    let read = |n| {
+        Proposal::NoteRead(NoteRead {
+            agent: uid(n),
+            body: RawBody::EffectiveConfig,
+            hash: Some(crate::ids::BodyHash([5; 32])),
+        })
+    };
+    let left = record(&asked(&mut log, read(1))).expect("a record");
+    assert_eq!(
+        (&*left.action, &*left.target),
+        ("agent.read_raw", &*uid(1).to_string())
+    );
+    let after = format!(
+        "{{\"body\":\"effective-config\",\"hash\":\"{}\"}}",
+        "05".repeat(32)
+    );
+    assert_eq!((&*left.before, &*left.after), ("null", &*after));
+    let unknown = asked(&mut log, read(2)).outcome;
+    assert_eq!(unknown, Outcome::Rejected(Rejection::UnknownAgent(uid(2))));
 }

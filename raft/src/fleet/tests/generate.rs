@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::proposal::Asker;
+use crate::proposal::{Asker, NoteRead, RawBody};
 use crate::records::{
     ConfigReport, ConfigStatus, DeliveryError, FileMeta, Health, Pace, PackageAggregate,
     ReleaseReason, Role, Token,
@@ -234,6 +234,7 @@ fn dispatches() -> impl Strategy<Value = Proposal> {
 }
 
 fn nodes() -> impl Strategy<Value = Proposal> {
+    let body = prop::sample::select(vec![RawBody::EffectiveConfig, RawBody::Health]);
     let role = prop::sample::select(vec![Role::Viewer, Role::Operator, Role::Admin]);
     prop_oneof![
         1 => (any::<u8>()).prop_map(|lineage| Proposal::Found { lineage: u128::from(lineage) }),
@@ -253,6 +254,11 @@ fn nodes() -> impl Strategy<Value = Proposal> {
                 ops,
             })
         ),
+        1 => any::<bool>().prop_map(|begins| Proposal::NoteWallTime { begins }),
+        1 => (number(), 0..3_u16).prop_map(|(first, count)| Proposal::TrimAudit { first, count }),
+        1 => (agent(), body).prop_map(|(agent, body)| {
+            Proposal::NoteRead(NoteRead { agent, body, hash: None })
+        }),
         1 => (text(), text(), role, 0..3_u8, option::of(number())).prop_map(
             |(id, name, role, hash, expires_at_ms)| Proposal::PutToken {
                 token: Token { id, name, role, hash: [hash; 32], created_ms: 5, expires_at_ms },

@@ -7,6 +7,7 @@
 mod audit;
 mod deliveries;
 mod desired;
+mod downtime;
 mod generate;
 mod limits;
 mod model;

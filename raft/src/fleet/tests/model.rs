@@ -72,7 +72,7 @@ fn check_refusal(before: &Fleet, after: &Fleet, applied: &Applied) {
     }
 }
 
-/// An operator's entry leaves a record exactly when it changed something, and nobody else's ever does.
+/// An operator's entry leaves a record exactly when it changed or shows something, and nobody else's ever does.
 fn check_audit(before: &Fleet, after: &Fleet, applied: &Applied, entry: &Entry) {
     let records: Vec<_> = applied
         .puts
@@ -87,11 +87,13 @@ fn check_audit(before: &Fleet, after: &Fleet, applied: &Applied, entry: &Entry) 
     still.audit = before.audit.clone();
     still.idempotency = before.idempotency.clone();
     still.derived.idempotency_order = before.derived.idempotency_order.clone();
-    let by_operator = match &entry.proposal {
-        Proposal::Asked { proposal, .. } => proposal.asker() == Asker::Operator,
-        _ => false,
-    };
-    let expected = usize::from(by_operator && still != *before);
+    let key = entry.origin.idempotency.as_ref().map(|given| &given.key);
+    let repeated = key.is_some_and(|key| before.idempotency.get(key).is_some());
+    let refused = matches!(applied.outcome, Outcome::Rejected(_));
+    let shows = matches!(entry.proposal.inner(), Proposal::NoteRead(_)) && !repeated && !refused;
+    let by_operator = matches!(entry.proposal, Proposal::Asked { .. })
+        && entry.proposal.inner().asker() == Asker::Operator;
+    let expected = usize::from(by_operator && (still != *before || shows));
     assert_eq!(records.len(), expected, "{:?}", entry.proposal);
     let (old, new) = (before.audit(), after.audit());
     assert_eq!(new.last, old.last + expected as u64);
@@ -249,6 +251,7 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
                 }
             }
         }
+        Proposal::TrimAudit { first, .. } => *first = fleet.audit().first,
         Proposal::ExpandDispatch { dispatch, cursor } => {
             let Some(next) = fleet.expanding().next() else {
                 return;
@@ -270,6 +273,8 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::CancelDispatch { .. }
         | Proposal::ExpireDeliveries { .. }
         | Proposal::PutToken { .. }
-        | Proposal::Asked { .. } => {}
+        | Proposal::Asked { .. }
+        | Proposal::NoteWallTime { .. }
+        | Proposal::NoteRead(_) => {}
     }
 }

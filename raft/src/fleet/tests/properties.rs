@@ -30,12 +30,15 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::ExpireDeliveries { .. } => "expire",
         Proposal::PutToken { .. } => "token",
         Proposal::Asked { proposal, .. } => kind(proposal),
+        Proposal::NoteWallTime { .. } => "wall time",
+        Proposal::TrimAudit { .. } => "trim audit",
+        Proposal::NoteRead(_) => "note read",
     }
 }
 
 fn note(seen: &Seen, recorded: &Seen, entry: &Entry, applied: &Applied) {
-    let mut put = applied.puts.iter().map(|(key, _)| key);
-    if put.any(|key| matches!(key, RowKey::Audit(_))) {
+    let mut puts = applied.puts.iter();
+    if puts.any(|put| matches!(put, (RowKey::Audit(_), Some(_)))) {
         let mut recorded = recorded.lock().expect("whole");
         *recorded.entry(kind(&entry.proposal)).or_default() += 1;
     }
@@ -74,7 +77,7 @@ fn any_log_keeps_the_fleet_whole() {
         panic!("{error}");
     }
     let seen = seen.into_inner().expect("whole");
-    assert_eq!(seen.len(), 13, "kinds that took effect: {seen:?}");
+    assert_eq!(seen.len(), 16, "kinds that took effect: {seen:?}");
     assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
     let recorded = recorded.into_inner().expect("whole");
     let operators = [
@@ -84,6 +87,7 @@ fn any_log_keeps_the_fleet_whole() {
         "dispatch",
         "cancel",
         "token",
+        "note read",
     ];
     let kinds: BTreeSet<_> = recorded.keys().copied().collect();
     assert_eq!(
