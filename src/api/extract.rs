@@ -157,6 +157,43 @@ impl FromRequest<Api> for Write {
     }
 }
 
+/// A request that reads what not everybody may, or what must be noted.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    /// Who asks.
+    pub(crate) caller: Caller,
+    request_id: Arc<str>,
+    client: ClientAddr,
+}
+
+impl Reader {
+    /// Proposes what only leaves an audit record.
+    ///
+    /// # Errors
+    /// The log has no answer.
+    pub(crate) async fn note(&self, api: &Api, proposal: Proposal) -> Result<Committed, Problem> {
+        let origin = Origin {
+            actor: self.caller.actor.clone(),
+            request_id: self.request_id.clone(),
+            idempotency: None,
+        };
+        let asked = proposal.asked(self.client.0.to_string().into());
+        Ok(api.backend.propose(origin, asked).await?)
+    }
+}
+
+impl FromRequestParts<Api> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<Reader, Problem> {
+        Ok(Reader {
+            caller: extension::<Caller>(parts)?,
+            request_id: extension::<RequestId>(parts)?.0,
+            client: extension::<ClientAddr>(parts)?,
+        })
+    }
+}
+
 /// What a layer left on the request.
 fn extension<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<T, Problem> {
     parts

@@ -4,6 +4,7 @@ mod ask;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ampora_raft::fleet::Fleet;
@@ -11,8 +12,8 @@ use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome};
 use ampora_raft::proposal::{Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
 use ampora_raft::records::{
-    AgentUpdate, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role, Token,
-    Transport,
+    AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role,
+    Token, Transport,
 };
 use ampora_raft::rows::{Row, RowKey};
 use axum::Router;
@@ -131,6 +132,19 @@ impl Backend for Memory {
                 .collect()
         });
         Box::pin(std::future::ready(Ok(body)))
+    }
+
+    fn read_audit(
+        &self,
+        numbers: RangeInclusive<u64>,
+    ) -> BoxFuture<'_, Vec<io::Result<Option<Arc<AuditRecord>>>>> {
+        let state = self.state.lock();
+        let read = numbers.map(|seq| match state.beside.get(&RowKey::Audit(seq)) {
+            Some(Row::Audit(record)) => Ok(Some(Arc::clone(record))),
+            Some(_) => Err(io::Error::other("another row")),
+            None => Ok(None),
+        });
+        Box::pin(std::future::ready(read.collect()))
     }
 
     fn reported_files(
@@ -372,6 +386,18 @@ impl Site {
         let hash = BodyHash(Sha256::digest(value.to_string()).into());
         self.memory.state.lock().json.insert(hash, value);
         hash
+    }
+
+    /// Changes a stored audit record, or takes it away.
+    pub(crate) fn tamper(&self, seq: u64, change: impl FnOnce(AuditRecord) -> Option<AuditRecord>) {
+        let mut state = self.memory.state.lock();
+        let key = RowKey::Audit(seq);
+        let Some(Row::Audit(record)) = state.beside.remove(&key) else {
+            panic!("no record {seq}");
+        };
+        if let Some(changed) = change((*record).clone()) {
+            state.beside.insert(key, Row::Audit(Arc::new(changed)));
+        }
     }
 
     /// Every proposal from here on fails so.
