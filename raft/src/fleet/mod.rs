@@ -23,6 +23,7 @@ mod put_token;
 mod read;
 mod register_node;
 mod retire;
+mod search;
 pub mod sizes;
 mod stage_body;
 mod tables;
@@ -36,6 +37,7 @@ use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
 pub use load::LoadError;
+pub use search::{Search, Stride};
 
 use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
@@ -89,6 +91,8 @@ struct Derived {
     token_hashes: Index<([u8; 32], Arc<str>)>,
     /// Idempotency keys in the order in which they leave.
     idempotency_order: Index<(u64, Arc<str>)>,
+    /// What agents are found under: see `search`.
+    postings: Index<(search::Posting, InstanceUid)>,
     /// Bodies without a version in the order in which they leave.
     staged: Index<(u64, ConfigHash)>,
 }
