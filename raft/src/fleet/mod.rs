@@ -18,6 +18,7 @@ pub mod limits;
 mod load;
 mod mark_deliveries;
 mod node_batch;
+mod postings;
 mod put_group;
 mod put_token;
 mod read;
@@ -92,7 +93,7 @@ struct Derived {
     /// Idempotency keys in the order in which they leave.
     idempotency_order: Index<(u64, Arc<str>)>,
     /// What agents are found under: see `search`.
-    postings: Index<(search::Posting, InstanceUid)>,
+    postings: postings::Postings,
     /// Bodies without a version in the order in which they leave.
     staged: Index<(u64, ConfigHash)>,
 }

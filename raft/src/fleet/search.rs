@@ -5,16 +5,13 @@
 //! the selector itself always has the last word. Selectors without any equality walk over all agents.
 
 use std::collections::BTreeSet;
-use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
 
+use super::postings::Posting;
 use super::{Derived, Fleet};
 use crate::ids::InstanceUid;
 use crate::records::AgentRecord;
 use crate::selector::{Expr, Field, Key, Selector, Term, Test};
-
-/// What is looked for, as a number; two that share one are told apart by the selector.
-pub(super) type Posting = u32;
 
 /// A search through a fleet, in uid order.
 #[derive(Debug)]
@@ -154,12 +151,7 @@ impl Plan {
     /// An agent at or behind `from` before which nobody matches; it may not match itself.
     fn seek(&self, derived: &Derived, from: InstanceUid) -> Option<InstanceUid> {
         match self {
-            Plan::One(posting) => {
-                let range = (Included((*posting, from)), Unbounded);
-                let mut found = derived.postings.range::<(Posting, InstanceUid), _>(range);
-                let (found, uid) = found.next()?;
-                (found == posting).then_some(*uid)
-            }
+            Plan::One(posting) => derived.postings.seek(*posting, from),
             Plan::All(plans) => plans
                 .iter()
                 .try_fold(from, |from, plan| plan.seek(derived, from)),
@@ -185,12 +177,12 @@ impl Derived {
         let after = new.map(postings).unwrap_or_default();
         if let Some(old) = old {
             for gone in before.difference(&after) {
-                self.postings.remove_cow(&(*gone, old.uid));
+                self.postings.remove(*gone, old.uid);
             }
         }
         if let Some(new) = new {
             for come in after.difference(&before) {
-                self.postings.insert_cow((*come, new.uid));
+                self.postings.insert(*come, new.uid);
             }
         }
     }

@@ -174,7 +174,13 @@ pub(crate) async fn list(
     let mut last = None;
     let mut more = false;
     'scan: loop {
-        let stride = search.stride(after, STRIDE);
+        // what follows postings finds nearly only what it looks for
+        let most = if search.is_indexed() {
+            page.limit + 1 - items.len()
+        } else {
+            STRIDE
+        };
+        let stride = search.stride(after, most);
         for record in stride.agents {
             if !filter.takes(record, &view, &lens) {
                 continue;
