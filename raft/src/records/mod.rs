@@ -8,6 +8,7 @@ mod dispatch;
 mod downtime;
 mod group;
 mod node;
+mod texts;
 mod token;
 
 pub use agent::{
@@ -22,4 +23,5 @@ pub use dispatch::{
 pub use downtime::Downtime;
 pub use group::{Assignment, Group, Pace};
 pub use node::{FleetMeta, Node};
+pub use texts::Texts;
 pub use token::{Role, Token};
