@@ -405,6 +405,11 @@ impl Site {
         }
     }
 
+    /// Lets the wall clock go on, and no other.
+    pub(crate) fn wall_passes(&self, ms: u64) {
+        self.memory.state.lock().now.wall_ms += ms;
+    }
+
     /// Every proposal from here on fails so.
     pub(crate) fn fail(&self, error: Option<ProposeError>) {
         self.memory.state.lock().fails = error;
