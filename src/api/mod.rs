@@ -20,6 +20,7 @@ mod extract;
 mod gauges;
 mod groups;
 pub mod idempotency;
+mod openapi;
 pub mod paging;
 mod probes;
 pub mod problem;

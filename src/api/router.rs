@@ -10,14 +10,15 @@ use http::Method;
 
 use super::auth::{self, Access, Caller};
 use super::problem::{Code, Problem};
-use super::{Api, agents, answer, audit, cluster, configurations, dispatches, groups, probes};
+use super::{
+    Api, agents, answer, audit, cluster, configurations, dispatches, groups, openapi, probes,
+};
 
 use Access::{Needs, Open};
 
 /// One method of one path.
 pub(crate) struct Route {
     /// The method; the handler knows it too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask every route by it"))]
     pub(crate) method: Method,
     /// The path with its parameters.
     pub(crate) path: &'static str,
@@ -101,6 +102,7 @@ pub(crate) fn routes() -> Vec<Route> {
         guarded("/api/v1/audit/verify", get(audit::verify)),
     ]);
     routes.extend(probe_routes());
+    routes.extend(about_routes());
     routes
 }
 
@@ -112,6 +114,15 @@ fn probe_routes() -> Vec<Route> {
         open("/health/ready", get(probes::ready)),
         open("/health/startup", get(probes::startup)),
         open("/metrics", get(probes::metrics)),
+    ]
+}
+
+/// What REST says of itself.
+fn about_routes() -> Vec<Route> {
+    let open = |path, handler| Route::new(Method::GET, path, Open, handler);
+    vec![
+        open("/api/v1/openapi.json", get(openapi::json)),
+        open("/api/docs", get(openapi::page)),
     ]
 }
 
@@ -176,7 +187,8 @@ async fn nothing_here(State(api): State<Api>, request: Request) -> Problem {
 
 async fn wrong_method(State(api): State<Api>, request: Request) -> Problem {
     let path = answer::matched(&request).unwrap_or_else(|| request.uri().path());
-    let open = probe_routes().iter().any(|route| route.path == path);
+    let mut open = probe_routes().into_iter().chain(about_routes());
+    let open = open.any(|route| route.path == path);
     let view = api.backend.view();
     match auth::authenticate(request.headers(), &view, api.backend.now()) {
         Err(problem) if !open => problem,

@@ -9,6 +9,7 @@ use ampora_raft::fleet::Desired;
 use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_raft::records::{AgentRecord, ConfigStatus, Transport};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::state::{AgentState, Owner, Standing, Windows, agent_state, standing};
 use crate::api::Api;
@@ -17,32 +18,45 @@ use crate::api::redact;
 use crate::api::timestamp::rfc3339;
 
 /// One agent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Agent {
+    #[schema(value_type = String, format = "uuid")]
     instance_uid: InstanceUid,
     name: Arc<str>,
     agent_type: Arc<str>,
     agent_version: Arc<str>,
+    /// `connected`, `stale` or `disconnected`.
     state: &'static str,
+    /// `websocket` or `http`.
     transport: Option<&'static str>,
+    /// The node that owns its session.
     owner_node: Option<u64>,
+    /// The growing proof of that ownership.
     fence: Option<u64>,
+    /// What it reports of itself; identifying attributes win.
     labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// It reported more than a record has room for.
     labels_truncated: bool,
+    /// Given by operators; they hide reported ones of the same key.
     server_labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// By the names of the specification; unknown ones as `bit16`.
     capabilities: Vec<String>,
     custom_capabilities: Vec<Arc<str>>,
     health: Option<Health>,
     config: Config,
     packages: Option<Packages>,
+    /// The one that it belongs to.
     group: Option<Arc<str>>,
     first_seen: String,
     last_seen: String,
+    /// Whether the owner itself said it.
     last_seen_exact: bool,
     last_change: String,
 }
 
-#[derive(Debug, Serialize)]
+/// What an agent says of itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentHealth)]
 struct Health {
     healthy: bool,
     status: Arc<str>,
@@ -50,26 +64,39 @@ struct Health {
     since: String,
 }
 
-#[derive(Debug, Serialize)]
+/// How an agent stands to what it should run.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentConfig)]
 struct Config {
+    /// What it should run: the `hash` of a version.
     desired_hash: Option<String>,
     desired: Option<DesiredVersion>,
+    /// Its last word, whichever hash it concerns.
     reported_hash: Option<String>,
+    /// `unset`, `applying`, `applied` or `failed`: its last word.
     status: &'static str,
+    /// The last failure of the desired hash.
     error: Arc<str>,
+    /// What `/effective-config` answers.
     effective_hash: Option<String>,
+    /// It accepts remote configuration and has not confirmed the desired hash.
     drifted: bool,
+    /// `none`, `no_capability`, `offline`, `applying`, `failed`, `quarantined` or `outside_window`.
     why: &'static str,
+    /// What a person can do about it.
     hint: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+/// A version by name and number.
+#[derive(Debug, Serialize, ToSchema)]
 struct DesiredVersion {
     name: Arc<str>,
     version: u32,
 }
 
-#[derive(Debug, Serialize)]
+/// Packages in short.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentPackages)]
 struct Packages {
     offered_hash: String,
     installed: u32,

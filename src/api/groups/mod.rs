@@ -1,7 +1,9 @@
 //! `/groups`: who belongs, what they should run, and how far they are.
 
+mod described;
 mod numbers;
 mod precondition;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -9,15 +11,18 @@ use std::sync::Arc;
 
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Assign, Entry, Proposal, PutGroup};
-use ampora_raft::records::{Group, Pace, VersionRef};
+use ampora_raft::records::{Group, Pace};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
-use self::numbers::{Change, Numbers};
+pub(crate) use self::described::operations;
+
+use self::numbers::Change;
+use self::shape::{GroupList, GroupShown, WouldChange};
 use super::Api;
 use super::agents::parse_selector;
 use super::backend::View;
@@ -25,13 +30,12 @@ use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
 use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused};
-use super::timestamp::rfc3339;
 
 /// Uids in the answer of a dry run; the number is exact beyond it.
 const WOULD_CHANGE_MAX: usize = 1000;
 
 /// A page of groups.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     limit: Option<String>,
@@ -42,7 +46,7 @@ pub(crate) struct ListQuery {
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<GroupList>, Problem> {
     let page = Page::new(List::Groups, query.limit.as_deref(), &[])?;
     let after = page
         .after(query.r#continue.as_deref())?
@@ -52,20 +56,20 @@ pub(crate) async fn list(
     let numbers = numbers::of_groups(&view).await;
     let groups = view.fleet.groups(after.as_deref());
     let (items, next) = take(groups, &page, |group| group.name.as_bytes());
-    let items: Vec<Value> = items
+    let items = items
         .into_iter()
         .map(|group| {
-            group_json(
+            GroupShown::of(
                 group,
                 &numbers.get(&group.name).copied().unwrap_or_default(),
             )
         })
         .collect();
-    Ok(Json(json!({
-        "items": items,
-        "continue": next,
-        "applied_index": view.applied_index,
-    })))
+    Ok(Json(GroupList {
+        applied_index: view.applied_index,
+        r#continue: next,
+        items,
+    }))
 }
 
 /// `GET /groups/{name}`.
@@ -87,8 +91,8 @@ pub(crate) async fn show(
 async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response {
     let numbers = numbers::of_groups(view).await;
     let numbers = numbers.get(&group.name).copied().unwrap_or_default();
-    let mut body = group_json(group, &numbers);
-    body["applied_index"] = json!(view.applied_index);
+    let mut body = GroupShown::of(group, &numbers);
+    body.applied_index = Some(view.applied_index);
     let mut response = (status, Json(body)).into_response();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", group.revision)) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -96,59 +100,34 @@ async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response
     response
 }
 
-fn group_json(group: &Group, numbers: &Numbers) -> Value {
-    let assignment = group.assignment.as_ref();
-    let settled = assignment.and_then(|assignment| assignment.settled.as_ref());
-    let next = assignment.and_then(|assignment| assignment.next.as_ref());
-    json!({
-        "name": group.name,
-        "selector": group.selector.source,
-        "priority": group.priority,
-        "configuration": next.or(settled).map(version_json),
-        "pace": pace_name(group.pace),
-        "revision": group.revision,
-        "settled": settled.map(version_json),
-        "next": next.map(version_json),
-        "matched": numbers.matched,
-        "affected": numbers.affected,
-        "confirmed": numbers.confirmed,
-        "failed": numbers.failed,
-        "quarantined": null,
-        "changed_at": rfc3339(group.changed_ms),
-        "changed_by": group.changed_by,
-    })
-}
-
-fn version_json(version: &VersionRef) -> Value {
-    json!({
-        "name": version.configuration,
-        "version": version.version,
-        "hash": version.hash.to_string(),
-    })
-}
-
-/// What is in force: every pace is all-at-once until slow start exists.
-fn pace_name(pace: Pace) -> &'static str {
-    match pace {
-        Pace::SlowStart | Pace::AllAtOnce => "all-at-once",
-    }
-}
-
-#[derive(Deserialize)]
+/// What a group should be; what it does not name stays.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PutGroup)]
 struct Form {
+    /// Who belongs; a new group needs it.
+    #[schema(format = "ampora-selector")]
     selector: Option<String>,
+    /// Higher wins; 0 in a new group.
     priority: Option<i32>,
+    /// Null assigns nothing.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<VersionForm>)]
     configuration: Option<Option<VersionForm>>,
+    /// `slow-start` or `all-at-once`.
+    #[schema(pattern = "^(slow-start|all-at-once)$")]
     pace: Option<String>,
+    /// Refuses the change with 409 `too_many_affected` when more agents would change.
     max_affected: Option<usize>,
 }
 
-#[derive(Deserialize)]
+/// A version to assign.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Assignment)]
 struct VersionForm {
     name: String,
+    /// Without it the newest at this moment.
     version: Option<u32>,
 }
 
@@ -203,9 +182,10 @@ impl Form {
 }
 
 /// The query of a change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutQuery {
+    /// Changes nothing and answers who would change.
     dry_run: Option<bool>,
 }
 
@@ -231,7 +211,7 @@ pub(crate) async fn put(
         let change = numbers::change(&before.fleet, &trial.view.fleet).await;
         refuse_if_too_many(&change, max_affected)?;
         if dry_run {
-            return Ok(dry_answer(&trial, &change).await);
+            return Ok(dry_answer(&trial, change).await);
         }
     }
     let committed = write.ask(&api, proposal).await?;
@@ -282,12 +262,12 @@ fn try_out(api: &Api, view: &View, write: &Write, proposal: &Proposal) -> Result
     Ok(Trial { view: copy, group })
 }
 
-async fn dry_answer(trial: &Trial, change: &Change) -> Response {
+async fn dry_answer(trial: &Trial, change: Change) -> Response {
     let numbers = numbers::of_groups(&trial.view).await;
     let numbers = numbers.get(&trial.group.name).copied().unwrap_or_default();
-    let mut body = group_json(&trial.group, &numbers);
-    body["dry_run"] = json!(true);
-    body["would_change"] = json!({"count": change.agents, "agents": change.first});
+    let mut body = GroupShown::of(&trial.group, &numbers);
+    body.dry_run = Some(true);
+    body.would_change = Some(WouldChange::of(change));
     Json(body).into_response()
 }
 

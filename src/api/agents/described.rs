@@ -1,0 +1,60 @@
+//! What `/agents` takes and answers, for the document.
+
+use super::raw::{BodyQuery, Components, EffectiveConfig, HealthTree};
+use super::shape::Agent;
+use super::{AgentList, ListQuery};
+use crate::api::openapi::Operation;
+use crate::api::problem::Code;
+
+const RAW: &str = "\
+Secrets are redacted unless an admin asks for `raw`, which is noted in the audit first and so needs the log. 503 \
+`body_unavailable` while no reachable node holds the body.";
+
+/// The operations of this room.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get(
+            "/api/v1/agents",
+            "list_agents",
+            "Agents of the whole cluster, in uid order",
+        )
+        .query::<ListQuery>()
+        .answers::<AgentList>(200, "A page")
+        .fails(&[Code::InvalidSelector]),
+        Operation::get("/api/v1/agents/{uid}", "show_agent", "One agent")
+            .answers::<Agent>(200, "The agent")
+            .fails(&[Code::AgentNotFound, Code::InvalidParameter]),
+        body(
+            "/api/v1/agents/{uid}/effective-config",
+            "show_effective_config",
+            "What an agent says that it runs",
+        )
+        .answers::<EffectiveConfig>(200, "Its files"),
+        body(
+            "/api/v1/agents/{uid}/health",
+            "show_agent_health",
+            "The health of an agent and of its components",
+        )
+        .answers::<HealthTree>(200, "The tree"),
+        body(
+            "/api/v1/agents/{uid}/components",
+            "show_components",
+            "What an agent is built of",
+        )
+        .answers::<Components>(200, "Its components"),
+    ]
+}
+
+/// A body that an agent reported.
+fn body(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    Operation::get(path, id, summary)
+        .says(RAW)
+        .query::<BodyQuery>()
+        .fails(&[
+            Code::AgentNotFound,
+            Code::BodyUnavailable,
+            Code::InvalidParameter,
+            Code::NotReported,
+        ])
+        .asks_the_log()
+}

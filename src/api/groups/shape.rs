@@ -1,0 +1,136 @@
+//! A group as REST shows it.
+
+use std::sync::Arc;
+
+use ampora_raft::ids::InstanceUid;
+use ampora_raft::records::{Group, Pace, VersionRef};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::numbers::{Change, Numbers};
+use crate::api::timestamp::rfc3339;
+
+/// A page of groups, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GroupList {
+    pub(super) applied_index: u64,
+    pub(super) r#continue: Option<String>,
+    pub(super) items: Vec<GroupShown>,
+}
+
+/// A group with its numbers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Group)]
+pub(crate) struct GroupShown {
+    /// Members that do not run what they should.
+    affected: usize,
+    /// In answers about one group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) applied_index: Option<u64>,
+    changed_at: String,
+    /// The name of a token.
+    changed_by: Arc<str>,
+    /// What is assigned: `next`, else `settled`.
+    configuration: Option<VersionShown>,
+    /// Members that run it by their own word.
+    confirmed: usize,
+    /// True in answers that changed nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) dry_run: Option<bool>,
+    /// Members on which it failed.
+    failed: usize,
+    /// Members.
+    matched: usize,
+    name: Arc<str>,
+    next: Option<VersionShown>,
+    /// `slow-start` or `all-at-once`.
+    pace: &'static str,
+    priority: i32,
+    quarantined: Option<VersionShown>,
+    /// What the `ETag` is made of.
+    revision: u64,
+    selector: Arc<str>,
+    settled: Option<VersionShown>,
+    /// In answers to `dry_run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) would_change: Option<WouldChange>,
+}
+
+/// A version by name, number and hash.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupVersion)]
+pub(crate) struct VersionShown {
+    hash: String,
+    name: Arc<str>,
+    version: u32,
+}
+
+/// Who would change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WouldChange {
+    /// The first 1000, in uid order.
+    #[schema(value_type = Vec<String>)]
+    agents: Vec<InstanceUid>,
+    /// All of them.
+    count: usize,
+}
+
+impl GroupShown {
+    /// A group with its numbers.
+    pub(super) fn of(group: &Group, numbers: &Numbers) -> GroupShown {
+        let assignment = group.assignment.as_ref();
+        let settled = assignment.and_then(|assignment| assignment.settled.as_ref());
+        let next = assignment.and_then(|assignment| assignment.next.as_ref());
+        GroupShown {
+            affected: numbers.affected,
+            applied_index: None,
+            changed_at: rfc3339(group.changed_ms),
+            changed_by: group.changed_by.clone(),
+            configuration: next.or(settled).map(VersionShown::of),
+            confirmed: numbers.confirmed,
+            dry_run: None,
+            failed: numbers.failed,
+            matched: numbers.matched,
+            name: group.name.clone(),
+            next: next.map(VersionShown::of),
+            pace: pace_name(group.pace),
+            priority: group.priority,
+            quarantined: None,
+            revision: group.revision,
+            selector: group.selector.source.clone(),
+            settled: settled.map(VersionShown::of),
+            would_change: None,
+        }
+    }
+}
+
+impl VersionShown {
+    /// A version by name, number and hash.
+    pub(super) fn of(version: &VersionRef) -> VersionShown {
+        VersionShown {
+            hash: version.hash.to_string(),
+            name: version.configuration.clone(),
+            version: version.version,
+        }
+    }
+}
+
+impl WouldChange {
+    /// Who would change.
+    pub(super) fn of(change: Change) -> WouldChange {
+        WouldChange {
+            agents: change.first,
+            count: change.agents,
+        }
+    }
+}
+
+/// What is in force: every pace is all-at-once until slow start exists.
+fn pace_name(pace: Pace) -> &'static str {
+    match pace {
+        Pace::SlowStart | Pace::AllAtOnce => "all-at-once",
+    }
+}
