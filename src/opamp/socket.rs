@@ -29,6 +29,7 @@ use super::listener::{Connection, Door, Place};
 use super::patience::Patience;
 use super::route;
 use crate::clock::SystemClock;
+use crate::sockets::Unread;
 use crate::telemetry::frames::{Rejected, rejected};
 use crate::telemetry::names;
 
@@ -57,7 +58,7 @@ pub(super) fn open<A: Agents>(
         let Ok(upgraded) = upgrading.await else {
             return;
         };
-        let Ok(parts) = upgraded.downcast::<TokioIo<Linger<TcpStream>>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<Linger<Unread<TcpStream>>>>() else {
             tracing::error!("an upgraded connection is not one of this listener");
             return;
         };
