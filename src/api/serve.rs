@@ -25,7 +25,7 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whoever takes nothing of an answer for this long is cut.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// This door in metrics.
 const DOOR: &str = "admin";

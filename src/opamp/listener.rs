@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -202,8 +203,25 @@ fn welcome<A: Agents>(door: &Arc<Door<A>>, stream: TcpStream, address: SocketAdd
     door.tasks.spawn(converse(connection, stream, no_request));
 }
 
-/// Speaks HTTP until the connection ends or becomes a WebSocket.
+/// Waits for the first bytes, which cost nothing while they do not come, and then speaks HTTP.
 async fn converse<A: Agents>(
+    connection: Arc<Connection<A>>,
+    stream: TcpStream,
+    no_request: impl Future<Output = Cut>,
+) {
+    let stopping = connection.door.tasks.stopping();
+    let mut no_request = pin!(no_request);
+    let mut first_byte = [0];
+    tokio::select! {
+        // a look, because readiness alone is assumed at first; what is wrong with the stream shows when it is read
+        _ = stream.peek(&mut first_byte) => Box::pin(speak_http(connection, stream, no_request)).await,
+        why = &mut no_request => no_request_came(why),
+        () = stopping.cancelled() => {}
+    }
+}
+
+/// Speaks HTTP until the connection ends or becomes a WebSocket.
+async fn speak_http<A: Agents>(
     connection: Arc<Connection<A>>,
     stream: TcpStream,
     no_request: impl Future<Output = Cut>,
@@ -223,7 +241,7 @@ async fn converse<A: Agents>(
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(Linger::new(stream)), service)
         .with_upgrades();
-    let mut http = std::pin::pin!(http);
+    let mut http = pin!(http);
     let no_request = async {
         let why = no_request.await;
         if connection.has_asked() {
@@ -233,14 +251,7 @@ async fn converse<A: Agents>(
     };
     let ended = tokio::select! {
         ended = &mut http => ended,
-        why = no_request => {
-            match why {
-                // counted as cut by who needed its place
-                Cut::Crowded => rejected(Rejected::Overload),
-                Cut::Silent | Cut::Unread => cut(DOOR, why),
-            }
-            return;
-        }
+        why = no_request => return no_request_came(why),
         () = stopping.cancelled() => {
             http.as_mut().graceful_shutdown();
             http.await
@@ -251,5 +262,13 @@ async fn converse<A: Agents>(
             cut(DOOR, Cut::Silent);
         }
         tracing::debug!(%error, connection = connection.number, "an agent's connection ended badly");
+    }
+}
+
+fn no_request_came(why: Cut) {
+    match why {
+        // counted as cut by who needed its place
+        Cut::Crowded => rejected(Rejected::Overload),
+        Cut::Silent | Cut::Unread => cut(DOOR, why),
     }
 }

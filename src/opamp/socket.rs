@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -150,8 +151,9 @@ where
                 biased;
                 incoming = self.stream.next() => self.incoming(incoming).await,
                 () = poll_fn(|cx| self.agents.poll_push(cx)) => Ok(()),
-                _ = ping.tick() => self.tick().await,
-                () = &mut draining => {
+                // a peer that never rests spends the turns of this task, and time passes all the same
+                _ = unconstrained(ping.tick()) => self.tick().await,
+                () = unconstrained(&mut draining) => {
                     self.close(CloseCode::Away, "this node is stopping").await;
                     Err(Closed::Draining)
                 }

@@ -1,5 +1,6 @@
-//! What a socket may cost before it has earned anything, the same for every listener: those that wait are cut,
-//! the longest first, when there are too many, and a peer takes what it is sent within a time. It knows no HTTP.
+//! What a socket may cost before it has earned anything, the same for every listener. It knows no HTTP.
+//!
+//! Those that wait are cut, the longest first, when there are too many; a peer takes what it is sent within a time.
 
 mod seats;
 mod unread;
