@@ -2,8 +2,11 @@
 //! one machine; the answers are printed as JSON.
 
 mod assign;
+mod flood;
 mod idle;
 mod process;
+mod returning;
+mod storm;
 mod throughput;
 
 use std::io::Write;
@@ -26,6 +29,10 @@ enum Question {
     Throughput(throughput::Throughput),
     /// When has the last of many agents its new configuration, all at once?
     Assign(assign::Assign),
+    /// How fast is everything asked for again, when the server was killed and agents remember more than it does?
+    Returning(returning::Returning),
+    /// What do floods of bad peers cost, and how are others served meanwhile?
+    Storm(storm::Storm),
 }
 
 #[tokio::main]
@@ -34,6 +41,8 @@ async fn main() -> anyhow::Result<()> {
         Question::Idle(idle) => idle.answer().await?,
         Question::Throughput(throughput) => throughput.answer().await?,
         Question::Assign(assign) => assign.answer().await?,
+        Question::Returning(returning) => returning.answer().await?,
+        Question::Storm(storm) => storm.answer().await?,
     };
     let text = serde_json::to_string_pretty(&answer)?;
     writeln!(std::io::stdout(), "{text}")?;
