@@ -241,6 +241,9 @@ fn converse(
         let mut asked = None;
         let mut full_state_allowed = || {
             asked = room.full_states.ask(now_ms);
+            if asked.is_none() {
+                room.unasked.lock().insert(agent.uid);
+            }
             asked.is_some()
         };
         let components_known = |hash: &[u8]| {

@@ -59,6 +59,11 @@ impl FullStates {
         granted
     }
 
+    /// Whether nobody can be asked now.
+    pub fn is_spent(&self, now_ms: u64) -> bool {
+        !self.0.lock().has_one(now_ms)
+    }
+
     /// An agent that was asked has answered with so many bytes.
     pub fn arrived(&self, set_aside: SetAside, bytes: usize, now_ms: u64) {
         metrics::counter!(names::FULL_STATE_BYTES).increment(bytes as u64);
@@ -76,12 +81,17 @@ impl Budgets {
         }
     }
 
-    fn ask(&mut self, now_ms: u64) -> Option<SetAside> {
+    fn has_one(&mut self, now_ms: u64) -> bool {
         // who sends more than a second's worth is asked when all of it is there
         let bytes = (u32::from(self.estimate_kib) * KIB).min(self.bytes_per_second);
-        if !self.bytes.has(bytes, now_ms) || !self.agents.take(1, now_ms) {
+        self.bytes.has(bytes, now_ms) && self.agents.has(1, now_ms)
+    }
+
+    fn ask(&mut self, now_ms: u64) -> Option<SetAside> {
+        if !self.has_one(now_ms) {
             return None;
         }
+        self.agents.spend(1, now_ms);
         self.bytes.owe(u32::from(self.estimate_kib) * KIB, now_ms);
         Some(SetAside(self.estimate_kib))
     }

@@ -77,6 +77,8 @@ pub struct Room {
     pub agent_types: AgentTypes,
     /// Full reports that may still be asked for.
     pub full_states: FullStates,
+    /// Agents whose full state could not be asked for yet: each is there once.
+    pub unasked: Mutex<BTreeSet<InstanceUid>>,
 }
 
 /// Whether an agent may be served.

@@ -164,6 +164,7 @@ fn room(
         timers: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),
+        unasked: Default::default(),
         full_states: FullStates::new(
             config.opamp.full_states_per_second,
             config.opamp.full_state_bytes_per_second,
