@@ -185,14 +185,14 @@ fn c_310_full_states_within_their_budget() {
     };
     let start = |settings: [String; 2]| Server::start(&settings.each_ref().map(String::as_str));
     // many small ones, on a server that has lost everything
-    let server = start(settings(60, 64 << 20));
-    Returned::unknown(&server, 300, 100).heal(60, 64 << 20);
-    assert_eq!(server.metric("ampora_opamp_full_states_asked_total"), 300.0);
+    let server = start(settings(15, 64 << 20));
+    Returned::unknown(&server, 120, 100).heal(15, 64 << 20);
+    assert_eq!(server.metric("ampora_opamp_full_states_asked_total"), 120.0);
     assert!(server.metric("ampora_opamp_full_states_deferred_total") > 0.0);
     // large ones: their bytes are what counts, and more than was expected of the first of them
-    let server = start(settings(1_000, 1 << 20));
-    Returned::unknown(&server, 40, 100_000).heal(1_000, 1 << 20);
-    assert!(server.metric("ampora_opamp_full_state_bytes_total") > 4_000_000.0);
+    let server = start(settings(1_000, 256 << 10));
+    Returned::unknown(&server, 24, 100_000).heal(1_000, 256 << 10);
+    assert!(server.metric("ampora_opamp_full_state_bytes_total") > 2_400_000.0);
     // known agents on a server that was killed: it remembers who they are, not where they were
     let server = start(settings(30, 64 << 20));
     let known: Vec<_> = (0..60)
