@@ -2,6 +2,7 @@
 //! one machine; the answers are printed as JSON.
 
 mod assign;
+mod fleet;
 mod flood;
 mod idle;
 mod process;
@@ -33,6 +34,11 @@ enum Question {
     Returning(returning::Returning),
     /// What do floods of bad peers cost, and how are others served meanwhile?
     Storm(storm::Storm),
+    /// What do a page, a preview and a write cost in a large fleet, and what does a record take?
+    Fleet(fleet::FleetSizes),
+    /// Writes agents into the directory of a stopped node; `fleet` uses it.
+    #[command(hide = true)]
+    Fill(fleet::Fill),
 }
 
 #[tokio::main]
@@ -43,6 +49,8 @@ async fn main() -> anyhow::Result<()> {
         Question::Assign(assign) => assign.answer().await?,
         Question::Returning(returning) => returning.answer().await?,
         Question::Storm(storm) => storm.answer().await?,
+        Question::Fleet(fleet) => fleet.answer().await?,
+        Question::Fill(fill) => fill.answer()?,
     };
     let text = serde_json::to_string_pretty(&answer)?;
     writeln!(std::io::stdout(), "{text}")?;

@@ -31,12 +31,13 @@ pub(crate) struct Server {
 impl Server {
     /// Our server with an empty directory, held to one processor when `core` is given.
     pub(crate) async fn ampora(core: Option<u32>, set: &[&str]) -> anyhow::Result<Self> {
-        Self::ampora_in(tempfile::tempdir()?, core, set).await
+        Self::on(tempfile::tempdir()?, core, set).await
     }
 
-    async fn ampora_in(data: TempDir, core: Option<u32>, set: &[&str]) -> anyhow::Result<Self> {
+    /// Our server on a directory that may have served before.
+    pub(crate) async fn on(data: TempDir, core: Option<u32>, set: &[&str]) -> anyhow::Result<Self> {
         let file = data.path().join("node.json");
-        // of the process before
+        // of a process that was killed
         drop(std::fs::remove_file(&file));
         let mut command = command(&super::beside("ampora")?, core);
         command.arg("serve").arg("--data-dir").arg(data.path());
@@ -79,7 +80,7 @@ impl Server {
         let kept = self.data.take().filter(|_| !lost);
         let data = kept.map_or_else(tempfile::tempdir, Ok)?;
         let listen = format!("opamp.listen={}", self.agents_address()?);
-        *self = Self::ampora_in(data, None, &[&listen]).await?;
+        *self = Self::on(data, None, &[&listen]).await?;
         Ok(())
     }
 
@@ -87,6 +88,20 @@ impl Server {
     pub(crate) fn agents_address(&self) -> anyhow::Result<SocketAddr> {
         let addresses = self.agents.socket_addrs(|| None)?;
         addresses.first().copied().context("an address")
+    }
+
+    /// Ends the process and returns its directory.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<TempDir> {
+        let pid = self.pid()?.to_string();
+        Command::new("kill").arg("-TERM").arg(pid).status().await?;
+        self.child.wait().await?;
+        let data = self.data.take().context("a peer has no directory")?;
+        // the next start is waited for by it
+        let node = data.path().join("node.json");
+        if std::fs::exists(&node)? {
+            std::fs::remove_file(node)?;
+        }
+        Ok(data)
     }
 
     /// A peer that prints where it listens.
@@ -108,12 +123,12 @@ impl Server {
 
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> anyhow::Result<u64> {
-        self.status("VmRSS:")
+        resident(self.pid()?)
     }
 
     /// Resident memory at its highest since [`Self::forget_peak`], in bytes.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
-        self.status("VmHWM:")
+        status(self.pid()?, "VmHWM:")
     }
 
     /// The highest memory is what there is now.
@@ -122,15 +137,6 @@ impl Server {
             format!("/proc/{}/clear_refs", self.pid()?),
             "5",
         )?)
-    }
-
-    fn status(&self, name: &'static str) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line = status.lines().find(|line| line.starts_with(name));
-        let kib = line
-            .and_then(|line| line.split_whitespace().nth(1))
-            .context(name)?;
-        Ok(kib.parse::<u64>()? * 1024)
     }
 
     /// The value of a metric, labels included in its name; 0 while it is not there.
@@ -180,6 +186,20 @@ impl Server {
     fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().context("the server has ended")
     }
+}
+
+/// Resident memory of a process in bytes.
+pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+fn status(pid: u32, name: &'static str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(name));
+    let kib = line
+        .and_then(|line| line.split_whitespace().nth(1))
+        .context(name)?;
+    Ok(kib.parse::<u64>()? * 1024)
 }
 
 fn command(program: &Path, core: Option<u32>) -> Command {

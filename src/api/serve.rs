@@ -1,16 +1,21 @@
 //! The admin listener: accepts, bounds what a slow or greedy peer can hold, and lets calls under way finish
 //! when the node stops.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
+use super::extract::ClientAddr;
 use crate::sockets::{Cut, Seat, Seats, Unread, cut};
 use crate::tasks::Tasks;
 
@@ -42,12 +47,14 @@ pub fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
                 () = stopping.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _peer)) => {
+                Ok((stream, peer)) => {
                     let Some(seat) = seats.take() else {
                         continue;
                     };
+                    let peer = peer.ip().to_canonical();
                     let (router, stopping) = (router.clone(), stopping.clone());
-                    connections.spawn(connection(stream, seat, router, stopping.cancelled_owned()));
+                    let stop = stopping.cancelled_owned();
+                    connections.spawn(connection(stream, seat, peer, router, stop));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener cannot accept");
@@ -58,13 +65,21 @@ pub fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
     });
 }
 
-async fn connection(stream: TcpStream, seat: Seat, router: Router, stop: impl Future<Output = ()>) {
+async fn connection(
+    stream: TcpStream,
+    seat: Seat,
+    peer: IpAddr,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     // answers are small: they should not wait for company
     drop(stream.set_nodelay(true));
     let stream = Unread::new(stream, WRITE_TIMEOUT, DOOR);
     let given_away = seat.cut();
     let seat = Arc::new(seat);
-    let service = tower::service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ClientAddr(peer));
         let (router, seat) = (router.clone(), seat.clone());
         async move {
             seat.serve();
@@ -76,7 +91,7 @@ async fn connection(stream: TcpStream, seat: Seat, router: Router, stop: impl Fu
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,

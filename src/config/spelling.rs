@@ -145,6 +145,11 @@ fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a 
     let mut nearest = None;
     let mut least = usize::MAX;
     for name in names {
+        // most names are too long or too short, which needs no folding: it makes them no longer
+        let underscores = name.bytes().filter(|byte| *byte == b'_').count();
+        if (name.len() - underscores).abs_diff(given.len()) >= least {
+            continue;
+        }
         if let Some(edits) = distance_below(least, &given, &folded(name)) {
             (least, nearest) = (edits, Some(name));
         }

@@ -21,7 +21,14 @@ use libfuzzer_sys::fuzz_target;
 /// Where the file of this process stands.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let name = format!("ampora-fuzz-config-{}.yaml", std::process::id());
-    std::env::temp_dir().join(name)
+    // three writes for each input: memory, where there is a directory of it
+    let memory = PathBuf::from("/dev/shm");
+    let directory = if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    };
+    directory.join(name)
 });
 
 fuzz_target!(|bytes: &[u8]| {
