@@ -31,6 +31,10 @@ impl fmt::Display for Entry {
             Proposal::CancelDispatch { .. } => "CancelDispatch",
             Proposal::ExpireDeliveries { .. } => "ExpireDeliveries",
             Proposal::PutToken { .. } => "PutToken",
+            Proposal::SetLabels(_) => "SetLabels",
+            Proposal::ForgetAgent { .. } => "ForgetAgent",
+            Proposal::Retention(_) => "Retention",
+            Proposal::CreateVersionAfter { .. } => "CreateVersionAfter",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }
@@ -46,7 +50,8 @@ impl fmt::Display for Outcome {
             | Self::Version { .. }
             | Self::Group { .. }
             | Self::Dispatch(_)
-            | Self::Deliveries { .. } => f.write_str("done"),
+            | Self::Deliveries { .. }
+            | Self::Removed { .. } => f.write_str("done"),
         }
     }
 }

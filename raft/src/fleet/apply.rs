@@ -66,6 +66,12 @@ impl Fleet {
             Proposal::CancelDispatch { dispatch } => self.cancel_dispatch(cx, *dispatch),
             Proposal::ExpireDeliveries { limit } => Ok(self.expire_deliveries(cx, *limit)),
             Proposal::PutToken { token } => self.put_token(cx, token),
+            Proposal::SetLabels(labels) => self.set_labels(cx, labels),
+            Proposal::ForgetAgent { agent, fence } => self.forget_agent(cx, *agent, *fence),
+            Proposal::Retention(given) => self.retention(cx, given),
+            Proposal::CreateVersionAfter { newest, version } => {
+                self.create_version_after(cx, *newest, version)
+            }
         }
     }
 

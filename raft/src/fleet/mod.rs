@@ -13,6 +13,7 @@ mod delete_group;
 mod desired;
 mod expand_dispatch;
 mod expire_deliveries;
+mod forget_agent;
 mod found;
 pub mod limits;
 mod load;
@@ -22,7 +23,9 @@ mod put_group;
 mod put_token;
 mod read;
 mod register_node;
+mod retention;
 mod retire;
+mod set_labels;
 pub mod sizes;
 mod stage_body;
 mod tables;
@@ -36,6 +39,7 @@ use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
 pub use load::LoadError;
+pub use retention::{is_bare, may_leave};
 
 use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};

@@ -14,7 +14,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 17] = [
     "found",
     "register_node",
     "node_batch",
@@ -28,6 +28,10 @@ const KINDS: [&str; 13] = [
     "cancel_dispatch",
     "expire_deliveries",
     "put_token",
+    "set_labels",
+    "forget_agent",
+    "retention",
+    "create_version_after",
 ];
 
 fn kind(proposal: &Proposal) -> &'static str {
@@ -45,6 +49,10 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::CancelDispatch { .. } => "cancel_dispatch",
         Proposal::ExpireDeliveries { .. } => "expire_deliveries",
         Proposal::PutToken { .. } => "put_token",
+        Proposal::SetLabels(_) => "set_labels",
+        Proposal::ForgetAgent { .. } => "forget_agent",
+        Proposal::Retention(_) => "retention",
+        Proposal::CreateVersionAfter { .. } => "create_version_after",
     }
 }
 
@@ -310,6 +318,46 @@ fn proposals() -> Vec<Proposal> {
         [Role::Viewer, Role::Operator, Role::Admin]
             .map(|role| Proposal::PutToken { token: token(role) }),
     );
+    all.extend(bounds());
+    all
+}
+
+fn bounds() -> Vec<Proposal> {
+    let mut all = vec![Proposal::SetLabels(SetLabels {
+        agent: uid(1),
+        labels: vec![("team".into(), "core".into()), ("zone".into(), "".into())],
+    })];
+    all.extend([None, Some(Fence(300))].map(|fence| Proposal::ForgetAgent {
+        agent: uid(1),
+        fence,
+    }));
+    let retention = [
+        Retention::ForgetAgents {
+            agents: vec![uid(1), uid(2)],
+            after_ms: 604_800_000,
+            bare_after_ms: 86_400_000,
+        },
+        Retention::TrimVersions {
+            configuration: "conf".into(),
+        },
+        Retention::RetireDispatches {
+            dispatches: vec![DispatchId(3), DispatchId(u64::MAX)],
+        },
+        Retention::ExpireKeys,
+        Retention::DropStaged {
+            until_index: 70_000,
+        },
+    ];
+    all.extend(retention.map(Proposal::Retention));
+    all.push(Proposal::CreateVersionAfter {
+        newest: 7,
+        version: CreateVersion {
+            configuration: "conf".into(),
+            hash: hash(1),
+            files: Vec::new(),
+            comment: "why".into(),
+        },
+    });
     all
 }
 

@@ -7,9 +7,11 @@
 mod deliveries;
 mod desired;
 mod generate;
+mod labels;
 mod limits;
 mod model;
 mod properties;
+mod retention;
 mod sessions;
 
 use std::sync::Arc;
@@ -19,7 +21,8 @@ use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::outcome::{OpOutcome, Outcome};
 use crate::proposal::{
     Assign, CreateDispatch, CreateVersion, Entry, Idempotency, Mark, MarkDeliveries, MarkTo,
-    NodeBatch, Origin, Proposal, PutGroup, RegisterNode, SessionOp, StageBody,
+    NodeBatch, Origin, Proposal, PutGroup, RegisterNode, Retention, SessionOp, SetLabels,
+    StageBody,
 };
 use crate::records::{Action, AgentUpdate, DeliveryState, Description, Label, Target, Transport};
 use crate::selector::Selector;
