@@ -20,6 +20,7 @@ mod gauges;
 mod groups;
 pub mod idempotency;
 pub mod paging;
+mod precondition;
 mod probes;
 pub mod problem;
 pub mod redact;

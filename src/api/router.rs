@@ -94,6 +94,27 @@ pub(crate) fn routes() -> Vec<Route> {
             delete(groups::delete),
         ),
     ]);
+    routes.extend([
+        write(
+            Method::DELETE,
+            "/api/v1/agents/{uid}",
+            delete(agents::forget),
+        ),
+        write(
+            Method::PUT,
+            "/api/v1/agents/{uid}/labels",
+            put(agents::put_labels),
+        ),
+        write(
+            Method::DELETE,
+            "/api/v1/agents/{uid}/labels",
+            delete(agents::delete_labels),
+        ),
+        read(
+            "/api/v1/configurations/{name}/diff",
+            get(configurations::diff),
+        ),
+    ]);
     routes.extend(probe_routes());
     routes
 }

@@ -458,6 +458,11 @@ impl Site {
         hash
     }
 
+    /// Lets time pass.
+    pub(crate) fn set_now(&self, now: Now) {
+        self.memory.state.lock().now = now;
+    }
+
     /// Every proposal from here on fails so.
     pub(crate) fn fail(&self, error: Option<ProposeError>) {
         self.memory.state.lock().fails = error;

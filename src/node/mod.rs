@@ -10,6 +10,7 @@ mod health;
 pub mod identity;
 mod join;
 pub mod origin;
+mod retention;
 mod run;
 
 pub use backend::NodeBackend;

@@ -16,7 +16,7 @@ use super::backend::NodeBackend;
 use super::doors::Doors;
 use super::identity::{self, IdentityError, Running};
 use super::join::{self, Log};
-use super::{banner, drain};
+use super::{banner, drain, retention};
 use crate::agents::batches::{Author, Batches};
 use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
@@ -201,6 +201,8 @@ fn serve(
     ));
     background.spawn(delivery::drive_marks(room.clone(), background.stopping()));
     background.spawn(upkeep(metrics, background.stopping()));
+    let rules = retention::Rules::new(config.agents.forget_after, config.dispatch.ownership_ttl);
+    background.spawn(retention::drive(room.clone(), rules, background.stopping()));
     let batches = room.tasks.clone();
     let stopping = batches.stopping();
     let drive = room.batches.clone().drive(
