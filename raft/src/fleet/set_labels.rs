@@ -21,7 +21,7 @@ impl Fleet {
         cx: &mut Context<'_>,
         given: &SetLabels,
     ) -> Result<Outcome, Rejection> {
-        let labels = checked(given)?;
+        let labels: Vec<_> = checked(given)?.into_iter().collect();
         let known = self.agents.get(&given.agent);
         let known = known.ok_or(Rejection::UnknownAgent(given.agent))?;
         if known.server_labels == labels {
@@ -44,7 +44,7 @@ impl Fleet {
 }
 
 /// The labels sorted by key, each key once.
-fn checked(given: &SetLabels) -> Result<Vec<(Arc<str>, Arc<str>)>, Rejection> {
+fn checked(given: &SetLabels) -> Result<BTreeMap<Arc<str>, Arc<str>>, Rejection> {
     if given.labels.len() > SERVER_LABELS_MAX {
         return Err(Rejection::TooLarge("number of labels".into()));
     }
@@ -57,6 +57,5 @@ fn checked(given: &SetLabels) -> Result<Vec<(Arc<str>, Arc<str>)>, Rejection> {
     if bytes > SERVER_LABELS_BYTES_MAX {
         return Err(Rejection::TooLarge("labels".into()));
     }
-    let sorted: BTreeMap<_, _> = given.labels.iter().cloned().collect();
-    Ok(sorted.into_iter().collect())
+    Ok(given.labels.iter().cloned().collect())
 }

@@ -29,10 +29,11 @@ pub(crate) async fn forget(
         .propose(write.origin.clone(), proposal(&api, uid)?)
         .await?;
     for _ in 0..STEPS_MAX {
-        match committed.outcome {
-            Outcome::Removed { more: false, .. } => return Ok(StatusCode::NO_CONTENT),
-            Outcome::Removed { more: true, .. } => {}
-            other => return Err(refused(other)),
+        let Outcome::Removed { more, .. } = committed.outcome else {
+            return Err(refused(committed.outcome));
+        };
+        if !more {
+            return Ok(StatusCode::NO_CONTENT);
         }
         let step = proposal(&api, uid)?;
         committed = api.backend.propose(write.step_origin(), step).await?;

@@ -49,7 +49,7 @@ pub(crate) async fn delete_labels(
     Params(query): Params<LabelsQuery>,
     write: Write,
 ) -> Result<Json<Value>, Problem> {
-    change(&api, &uid, query, &write, Vec::new()).await
+    change(&api, &uid, query, &write, BTreeMap::new()).await
 }
 
 /// Proposes the labels and answers the agent; `dry_run` answers what would be.
@@ -58,10 +58,13 @@ async fn change(
     uid: &str,
     query: LabelsQuery,
     write: &Write,
-    labels: Vec<(Arc<str>, Arc<str>)>,
+    labels: BTreeMap<Arc<str>, Arc<str>>,
 ) -> Result<Json<Value>, Problem> {
     let uid = parse_uid(uid)?;
-    let proposal = Proposal::SetLabels(SetLabels { agent: uid, labels });
+    let proposal = Proposal::SetLabels(SetLabels {
+        agent: uid,
+        labels: labels.into_iter().collect(),
+    });
     let dry_run = query.dry_run == Some(true);
     if dry_run || query.max_affected.is_some() {
         let before = api.backend.view();
@@ -130,7 +133,7 @@ fn shown(api: &Api, view: &View, uid: InstanceUid) -> Result<Value, Problem> {
 }
 
 /// Labels that selectors can name and a record can hold; every one that is wrong is said.
-fn checked(given: BTreeMap<String, String>) -> Result<Vec<(Arc<str>, Arc<str>)>, Problem> {
+fn checked(given: BTreeMap<String, String>) -> Result<BTreeMap<Arc<str>, Arc<str>>, Problem> {
     let mut wrong = Vec::new();
     if given.len() > SERVER_LABELS_MAX {
         wrong.push((

@@ -25,7 +25,7 @@ const STAGED_KEPT_MS: u64 = 3_600_000;
 
 /// What the configuration says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub(in crate::node) struct Rules {
     /// Fleet time after which an agent that is gone is forgotten, and the same for bare ones; `None` is never.
     forget: Option<(u64, u64)>,
     /// `dispatch.ownership_ttl_seconds`.
@@ -34,7 +34,7 @@ pub struct Rules {
 
 impl Rules {
     /// The rules of `agents.forget_after_seconds`, where `None` is the default and zero is never.
-    pub fn new(forget_after: Option<Duration>, ttl: Duration) -> Self {
+    pub(in crate::node) fn new(forget_after: Option<Duration>, ttl: Duration) -> Self {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let forget = match forget_after.map(ms) {
             None => Some((FORGET_DEFAULT_MS, BARE_MAX_MS)),
@@ -48,7 +48,7 @@ impl Rules {
     }
 
     /// Between two passes: a minute, less where agents are to be forgotten sooner.
-    pub fn period(self) -> Duration {
+    pub(in crate::node) fn period(self) -> Duration {
         let shortest_ms = self.forget.map_or(u64::MAX, |(_, bare_ms)| bare_ms / 4);
         Duration::from_millis(shortest_ms.clamp(1_000, 60_000))
     }

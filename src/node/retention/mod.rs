@@ -16,7 +16,7 @@ use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Proposal, Retention};
 use tokio_util::sync::CancellationToken;
 
-pub use self::duty::Rules;
+pub(super) use self::duty::Rules;
 use self::duty::{Duty, Step};
 use super::origin;
 use crate::agents::room::Room;
@@ -25,7 +25,7 @@ use crate::agents::room::Room;
 const ENTRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs until `stop`.
-pub async fn drive(room: Arc<Room>, rules: Rules, stop: CancellationToken) {
+pub(super) async fn drive(room: Arc<Room>, rules: Rules, stop: CancellationToken) {
     let mut duty = Duty::new(rules, room.consensus.fleet_time_ms());
     let mut tick = tokio::time::interval(rules.period());
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -93,10 +93,10 @@ impl World {
             agents_max: 1_000_000,
             ops: vec![op],
         }));
-        match outcome {
-            Outcome::Batch(mut outcomes) => outcomes.remove(0),
-            other => panic!("{other:?}"),
-        }
+        let Outcome::Batch(mut outcomes) = outcome else {
+            panic!("{outcome:?}");
+        };
+        outcomes.remove(0)
     }
 
     fn come(&mut self, n: u128) {

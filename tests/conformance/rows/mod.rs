@@ -9,6 +9,7 @@ mod d_encoding;
 mod d_http;
 mod e_limits;
 mod f_identity;
+mod forgotten;
 mod g_capabilities;
 mod h_replies;
 mod i_sequence;
@@ -36,6 +37,7 @@ mod z_security;
 use crate::row::Row;
 
 pub(crate) use beyond::BEYOND;
+pub(crate) use forgotten::FORGOTTEN;
 
 /// All of them, in order.
 pub(crate) fn all() -> Vec<Row> {

@@ -70,7 +70,7 @@ fn an_agent_is_forgotten_when_nobody_owns_it() {
     );
     assert_eq!(log.fleet.agent(uid(1)), None);
     let forgotten = DeliveryState::Failed(DeliveryError::AgentForgotten);
-    assert_eq!(log.state(dispatch, 1), Some(forgotten.clone()));
+    assert_eq!(log.state(dispatch, 1), Some(forgotten));
     let done = log.fleet.dispatch(dispatch).expect("kept").state;
     assert!(matches!(done, DispatchState::Done { .. }));
     assert_eq!(log.state(sent, 1), Some(DeliveryState::Sent));
