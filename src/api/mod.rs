@@ -20,6 +20,8 @@ mod gauges;
 mod groups;
 pub mod idempotency;
 pub mod paging;
+#[cfg(test)]
+mod paging_tests;
 mod precondition;
 mod probes;
 pub mod problem;

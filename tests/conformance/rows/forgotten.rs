@@ -7,12 +7,17 @@ use crate::agent::{Agent, Via};
 use crate::deadline::until_true;
 use crate::say;
 use crate::server::Server;
+use crate::ws::End;
 
 /// By name.
 pub(crate) const FORGOTTEN: &[(&str, fn())] = &[
     (
         "restarts_with_a_new_uid_leave_one_agent",
         restarts_with_a_new_uid_leave_one_agent,
+    ),
+    (
+        "a_silent_agent_is_forgotten_over_its_socket",
+        a_silent_agent_is_forgotten_over_its_socket,
     ),
     (
         "a_forgotten_agent_says_everything_again",
@@ -50,9 +55,8 @@ fn restarts_with_a_new_uid_leave_one_agent() {
     assert!(index < 1_000.0, "{index} entries for a hundred agents");
 }
 
-/// One that is silent for too long is disconnected and may be forgotten although its socket is open. What its
-/// session knew is gone with the record.
-fn a_forgotten_agent_says_everything_again() {
+/// One that is silent for too long is disconnected and may be forgotten although its socket is open.
+fn a_silent_agent_is_forgotten_over_its_socket() {
     let server = Server::start(&[
         "opamp.heartbeat_window_seconds=1",
         "opamp.ping_interval_seconds=600",
@@ -64,7 +68,31 @@ fn a_forgotten_agent_says_everything_again() {
         agent["state"] == "disconnected"
     });
     assert_eq!(forget(&server, &agent), StatusCode::NO_CONTENT);
-    assert!(!server.knows(agent.uid));
+    assert_eq!(agent.end(), End::Close(1008), "it comes back over another");
+    agent.reconnect();
+    says_everything_again(agent);
+}
+
+/// Its session is still here, because it waits for the outcome of a restart; what that knows is gone with the
+/// record.
+fn a_forgotten_agent_says_everything_again() {
+    let server = Server::start(&[]);
+    let mut agent = Agent::introduced(&server, Via::WebSocket);
+    let (status, _) = server.dispatch("restart", agent.uid);
+    assert_eq!(status, 202);
+    agent.next_that("a restart", |message| message.command.is_some());
+    let (uid, label, sequence) = (agent.uid, agent.label.clone(), agent.sequence);
+    drop(agent);
+    server.agent("its end", uid, |agent| agent["state"] == "disconnected");
+    let (status, _) = server.ask("DELETE", &format!("/agents/{uid}"), &Value::Null);
+    assert_eq!(status, 204);
+    let mut agent = Agent::known_as(&server, Via::WebSocket, uid, label);
+    agent.sequence = sequence;
+    says_everything_again(agent);
+}
+
+/// It goes on as if nothing had happened, and is asked for what the server no longer knows.
+fn says_everything_again(mut agent: Agent<'_>) {
     until_true("a request for everything", || {
         say::asks_full_state(&agent.beat())
     });
