@@ -223,10 +223,9 @@ async fn check(list: List, first: &[u8], limit: usize, mut acts: Vec<Vec<Act>>) 
 }
 
 fn text(item: Option<&Value>) -> String {
-    match item.expect("a name") {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    let item = item.expect("a name");
+    item.as_str()
+        .map_or_else(|| item.to_string(), str::to_owned)
 }
 
 fn act() -> impl Strategy<Value = Act> {

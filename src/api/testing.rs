@@ -1,5 +1,6 @@
 //! A node in memory for tests: a fleet, applied directly, behind the real router.
 
+mod time;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -456,11 +457,6 @@ impl Site {
         let hash = BodyHash(Sha256::digest(value.to_string()).into());
         self.memory.state.lock().json.insert(hash, value);
         hash
-    }
-
-    /// Lets time pass.
-    pub(crate) fn set_now(&self, now: Now) {
-        self.memory.state.lock().now = now;
     }
 
     /// Every proposal from here on fails so.
