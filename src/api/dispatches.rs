@@ -198,16 +198,17 @@ async fn end_if_for_nobody(api: &Api, write: &Write, made: Arc<Dispatch>) -> Arc
         return made;
     };
     let view = api.backend.view();
+    let search = view.fleet.search(Some(selector));
     let mut after = None;
     loop {
-        let stride: Vec<_> = view.fleet.agents(after).take(STRIDE).collect();
-        if stride.iter().any(|agent| selector.matches(agent)) {
+        let stride = search.stride(after, STRIDE);
+        if !stride.agents.is_empty() {
             return made;
         }
-        match stride.last() {
-            Some(last) if stride.len() == STRIDE => after = Some(last.uid),
-            Some(_) | None => break,
+        if stride.next.is_none() {
+            break;
         }
+        after = stride.next;
         tokio::task::yield_now().await;
     }
     let steps = view.fleet.agents_len() / EXPAND_LOOKED_AT_MAX + 2;

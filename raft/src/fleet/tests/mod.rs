@@ -12,6 +12,7 @@ mod limits;
 mod model;
 mod properties;
 mod retention;
+mod search;
 mod sessions;
 
 use std::sync::Arc;
