@@ -150,6 +150,9 @@ pub enum Rejection {
         /// Its limit.
         max: u32,
     },
+    /// What the system alone proposes came as an operator's wish.
+    #[error("operators cannot ask for this")]
+    NotForOperators,
     /// Somebody owns the agent's session, live.
     #[error("agent {0} is connected")]
     AgentConnected(InstanceUid),

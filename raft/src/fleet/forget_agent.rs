@@ -1,6 +1,7 @@
 //! `ForgetAgent`: an agent that is gone leaves with everything that is kept for it. One that comes back is new.
 
 use super::Fleet;
+use super::audit::Json;
 use super::context::Context;
 use super::mark_deliveries::finished;
 use crate::effect::Effect;
@@ -29,6 +30,14 @@ impl Fleet {
                 fence: held.fence,
             });
         }
+        let queued = self.queued_for(uid).count() as u64;
+        let before = Json::object([
+            ("agent_type", Json::from(&agent.description.agent_type)),
+            ("labels", Json::labels(&agent.server_labels)),
+            ("name", Json::from(&agent.description.name)),
+            ("queued", Json::from(queued)),
+        ]);
+        cx.audit("agent.forget", &uid, before, Json::Null);
         let gone = self.forget(cx, uid);
         Ok(Outcome::Removed {
             count: u32::from(gone),

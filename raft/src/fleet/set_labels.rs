@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Fleet;
+use super::audit::Json;
 use super::context::{Context, short};
 use super::limits::{
     SERVER_LABEL_KEY_BYTES_MAX, SERVER_LABEL_VALUE_BYTES_MAX, SERVER_LABELS_BYTES_MAX,
@@ -33,6 +34,12 @@ impl Fleet {
         if record_bytes(&agent) > AgentRecord::BYTES_MAX {
             return Err(Rejection::TooLarge("record".into()));
         }
+        cx.audit(
+            "agent.label",
+            &given.agent,
+            Json::labels(&known.server_labels),
+            Json::labels(&agent.server_labels),
+        );
         agent.last_change_ms = cx.wall_ms;
         self.put_agent(cx, agent);
         cx.effect(Effect::AgentChanged {

@@ -24,10 +24,7 @@ pub(crate) async fn forget(
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let uid = parse_uid(&uid)?;
-    let mut committed = api
-        .backend
-        .propose(write.origin.clone(), proposal(&api, uid)?)
-        .await?;
+    let mut committed = write.ask(&api, proposal(&api, uid)?).await?;
     for _ in 0..STEPS_MAX {
         let Outcome::Removed { more, .. } = committed.outcome else {
             return Err(refused(committed.outcome));
@@ -35,6 +32,7 @@ pub(crate) async fn forget(
         if !more {
             return Ok(StatusCode::NO_CONTENT);
         }
+        // the rest of what the first entry recorded
         let step = proposal(&api, uid)?;
         committed = api.backend.propose(write.step_origin(), step).await?;
         if committed.outcome == Outcome::Rejected(Rejection::UnknownAgent(uid)) {

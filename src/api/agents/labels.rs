@@ -85,7 +85,7 @@ async fn change(
             return Ok(Json(answer));
         }
     }
-    let committed = api.backend.propose(write.origin.clone(), proposal).await?;
+    let committed = write.ask(api, proposal).await?;
     if committed.outcome != Outcome::Done {
         return Err(refused(committed.outcome));
     }

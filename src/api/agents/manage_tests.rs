@@ -265,3 +265,39 @@ async fn an_agent_with_very_many_deliveries_is_forgotten_in_one_call() {
         "all have an end"
     );
 }
+
+#[tokio::test]
+async fn operators_leave_records_of_what_they_did_to_agents() {
+    let site = Site::new();
+    let uid = site.agent(1, &[]);
+    put(&site, uid, "", &json!({"team": "core"})).await.ok(200);
+    put(&site, uid, "?dry_run=true", &json!({})).await.ok(200);
+    site.release(uid, ReleaseReason::Lost);
+    assert_eq!(forget(&site, uid, "a").await.status, 204);
+    let path = "/api/v1/audit";
+    let audit = site
+        .ask(Method::GET, path)
+        .role("admin")
+        .send()
+        .await
+        .ok(200);
+    let records = audit["items"].as_array().unwrap();
+    let done: Vec<_> = records
+        .iter()
+        .map(|record| {
+            (
+                record["action"].as_str().unwrap(),
+                record["actor"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        done,
+        [("agent.forget", "operator"), ("agent.label", "operator")]
+    );
+    assert!(
+        records
+            .iter()
+            .all(|record| record["target"] == uid.to_string())
+    );
+}

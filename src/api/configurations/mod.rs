@@ -272,7 +272,7 @@ pub(crate) async fn create(
             version,
         },
     };
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     let Outcome::Version { version, created } = committed.outcome else {
         return Err(refused(committed.outcome));
     };
