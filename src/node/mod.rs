@@ -4,6 +4,7 @@
 pub mod admin_token;
 mod backend;
 mod banner;
+mod bounds;
 mod doors;
 mod drain;
 mod health;
@@ -12,6 +13,7 @@ mod join;
 pub mod origin;
 mod retention;
 mod run;
+mod wall_time;
 
 pub use backend::NodeBackend;
 pub use run::{RunError, run};

@@ -2,6 +2,7 @@
 
 mod agent;
 mod answers;
+mod audit;
 mod bounds;
 mod fleet;
 mod reach;
