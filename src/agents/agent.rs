@@ -33,6 +33,8 @@ pub struct State {
     pub fence: Option<Fence>,
     /// A claim is on its way to the log.
     pub claiming: bool,
+    /// The session knows what a record holds: when the record is gone, the agent must say it again.
+    pub recorded: bool,
     /// Where the agent speaks from; none while there is no transport.
     pub link: Option<Link>,
     /// The offer that was written last and its boot time, until the agent says that it is applied.
@@ -76,6 +78,7 @@ impl Agent {
                 holder: Holder::default(),
                 fence: None,
                 claiming: false,
+                recorded: false,
                 link: None,
                 offered: None,
                 transport,

@@ -115,8 +115,11 @@ impl Room {
             || {
                 let view = self.consensus.view();
                 let record = view.fleet.agent(uid);
+                let is_recorded = record.is_some();
                 let known = record.map_or_else(Known::default, |record| known(record));
-                Agent::new(uid, Session::new(uid, &known), transport)
+                let agent = Agent::new(uid, Session::new(uid, &known), transport);
+                agent.with(|state| state.recorded = is_recorded);
+                agent
             },
             |agent| agent.with(f),
         )
@@ -174,9 +177,9 @@ impl Room {
         for _ in 0..CLAIM_TRIES {
             let outcome = self.batches.claim(uid, expect, transport).await;
             match outcome {
-                Ok(OpOutcome::Granted { fence, .. }) => {
+                Ok(OpOutcome::Granted { fence, created, .. }) => {
                     acquired("granted");
-                    return self.granted(agent, fence);
+                    return self.granted(agent, fence, created);
                 }
                 // the later live connection wins: this one lives, so it tries again with what it learnt
                 Ok(OpOutcome::Conflict(held)) if agent.with(|state| state.connected) => {
@@ -202,12 +205,17 @@ impl Room {
         Entered::NotYet
     }
 
-    fn granted(&self, agent: &Agent, fence: Fence) -> Entered {
+    fn granted(&self, agent: &Agent, fence: Fence, created: bool) -> Entered {
         let view = self.consensus.view();
         let record = view.fleet.agent(agent.uid);
         let desired = record.and_then(|record| view.fleet.desired(record).version);
         let owned = agent.with(|state| {
             state.claiming = false;
+            let is_forgotten = created && state.recorded;
+            state.recorded = true;
+            if is_forgotten {
+                state.session.request_full_state();
+            }
             if !state.connected {
                 return false;
             }

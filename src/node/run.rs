@@ -16,7 +16,7 @@ use super::backend::NodeBackend;
 use super::doors::Doors;
 use super::identity::{self, IdentityError, Running};
 use super::join::{self, Log};
-use super::{banner, drain, retention, wall_time};
+use super::{banner, bounds, drain, retention, wall_time};
 use crate::agents::batches::{Author, Batches};
 use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
@@ -213,6 +213,8 @@ fn serve(
         background.stopping(),
     ));
     background.spawn(upkeep(metrics, background.stopping()));
+    let rules = bounds::Rules::new(config.agents.forget_after, config.dispatch.ownership_ttl);
+    background.spawn(bounds::drive(room.clone(), rules, background.stopping()));
     let batches = room.tasks.clone();
     let stopping = batches.stopping();
     let drive = room.batches.clone().drive(

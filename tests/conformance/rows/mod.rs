@@ -10,6 +10,7 @@ mod d_http;
 mod e_limits;
 mod f_identity;
 mod floods;
+mod forgotten;
 mod g_capabilities;
 mod h_replies;
 mod i_sequence;
@@ -39,6 +40,7 @@ use crate::row::Row;
 
 pub(crate) use beyond::BEYOND;
 pub(crate) use floods::FLOODS;
+pub(crate) use forgotten::FORGOTTEN;
 
 /// All of them, in order.
 pub(crate) fn all() -> Vec<Row> {
