@@ -19,6 +19,7 @@ mod delete_group;
 mod desired;
 mod expand_dispatch;
 mod expire_deliveries;
+mod forget_agent;
 mod found;
 pub mod limits;
 mod load;
@@ -31,8 +32,10 @@ mod put_group;
 mod put_token;
 mod read;
 mod register_node;
+mod retention;
 mod retire;
 mod search;
+mod set_labels;
 pub mod sizes;
 mod stage_body;
 mod tables;
@@ -46,6 +49,7 @@ use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
 pub use load::LoadError;
+pub use retention::{is_bare, may_leave};
 pub use search::{Search, Stride};
 
 use crate::effect::Effect;

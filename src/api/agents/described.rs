@@ -1,5 +1,11 @@
 //! What `/agents` takes and answers, for the document.
 
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde_json::json;
+
+use super::labels::LabelsQuery;
 use super::raw::{BodyQuery, Components, EffectiveConfig, HealthTree};
 use super::shape::Agent;
 use super::{AgentList, ListQuery};
@@ -42,7 +48,30 @@ pub(crate) fn operations() -> Vec<Operation> {
             "What an agent is built of",
         )
         .answers::<Components>(200, "Its components"),
+        Operation::write(Method::DELETE, "/api/v1/agents/{uid}", "forget_agent", "Forget an agent")
+            .says("One that is disconnected; what history holds of it stays.")
+            .answers_nothing(204, "It is forgotten")
+            .fails(&[
+                Code::AgentConnected,
+                Code::AgentNotFound,
+                Code::InvalidParameter,
+            ]),
+        labels(Method::PUT, "put_labels", "Replace the server labels of an agent")
+            .says(
+                "They hide reported labels of the same key. 32 at most; a key has letters, digits, `.`, `_`, `/` and \
+                 `-`, a value no control characters.",
+            )
+            .takes::<BTreeMap<String, String>>(&json!({"team": "core"})),
+        labels(Method::DELETE, "delete_labels", "Take all server labels of an agent away"),
     ]
+}
+
+/// A change of server labels.
+fn labels(method: Method, id: &'static str, summary: &'static str) -> Operation {
+    Operation::write(method, "/api/v1/agents/{uid}/labels", id, summary)
+        .query::<LabelsQuery>()
+        .answers::<Agent>(200, "The agent; with `dry_run` what it would become")
+        .fails(&[Code::AgentNotFound, Code::TooManyAffected])
 }
 
 /// A body that an agent reported.

@@ -1,6 +1,10 @@
 //! `GET /agents` and what hangs below one agent.
 
 mod described;
+mod forget;
+mod labels;
+#[cfg(test)]
+mod manage_tests;
 mod raw;
 pub(crate) mod shape;
 pub(crate) mod state;
@@ -20,6 +24,8 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use described::operations;
+pub(crate) use forget::forget;
+pub(crate) use labels::{delete_labels, put_labels};
 pub(crate) use shape::{Lens, standing_of};
 pub(crate) use state::is_confirmed;
 

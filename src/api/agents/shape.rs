@@ -7,13 +7,14 @@ use std::sync::Arc;
 use ampora_proto::capabilities;
 use ampora_raft::fleet::Desired;
 use ampora_raft::ids::{InstanceUid, NodeId};
-use ampora_raft::records::{AgentRecord, ConfigStatus, Transport};
+use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Transport};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::state::{AgentState, Owner, Standing, Windows, agent_state, standing};
 use crate::api::Api;
 use crate::api::backend::{Now, View};
+use crate::api::groups::WouldChange;
 use crate::api::redact;
 use crate::api::timestamp::rfc3339;
 
@@ -52,6 +53,14 @@ pub(crate) struct Agent {
     /// Whether the owner itself said it.
     last_seen_exact: bool,
     last_change: String,
+    /// True in answers that changed nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) dry_run: Option<bool>,
+    /// In answers to `dry_run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) would_change: Option<WouldChange>,
 }
 
 /// What an agent says of itself.
@@ -169,7 +178,11 @@ impl<'a> Lens<'a> {
             .or(valid.map(|session| session.transport));
         let (last_seen_ms, last_seen_exact) = match (presence, record.released) {
             (Some(presence), _) => (presence.last_seen_ms, true),
-            (None, Some(released)) if record.session.is_none() => (released.wall_ms, true),
+            (None, Some(released))
+                if record.session.is_none() && released.reason != ReleaseReason::OwnerDied =>
+            {
+                (released.wall_ms, true)
+            }
             _ => (record.last_change_ms, false),
         };
         let description = &record.description;
@@ -214,6 +227,8 @@ impl<'a> Lens<'a> {
             last_seen: rfc3339(last_seen_ms),
             last_seen_exact,
             last_change: rfc3339(record.last_change_ms),
+            dry_run: None,
+            would_change: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::json;
 
+use super::diff::{DiffQuery, Differences};
 use super::shape::{ConfigurationList, VersionShown, VersionWithFiles, Whole};
 use super::upload::Form;
 use super::{CreateQuery, ListQuery};
@@ -10,6 +11,7 @@ use crate::api::openapi::Operation;
 use crate::api::problem::Code;
 
 const ONE: &str = "/api/v1/configurations/{name}";
+const TAG: &str = "The number of the newest version: what `If-Match` takes.";
 const EXAMPLE: &str = "receivers:\n  otlp:\n    protocols:\n      grpc:\n";
 
 /// The operations of this room.
@@ -30,6 +32,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         .says("Newest first.")
         .query::<ListQuery>()
         .answers::<Whole>(200, "The configuration")
+        .with("ETag", TAG)
         .fails(&[Code::ConfigurationNotFound]),
         Operation::get(
             "/api/v1/configurations/{name}/versions/{version}",
@@ -42,6 +45,14 @@ pub(crate) fn operations() -> Vec<Operation> {
             Code::InvalidParameter,
             Code::VersionNotFound,
         ]),
+        Operation::get(
+            "/api/v1/configurations/{name}/diff",
+            "diff_versions",
+            "What differs between two versions",
+        )
+        .query::<DiffQuery>()
+        .answers::<Differences>(200, "File by file")
+        .fails(&[Code::ConfigurationNotFound, Code::VersionNotFound]),
         create(
             Method::PUT,
             ONE,
@@ -78,7 +89,11 @@ fn create(
         .takes_text("text/yaml", EXAMPLE)
         .answers::<VersionShown>(200, "The version that has these bytes")
         .answers::<VersionShown>(201, "The new version")
+        .with("ETag", TAG)
+        .header("If-Match")
+        .header("If-None-Match")
         .fails(&[
+            Code::PreconditionFailed,
             Code::BodyIncomplete,
             Code::EmptyConfiguration,
             Code::InvalidYaml,

@@ -5,6 +5,7 @@
 
 mod check;
 mod described;
+mod diff;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -15,22 +16,24 @@ use std::sync::Arc;
 use ampora_proto::config::{self, Files};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{CreateVersion, Proposal, StageBody};
-use ampora_raft::records::{Configuration, FileMeta};
+use ampora_raft::records::{Configuration, FileMeta, Version};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::StatusCode;
-use serde::Deserialize;
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 pub(crate) use self::described::operations;
+pub(crate) use self::diff::diff;
 
-use self::shape::{ConfigurationList, Summary, VersionShown, VersionWithFiles, Whole};
+use self::shape::{ConfigurationList, Summary, VersionShown, VersionWithFiles};
 use self::upload::Upload;
 use super::Api;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
+use super::precondition;
 use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused, unreadable};
 
@@ -82,7 +85,7 @@ pub(crate) async fn show(
     State(api): State<Api>,
     Segments(name): Segments<String>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Whole>, Problem> {
+) -> Result<Response, Problem> {
     let (configuration, applied_index) = find(&api, &name)?;
     let page = Page::new(List::Versions, query.limit.as_deref(), &[Some(&name)])?;
     let before = match page.after(query.r#continue.as_deref())? {
@@ -100,7 +103,16 @@ pub(crate) async fn show(
         .map(|version| VersionShown::of(&configuration.name, version))
         .collect();
     let answer = Summary::of(&configuration).with(versions, next, applied_index);
-    Ok(Json(answer))
+    Ok(tagged(StatusCode::OK, answer, configuration.newest))
+}
+
+/// An answer with the entity tag of its configuration: the number of the newest version.
+fn tagged<T: Serialize>(status: StatusCode, answer: T, newest: u32) -> Response {
+    let mut response = (status, Json(answer)).into_response();
+    if let Some(tag) = precondition::tag(newest.into()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// `GET /configurations/{name}/versions/{n}`, with the bytes as they were given. `newest` is a number too.
@@ -109,32 +121,47 @@ pub(crate) async fn version(
     Segments((name, number)): Segments<(String, String)>,
 ) -> Result<Json<VersionWithFiles>, Problem> {
     let (configuration, _) = find(&api, &name)?;
-    let wanted = match number.as_str() {
+    let version = find_version(&configuration, &number, "/path/version")?;
+    let files = read_files(&api, version).await?;
+    let answer = VersionShown::of(&configuration.name, version).with(&files);
+    Ok(Json(answer))
+}
+
+/// A version by its number or the word `newest`.
+fn find_version<'a>(
+    configuration: &'a Configuration,
+    text: &str,
+    pointer: &str,
+) -> Result<&'a Arc<Version>, Problem> {
+    let wanted = match text {
         "newest" => configuration.newest,
         text => text.parse::<u32>().map_err(|_| {
             Problem::at(
                 Code::InvalidParameter,
-                "/path/version",
+                pointer,
                 "a version is a number from 1 on, or the word newest",
             )
         })?,
     };
-    let version = configuration
-        .versions
-        .iter()
-        .find(|version| version.number == wanted)
-        .ok_or_else(|| {
-            Problem::new(
-                Code::VersionNotFound,
-                format_args!("there is no version {wanted} of configuration {name:?}"),
-            )
-        })?;
+    let mut versions = configuration.versions.iter();
+    let found = versions.find(|version| version.number == wanted);
+    found.ok_or_else(|| {
+        let name = &configuration.name;
+        Problem::new(
+            Code::VersionNotFound,
+            format_args!("there is no version {wanted} of configuration {name:?}"),
+        )
+    })
+}
+
+/// The files of a version as they were given.
+async fn read_files(api: &Api, version: &Version) -> Result<Files, Problem> {
     let stored = api
         .backend
         .read_body(version.hash)
         .await
         .map_err(|error| unreadable(&error))?;
-    let files = stored
+    stored
         .and_then(|bytes| config::decode_files(Bytes::from(bytes)).ok())
         .ok_or_else(|| {
             tracing::error!(config.hash = %version.hash, "the body of a version is not whole");
@@ -142,9 +169,7 @@ pub(crate) async fn version(
                 Code::Internal,
                 "the stored body of this version is not whole",
             )
-        })?;
-    let answer = VersionShown::of(&configuration.name, version).with(&files);
-    Ok(Json(answer))
+        })
 }
 
 /// The query of a new version whose body is raw bytes.
@@ -159,7 +184,8 @@ pub(crate) struct CreateQuery {
 }
 
 /// `POST /configurations/{name}/versions`, and `PUT /configurations/{name}`, which says the same in the words of
-/// "make it so": both take the same bodies and answer the version that has these bytes.
+/// "make it so": both take the same bodies and answer the version that has these bytes. `If-Match` names the
+/// newest version that the caller saw.
 pub(crate) async fn create(
     State(api): State<Api>,
     Segments(name): Segments<String>,
@@ -173,18 +199,28 @@ pub(crate) async fn create(
         allow_empty,
     } = Upload::parse(&write, query.comment, query.allow_empty)?;
     check::files(&files, allow_empty)?;
+    let current = find(&api, &name).ok().map(|(known, _)| known.newest.into());
+    let newest = precondition::revision(&write.headers, current)?;
     let hash = ampora_raft::ids::ConfigHash(config::hash(&files));
     let stored = api.backend.view().fleet.body(&hash).cloned();
     let is_whole = stored.is_some_and(|body| body.references > 0);
     if !is_whole {
         stage(&api, &write, hash, &files).await?;
     }
-    let proposal = Proposal::CreateVersion(CreateVersion {
+    let version = CreateVersion {
         configuration: Arc::clone(&name),
         hash,
         files: metas(&files),
         comment: Arc::from(comment),
-    });
+    };
+    let proposal = match newest {
+        None => Proposal::CreateVersion(version),
+        // a tag beyond the numbers of versions is never the newest one
+        Some(newest) => Proposal::CreateVersionAfter {
+            newest: u32::try_from(newest).unwrap_or(u32::MAX),
+            version,
+        },
+    };
     let committed = write.ask(&api, proposal).await?;
     let Outcome::Version { version, created } = committed.outcome else {
         return Err(refused(committed.outcome));
@@ -194,7 +230,9 @@ pub(crate) async fn create(
     } else {
         StatusCode::OK
     };
-    Ok((status, Json(VersionShown::of(&name, &version))).into_response())
+    let answer = VersionShown::of(&name, &version);
+    let newest = find(&api, &name).map_or(version.number, |(known, _)| known.newest);
+    Ok(tagged(status, answer, newest))
 }
 
 /// Brings the canonical bytes into the log, part by part.

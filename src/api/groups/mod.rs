@@ -2,7 +2,6 @@
 
 mod described;
 mod numbers;
-mod precondition;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -15,19 +14,22 @@ use ampora_raft::records::{Group, Pace};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde::{Deserialize, Deserializer};
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use self::described::operations;
 
 use self::numbers::Change;
-use self::shape::{GroupList, GroupShown, WouldChange};
+pub(crate) use self::shape::WouldChange;
+
+use self::shape::{GroupList, GroupShown};
 use super::Api;
 use super::agents::parse_selector;
 use super::backend::View;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
+use super::precondition;
 use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused};
 
@@ -94,10 +96,16 @@ async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response
     let mut body = GroupShown::of(group, &numbers);
     body.applied_index = Some(view.applied_index);
     let mut response = (status, Json(body)).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", group.revision)) {
+    if let Some(tag) = precondition::tag(group.revision) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
+}
+
+/// The revision of a group, if it is there.
+fn current(api: &Api, name: &str) -> Option<u64> {
+    let view = api.backend.view();
+    view.fleet.group(name).map(|group| group.revision)
 }
 
 /// What a group should be; what it does not name stays.
@@ -202,7 +210,7 @@ pub(crate) async fn put(
     let name = checked_name(&name)?;
     let form: Form = write.json()?;
     let max_affected = form.max_affected;
-    let revision = precondition::revision(&write.headers, &api.backend.view(), &name)?;
+    let revision = precondition::revision(&write.headers, current(&api, &name))?;
     let proposal = Proposal::PutGroup(form.read(name, revision)?);
     let dry_run = query.dry_run == Some(true);
     if dry_run || max_affected.is_some() {
@@ -277,7 +285,7 @@ pub(crate) async fn delete(
     Segments(name): Segments<String>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
-    let revision = precondition::revision(&write.headers, &api.backend.view(), &name)?;
+    let revision = precondition::revision(&write.headers, current(&api, &name))?;
     let proposal = Proposal::DeleteGroup {
         name: Arc::from(name),
         revision,

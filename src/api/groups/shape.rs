@@ -73,9 +73,9 @@ pub(crate) struct VersionShown {
 pub(crate) struct WouldChange {
     /// The first 1000, in uid order.
     #[schema(value_type = Vec<String>)]
-    agents: Vec<InstanceUid>,
+    pub(crate) agents: Vec<InstanceUid>,
     /// All of them.
-    count: usize,
+    pub(crate) count: usize,
 }
 
 impl GroupShown {
