@@ -36,6 +36,7 @@ pub mod settings;
 mod testing;
 pub mod timestamp;
 
+pub use openapi::reference;
 pub use router::{admin, probes_only};
 pub use serve::serve;
 

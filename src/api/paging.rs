@@ -21,7 +21,7 @@ const OVERHEAD: usize = 1 + 1 + FILTER + CHECKSUM;
 const FILTER: usize = 8;
 const CHECKSUM: usize = 4;
 /// Characters of a token: the longest key is a name of 63 bytes or a pair of id and uid.
-pub(crate) const TOKEN_CHARS_MAX: usize = 256;
+const TOKEN_CHARS_MAX: usize = 256;
 
 /// Which list a token belongs to. Numbers are part of the token and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod assemble;
 mod operation;
 mod page;
 mod parameters;
+mod reference;
 #[cfg(test)]
 pub(super) mod shape;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use http::header;
 pub(crate) use assemble::document;
 pub(crate) use operation::Operation;
 pub(crate) use page::page;
+pub use reference::reference;
 
 use super::{agents, audit, cluster, configurations, dispatches, groups, probes};
 

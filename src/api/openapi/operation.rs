@@ -91,8 +91,10 @@ impl Operation {
             .fails(&[
                 Code::IdempotencyKeyInvalid,
                 Code::IdempotencyKeyReused,
+                Code::LimitReached,
                 Code::PayloadTooLarge,
                 Code::RequestTimeout,
+                Code::UnsupportedMediaType,
             ])
             .asks_the_log()
     }
@@ -100,7 +102,6 @@ impl Operation {
     /// It cannot answer without the log.
     pub(crate) fn asks_the_log(self) -> Operation {
         self.fails(&[
-            Code::LimitReached,
             Code::NodeStopping,
             Code::NotLeader,
             Code::OutcomeUnknown,
@@ -125,6 +126,9 @@ impl Operation {
     pub(crate) fn query<T: IntoParams>(mut self) -> Operation {
         let parameters = T::into_params(|| Some(ParameterIn::Query));
         self.query = parameters.iter().map(|one| json!(one)).collect();
+        for one in &mut self.query {
+            never_null(&mut one["schema"]);
+        }
         if self.query.iter().any(|one| one["name"] == "continue") {
             self.codes.insert(Code::ContinueInvalid);
         }
@@ -224,6 +228,17 @@ impl Operation {
             failures.entry(code.status()).or_default().push(*code);
         }
         failures
+    }
+}
+
+/// A parameter that may be absent is never null: a query has no word for that.
+fn never_null(schema: &mut Value) {
+    if let Some(types) = schema["type"].as_array() {
+        let mut types = types.clone();
+        types.retain(|one| *one != "null");
+        if let [one] = types.as_slice() {
+            schema["type"] = one.clone();
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::operation::Header;
 use crate::api::idempotency::KEY_BYTES_MAX;
-use crate::api::paging::{LIMIT_DEFAULT, LIMIT_MAX, TOKEN_CHARS_MAX};
+use crate::api::paging::{LIMIT_DEFAULT, LIMIT_MAX};
 
 /// Names in paths.
 const NAME: &str = "^[a-z0-9][a-z0-9._-]{0,62}$";
@@ -49,9 +49,7 @@ pub(super) fn of_lists(parameter: &mut Value) {
         Some("continue") => (
             "The `continue` of the page before, asked with the same filters. Opaque; `null` in an answer means that \
              nothing follows.",
-            json!({
-                "type": "string", "format": "ampora-continue", "minLength": 1, "maxLength": TOKEN_CHARS_MAX,
-            }),
+            json!({"type": "string", "format": "ampora-continue"}),
         ),
         _ => return,
     };
@@ -70,7 +68,7 @@ pub(super) fn of_header(name: &str) -> Option<Value> {
         ),
         "If-Match" => (
             "The `ETag` that the resource must still have, or `*` for any that is there; else 412.",
-            json!({"type": "string", "pattern": "^(\\*|\"[1-9][0-9]{0,18}\")$"}),
+            json!({"type": "string", "minLength": 1, "pattern": "^(\\*|\"[1-9][0-9]{0,18}\")$"}),
             "\"1\"",
         ),
         "If-None-Match" => (

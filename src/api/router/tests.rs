@@ -287,6 +287,16 @@ async fn bad_keys_bodies_and_parameters_point_at_their_place() {
         .send()
         .await;
     answer.problem(415, "unsupported_media_type");
+    for method in [Method::PUT, Method::DELETE] {
+        let answer = site
+            .write(method, "/groups/edge")
+            .header("content-encoding", "gzip")
+            .raw("application/json", "{}")
+            .send()
+            .await;
+        answer.problem(415, "unsupported_media_type");
+        assert_eq!(answer.header("accept-encoding"), "identity");
+    }
     let deep = format!(
         "{{\"action\": {{\"custom_message\": {}{}}}}}",
         "[".repeat(1000),
