@@ -55,3 +55,9 @@ pub const RAFT_APPEND_DURATION: &str = "ampora_raft_append_duration_seconds";
 pub const RAFT_PROPOSE_DURATION: &str = "ampora_raft_propose_duration_seconds";
 /// Counter, `reason`: `oversize`, `unreadable`: offers that were left out of a message.
 pub const OFFERS_DISCARDED: &str = "ampora_opamp_offers_discarded_total";
+/// Gauge, `door`: seconds since 1970 at which the certificate in use is over.
+pub const TLS_EXPIRY: &str = "ampora_tls_certificate_expiry_seconds";
+/// Counter, `door`, `result`: `taken_up`, `refused`.
+pub const TLS_RELOADS: &str = "ampora_tls_reloads_total";
+/// Counter, `door`: handshakes of TLS that came to nothing.
+pub const TLS_HANDSHAKE_FAILURES: &str = "ampora_tls_handshake_failures_total";

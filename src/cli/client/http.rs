@@ -12,7 +12,7 @@ use url::Url;
 use super::connect::{Reach, Token};
 use super::error::ClientError;
 use super::problem::Problem;
-use crate::entropy;
+use crate::{entropy, trust};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Over the 10 s that a node waits for its log, with a long body on a slow line before it.
@@ -109,7 +109,12 @@ impl Client {
             headers.insert(header::AUTHORIZATION, value);
         }
         // A redirect or a proxy of the environment would carry the token to somebody who was not named.
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder();
+        if reach.url.scheme() == "https" {
+            let settings = trust::client_settings(&reach.trust, reach.identity.as_deref())?;
+            http = http.tls_backend_preconfigured(settings);
+        }
+        let http = http
             .default_headers(headers)
             .user_agent(concat!("ampora/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -343,15 +348,32 @@ impl Client {
 }
 
 fn unreachable(url: &Url, error: &reqwest::Error) -> ClientError {
+    let url = url.as_str().trim_end_matches('/').to_owned();
     let reason = if error.is_timeout() {
         format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
     } else {
         innermost(error)
     };
-    ClientError::Unreachable {
-        url: url.as_str().trim_end_matches('/').to_owned(),
-        reason,
+    if is_untrusted(error) {
+        return ClientError::Untrusted { url, reason };
     }
+    ClientError::Unreachable { url, reason }
+}
+
+/// Whether the other side was reached and its certificate was not accepted.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        // an error of the TLS library travels inside one of input and output
+        let inner = error.downcast_ref::<std::io::Error>();
+        let inner = inner.and_then(std::io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The last cause: those above it only say that sending did not work.
