@@ -60,6 +60,11 @@ async fn exchange<A: Agents>(
     let peer = peer(connection, client, Transport::Http);
     let (response, malformed) = poll::answer(&connection.door, peer, request).await;
     if malformed {
+        tracing::debug!(
+            connection = connection.number,
+            client.address = %client,
+            "a poll is malformed"
+        );
         tokio::time::sleep(connection.impatience(client)).await;
     }
     response

@@ -62,6 +62,7 @@ pub(super) fn open<A: Agents>(
             return;
         };
         let peer = route::peer(&connection, client, Transport::WebSocket);
+        tracing::debug!(connection = peer.connection, client.address = %client, "a socket opened");
         let door = connection.door.clone();
         // what HTTP needed is not kept for the hours that a socket lives
         drop(connection);

@@ -354,26 +354,30 @@ fn unreachable(url: &Url, error: &reqwest::Error) -> ClientError {
     } else {
         innermost(error)
     };
-    if is_untrusted(error) {
-        return ClientError::Untrusted { url, reason };
+    match untrusted(error) {
+        Some(reason) => ClientError::Untrusted { url, reason },
+        None => ClientError::Unreachable { url, reason },
     }
-    ClientError::Unreachable { url, reason }
 }
 
-/// Whether the other side was reached and its certificate was not accepted.
-fn is_untrusted(error: &reqwest::Error) -> bool {
+/// Why the certificate of the other side, which was reached, is not accepted.
+fn untrusted(error: &reqwest::Error) -> Option<String> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
-        // an error of the TLS library travels inside one of input and output
-        let inner = error.downcast_ref::<std::io::Error>();
-        let inner = inner.and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
+        if let Some(tls @ rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+            return Some(match why {
+                rustls::CertificateError::Other(ours) => ours.0.to_string(),
+                _ => tls.to_string(),
+            });
         }
-        cause = error.source();
+        // an error of input and output hands out what is below the error that it carries
+        let carried = error.downcast_ref().and_then(std::io::Error::get_ref);
+        cause = match carried {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        };
     }
-    false
+    None
 }
 
 /// The last cause: those above it only say that sending did not work.
