@@ -32,7 +32,16 @@ impl Authority {
 
     /// A certificate of this machine, until the first day of a year.
     pub(crate) fn sign(&self, until: i32) -> Pair {
-        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+        self.signed(&["localhost", "127.0.0.1"], until)
+    }
+
+    /// A certificate for other names.
+    pub(crate) fn sign_for(&self, names: &[&str]) -> Pair {
+        self.signed(names, 2040)
+    }
+
+    fn signed(&self, names: &[&str], until: i32) -> Pair {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().unwrap();

@@ -1,6 +1,10 @@
 //! Clients of the doors: raw TCP, HTTP in both versions, and WebSockets, with and without TLS.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use ampora_proto::wire;
 use futures_util::{SinkExt, StreamExt};
@@ -12,7 +16,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -80,8 +84,20 @@ pub(crate) async fn secure(
     door: SocketAddr,
     settings: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(door).await?;
-    let name = ServerName::try_from("localhost").unwrap();
+    secure_from([127, 0, 0, 1].into(), door, "localhost", settings).await
+}
+
+/// The same from another address of this machine, to a name.
+async fn secure_from(
+    from: IpAddr,
+    door: SocketAddr,
+    name: &str,
+    settings: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    let tcp = socket.connect(door).await?;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
     let connecting = TlsConnector::from(Arc::new(settings)).connect(name, tcp);
     timeout(SOON, connecting).await.expect("an end")
 }
@@ -100,8 +116,18 @@ pub(crate) struct Socket(WebSocketStream<TlsStream<TcpStream>>);
 
 impl Socket {
     pub(crate) async fn open(door: SocketAddr, settings: ClientConfig) -> Result<Self, Error> {
-        let stream = secure(door, settings).await?;
-        let (socket, _) = client_async("ws://localhost/v1/opamp", stream).await?;
+        Self::open_from([127, 0, 0, 1].into(), door, "localhost", settings).await
+    }
+
+    /// The same from another address of this machine, to a name.
+    pub(crate) async fn open_from(
+        from: IpAddr,
+        door: SocketAddr,
+        name: &str,
+        settings: ClientConfig,
+    ) -> Result<Self, Error> {
+        let stream = secure_from(from, door, name, settings).await?;
+        let (socket, _) = client_async(format!("ws://{name}/v1/opamp"), stream).await?;
         Ok(Self(socket))
     }
 

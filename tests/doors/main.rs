@@ -7,6 +7,7 @@ mod certificates;
 mod clients;
 mod commands;
 mod proxies;
+mod real;
 mod refusals;
 mod reload;
 #[path = "../support/mod.rs"]

@@ -41,7 +41,7 @@ fn call(id: &str, more: &str) -> Vec<u8> {
 }
 
 /// Whom the log names as the client of a call.
-fn client_of(node: &Node, id: &str) -> String {
+pub(crate) fn client_of(node: &Node, id: &str) -> String {
     let line = eventually("the call in the log", SOON, || {
         let log = node.log();
         let line = log.lines().find(|line| line.contains(id));
@@ -55,8 +55,8 @@ fn client_of(node: &Node, id: &str) -> String {
         .to_owned()
 }
 
-/// How often the log names a client of the agents' door.
-fn until_seen(node: &Node, client: &str, words: &str) {
+/// Waits until the log names a client of the agents' door.
+pub(crate) fn until_seen(node: &Node, client: &str, words: &str) {
     eventually(client, SOON, || {
         let log = node.log();
         let mut lines = log.lines().filter(|line| line.contains(words));
