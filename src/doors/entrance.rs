@@ -117,7 +117,7 @@ impl Entrance {
         };
         let Some(certificates) = &self.certificates else {
             return Ok(Entered {
-                stream: Stream::Plain(wire),
+                stream: Stream::Left(wire),
                 protocol: Protocol::Http1,
                 client,
             });
@@ -158,7 +158,7 @@ async fn secure(
         Some(b"h2") => Protocol::Http2,
         Some(_) | None => Protocol::Http1,
     };
-    Ok((Stream::Tls(Box::new(stream)), protocol))
+    Ok((Stream::Right(Box::new(stream)), protocol))
 }
 
 /// Who a trusted proxy speaks for, when it says so first.

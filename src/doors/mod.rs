@@ -22,4 +22,4 @@ pub use entrance::{Entered, Entrance, Unwelcome};
 pub use linger::Linger;
 pub use pem::TlsError;
 pub use speak::{HttpLimits, Protocol, speak};
-pub use stream::Stream;
+pub use stream::{Stream, Wire};

@@ -1,4 +1,4 @@
-//! Clients of the doors: raw TCP, HTTP in both versions, and WebSockets, with and without TLS.
+//! Clients of the doors: raw TCP, HTTP in both versions, and sockets, with and without TLS.
 
 use std::{
     net::{IpAddr, SocketAddr},

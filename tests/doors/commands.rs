@@ -7,8 +7,8 @@ use crate::support::{Node, ampora};
 
 /// What a command printed, and what it complained about when it failed.
 fn run(dir: &Path, words: &[&str]) -> Result<String, String> {
-    let output = ampora(dir).args(words).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let output = ampora(dir).args(words).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
     if output.status.success() {
         Ok(text(output.stdout))
     } else {
@@ -80,4 +80,17 @@ fn a_certificate_is_shown_where_one_is_asked_for() {
     let with = [&here[..], &["--client-cert", "me.pem"]].concat();
     assert_eq!(run(home.dir(), &with).unwrap(), "no agents\n");
     drop(node);
+}
+
+#[test]
+fn simulated_agents_come_by_wss() {
+    let home = Home::new();
+    let node = home.start(&["opamp"], &[]);
+    let url = format!("wss://localhost:{}/v1/opamp", node.opamp_addr.port());
+    let words = ["simulate", "agents", "--count", "20", "--seconds", "3"];
+    let words = [&words[..], &["--opamp-url", &url, "--ca-file", "ca.pem"]].concat();
+    let summary = run(home.dir(), &words).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["sockets_connected"], 20, "{summary:#}");
+    assert_eq!(summary["connects_failed"], 0, "{summary:#}");
 }

@@ -18,7 +18,7 @@ const TRUST: [&str; 4] = [
 
 const VERSION_1: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 51234 4320\r\n";
 
-/// Version 2, from 2001:db8::7.
+/// Version 2, from `2001:db8::7`.
 fn version_2() -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\x20\x01\x0d\xb8".to_vec();
     header.extend([0; 11]);

@@ -365,9 +365,10 @@ fn untrusted(error: &reqwest::Error) -> Option<String> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         if let Some(tls @ rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
-            return Some(match why {
-                rustls::CertificateError::Other(ours) => ours.0.to_string(),
-                _ => tls.to_string(),
+            return Some(if let rustls::CertificateError::Other(ours) = why {
+                ours.0.to_string()
+            } else {
+                tls.to_string()
             });
         }
         // an error of input and output hands out what is below the error that it carries
