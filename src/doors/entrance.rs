@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
+use rustls::server::Acceptor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::rustls::server::Acceptor;
 
 use super::certificates::Certificates;
 use super::forwarded;
@@ -61,9 +61,26 @@ pub enum Unwelcome {
     /// The door is too crowded for a handshake.
     #[error("the door is too crowded for another handshake")]
     Crowded,
-    /// The handshake failed: no version, no certificate of the client, a stranger's one.
+    /// It showed no certificate where one is asked for, or one that is not known.
+    #[error("it showed no certificate that is known here")]
+    Stranger(#[source] io::Error),
+    /// The handshake failed otherwise: no common version, or the other side does not trust this one.
     #[error("the TLS handshake failed")]
     Handshake(#[source] io::Error),
+}
+
+impl Unwelcome {
+    fn of_handshake(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        if matches!(
+            inner,
+            Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_))
+        ) {
+            Self::Stranger(error)
+        } else {
+            Self::Handshake(error)
+        }
+    }
 }
 
 impl Entrance {
@@ -130,7 +147,10 @@ impl Entrance {
             return Err(Unwelcome::NotTls);
         }
         let handshake = secure(wire, certificates, has_room).await;
-        if matches!(handshake, Err(Unwelcome::Handshake(_))) {
+        if matches!(
+            handshake,
+            Err(Unwelcome::Handshake(_) | Unwelcome::Stranger(_))
+        ) {
             metrics::counter!(names::TLS_HANDSHAKE_FAILURES, "door" => self.door).increment(1);
         }
         let (stream, protocol) = handshake?;
@@ -153,7 +173,7 @@ async fn secure(
         return Err(Unwelcome::Crowded);
     }
     let handshake = hello.into_stream(certificates.current());
-    let stream = handshake.await.map_err(Unwelcome::Handshake)?;
+    let stream = handshake.await.map_err(Unwelcome::of_handshake)?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         Some(_) | None => Protocol::Http1,

@@ -252,11 +252,10 @@ async fn meet<A: Agents>(
 
 fn turned_away(peer: SocketAddr, why: &Unwelcome) {
     match why {
-        Unwelcome::ProxyHeader | Unwelcome::NotTls | Unwelcome::Handshake(_) => {
-            rejected(Rejected::Malformed);
-        }
+        Unwelcome::ProxyHeader | Unwelcome::NotTls => rejected(Rejected::Malformed),
+        Unwelcome::Stranger(_) => rejected(Rejected::Auth),
         Unwelcome::Crowded => rejected(Rejected::Overload),
-        Unwelcome::Gone(_) => {}
+        Unwelcome::Handshake(_) | Unwelcome::Gone(_) => {}
     }
     let source = std::error::Error::source(why);
     tracing::debug!(

@@ -5,15 +5,21 @@ use std::path::Path;
 use crate::certificates::{Authority, Home};
 use crate::support::{Node, ampora};
 
-/// What a command printed, and what it complained about when it failed.
+/// The exit code of a command, and all that it said.
+fn output(dir: &Path, words: &[&str]) -> (Option<i32>, String) {
+    let output = ampora(dir).args(words).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// What a command said, when it went well or when it failed.
 fn run(dir: &Path, words: &[&str]) -> Result<String, String> {
-    let output = ampora(dir).args(words).output().expect("the binary runs");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    if output.status.success() {
-        Ok(text(output.stdout))
-    } else {
-        assert_eq!(output.status.code(), Some(1));
-        Err(text(output.stderr))
+    match output(dir, words) {
+        (Some(0), said) => Ok(said),
+        (code, said) => {
+            assert_eq!(code, Some(1), "{said}");
+            Err(said)
+        }
     }
 }
 

@@ -104,6 +104,9 @@ async fn client_certificates_are_needed_where_an_authority_is_given() {
     let failures = "ampora_tls_handshake_failures_total{door=\"opamp\"}";
     let count = metric(&known, &node.admin_url, failures).await;
     assert!(count.is_some_and(|count| count >= 3.0), "{count:?}");
+    let refused = "ampora_opamp_frames_rejected_total{reason=\"auth\"}";
+    let count = metric(&known, &node.admin_url, refused).await;
+    assert!(count.is_some_and(|count| count >= 3.0), "{count:?}");
 }
 
 #[tokio::test]
