@@ -39,6 +39,17 @@ pub(crate) fn upgrade() -> Vec<u8> {
     bytes
 }
 
+/// One message as a frame of a client: FIN and binary, a mask of zeros, the header byte of OpAMP.
+fn frame(message: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(message.len() + 1).expect("a short message");
+    [&[0x82, 0x80 | length, 0, 0, 0, 0, 0][..], message].concat()
+}
+
+fn after_head(answer: &[u8]) -> &[u8] {
+    let end = answer.windows(4).position(|end| end == b"\r\n\r\n");
+    &answer[end.expect("a head") + 4..]
+}
+
 /// A server whose agents' door has TLS, and what it shows.
 pub(crate) struct Secure {
     pub(crate) server: Server,
@@ -71,9 +82,7 @@ impl Secure {
     /// Opens a WebSocket and says something there; the protocol that was agreed on.
     pub(crate) fn open(&self, protocols: &[&str]) -> Option<String> {
         let message = say::bare(say::uid(), 0).encode_to_vec();
-        // FIN and binary, a mask of zeros, the header byte of OpAMP
-        let length = u8::try_from(message.len() + 1).expect("a short message");
-        let frame = [&[0x82, 0x80 | length, 0, 0, 0, 0, 0][..], &message].concat();
+        let frame = frame(&message);
         let words = [upgrade(), frame].concat();
         let (agreed, answer) = self.say(protocols, &words, |answer| {
             let head = answer.windows(4).position(|end| end == b"\r\n\r\n");
@@ -83,8 +92,7 @@ impl Secure {
             })
         });
         assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
-        let end = answer.windows(4).position(|end| end == b"\r\n\r\n");
-        let frame = &answer[end.expect("a head") + 4..];
+        let frame = after_head(&answer);
         assert_eq!(frame[0], 0x82, "one binary frame");
         assert!(say::error(&read_body(&frame[3..])).is_none());
         agreed
