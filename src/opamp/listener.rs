@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ampora_raft::time::Clock;
@@ -220,21 +220,33 @@ async fn meet<A: Agents>(
     } else {
         FIRST_REQUEST_TIMEOUT
     };
-    let mut standing = Standing::Unasked;
+    let (mut standing, asked) = (Standing::Unasked, AtomicBool::new(false));
     let entering = door.entrance.enter(stream, peer, || {
+        asked.store(true, Ordering::Relaxed);
         let before = door.before_handshake();
         let has_room = before.is_some();
         standing = before.unwrap_or(Standing::Unasked);
         has_room
     });
+    // what was let in is not hurried: a handshake that is cut was work for nothing
+    let overdue = async {
+        tokio::time::sleep(within).await;
+        if asked.load(Ordering::Relaxed) {
+            tokio::time::sleep(FIRST_REQUEST_TIMEOUT - within).await;
+        }
+    };
     let entered = tokio::select! {
-        entered = tokio::time::timeout(within, entering) => entered,
+        entered = entering => entered,
+        () = overdue => return,
         () = door.tasks.stopping().cancelled_owned() => return,
     };
     let entered = match entered {
-        Ok(Ok(entered)) => entered,
-        Ok(Err(why)) => return turned_away(peer, &why),
-        Err(_) => return,
+        Ok(entered) => entered,
+        Err(why) => return turned_away(peer, &why),
+    };
+    let within = match &standing {
+        Standing::Unasked => within,
+        Standing::In(_) | Standing::Refused(_) => FIRST_REQUEST_TIMEOUT,
     };
     let connection = Arc::new(Connection {
         client: entered.client,
