@@ -143,4 +143,7 @@ pub enum Rejection {
         /// Its limit.
         max: u32,
     },
+    /// What the system alone proposes came as an operator's wish.
+    #[error("operators cannot ask for this")]
+    NotForOperators,
 }

@@ -39,6 +39,10 @@ pub enum List {
     Deliveries = 5,
     /// Versions of one configuration.
     Versions = 6,
+    /// `GET /audit`.
+    Audit = 10,
+    /// `GET /audit/verify`.
+    AuditVerify = 11,
 }
 
 /// A question about a list: which list, and by what it was filtered.

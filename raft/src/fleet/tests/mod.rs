@@ -4,12 +4,15 @@
     reason = "an answer that a test does not name fails it"
 )]
 
+mod audit;
 mod deliveries;
 mod desired;
+mod downtime;
 mod generate;
 mod limits;
 mod model;
 mod properties;
+mod search;
 mod sessions;
 
 use std::sync::Arc;
