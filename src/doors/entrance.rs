@@ -100,11 +100,6 @@ impl Entrance {
         }
     }
 
-    /// Whether the door has TLS.
-    pub fn is_secure(&self) -> bool {
-        self.certificates.is_some()
-    }
-
     /// Who a request is from, when its connection is from `nearest`.
     pub fn client(&self, nearest: IpAddr, headers: &HeaderMap) -> IpAddr {
         forwarded::client(nearest, headers, |address| self.is_trusted(address))
