@@ -2,7 +2,7 @@
 //! other. Transports frame, bound and time bytes and know nothing of their meaning; [`Agents`] knows nothing
 //! of sockets.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ impl Transport {
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Where the bytes come from.
-    pub address: SocketAddr,
+    /// Who it is: the peer, or whom trusted proxies named.
+    pub client: IpAddr,
     /// How they come.
     pub transport: Transport,
     /// Number of the TCP connection, unique within the process.

@@ -1,5 +1,6 @@
 //! What a request at the agents' door is: an exchange, the opening of a WebSocket, or neither (C-002 to C-009).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,18 +67,28 @@ async fn exchange<A: Agents>(
     connection: &Arc<Connection<A>>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let peer = peer(connection, Transport::Http);
+    let client = connection.client(request.headers());
+    let peer = peer(connection, client, Transport::Http);
     let (response, malformed) = poll::answer(&connection.door, peer, request).await;
     if malformed {
-        tokio::time::sleep(connection.impatience()).await;
+        tracing::debug!(
+            connection = connection.number,
+            client.address = %client,
+            "a poll is malformed"
+        );
+        tokio::time::sleep(connection.impatience(client)).await;
     }
     response
 }
 
 /// Who is at the other end of a connection.
-pub(super) fn peer<A: Agents>(connection: &Connection<A>, transport: Transport) -> Peer {
+pub(super) fn peer<A: Agents>(
+    connection: &Connection<A>,
+    client: IpAddr,
+    transport: Transport,
+) -> Peer {
     Peer {
-        address: connection.address,
+        client,
         transport,
         connection: connection.number,
     }

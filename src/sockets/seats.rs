@@ -39,8 +39,16 @@ impl State {
 pub struct Seat {
     seats: Arc<Seats>,
     cut: CancellationToken,
+    turn: Mutex<Turn>,
+}
+
+/// What its peer waits for, or we for it.
+#[derive(Debug)]
+struct Turn {
     /// Its place among those that wait; none while it is served.
-    turn: Mutex<Option<u64>>,
+    place: Option<u64>,
+    /// Calls that are answered at this moment.
+    calls: usize,
 }
 
 impl Seats {
@@ -73,7 +81,10 @@ impl Seats {
         Some(Seat {
             seats: self.clone(),
             cut,
-            turn: Mutex::new(Some(turn)),
+            turn: Mutex::new(Turn {
+                place: Some(turn),
+                calls: 0,
+            }),
         })
     }
 }
@@ -86,17 +97,20 @@ impl Seat {
 
     /// The peer has asked for something.
     pub fn serve(&self) {
-        if let Some(turn) = self.turn.lock().take() {
-            self.seats.state.lock().waiting.remove(&turn);
+        let mut turn = self.turn.lock();
+        turn.calls += 1;
+        if let Some(place) = turn.place.take() {
+            self.seats.state.lock().waiting.remove(&place);
         }
     }
 
     /// The peer has its answer.
     pub fn wait(&self) {
         let mut turn = self.turn.lock();
+        turn.calls = turn.calls.saturating_sub(1);
         let mut state = self.seats.state.lock();
-        if turn.is_none() && !self.cut.is_cancelled() {
-            *turn = Some(state.wait(&self.cut));
+        if turn.calls == 0 && turn.place.is_none() && !self.cut.is_cancelled() {
+            turn.place = Some(state.wait(&self.cut));
         }
     }
 }
@@ -104,8 +118,8 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut state = self.seats.state.lock();
-        if let Some(turn) = self.turn.get_mut() {
-            state.waiting.remove(turn);
+        if let Some(place) = self.turn.get_mut().place {
+            state.waiting.remove(&place);
         }
         // whoever was cut has given up its seat already
         if !self.cut.is_cancelled() {
@@ -151,5 +165,17 @@ mod tests {
         all[0].serve();
         all[0].wait();
         assert_eq!(seats.state.lock().waiting.len(), 0);
+    }
+
+    #[test]
+    fn a_connection_with_several_calls_waits_when_the_last_is_answered() {
+        let seats = Seats::new("test", 1);
+        let seat = seats.take().expect("a seat");
+        seat.serve();
+        seat.serve();
+        seat.wait();
+        assert!(seats.take().is_none());
+        seat.wait();
+        assert!(seats.take().is_some());
     }
 }

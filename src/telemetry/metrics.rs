@@ -51,6 +51,7 @@ impl Metrics {
         describe_fleet();
         describe_bounds();
         describe_raft();
+        describe_tls();
         frames::register();
         dispatches::register();
         for name in [
@@ -206,5 +207,21 @@ fn describe_raft() {
         names::RAFT_PROPOSE_DURATION,
         Unit::Seconds,
         "Time from a proposal to its outcome"
+    );
+}
+
+fn describe_tls() {
+    describe_gauge!(
+        names::TLS_EXPIRY,
+        Unit::Seconds,
+        "Seconds since 1970 at which the certificate in use on a door is over, by door"
+    );
+    describe_counter!(
+        names::TLS_RELOADS,
+        "Changed certificates that were taken up or refused, by door and result"
+    );
+    describe_counter!(
+        names::TLS_HANDSHAKE_FAILURES,
+        "Connections whose TLS handshake came to nothing, by door"
     );
 }

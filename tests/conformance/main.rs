@@ -10,6 +10,7 @@ mod http;
 mod row;
 mod rows;
 mod say;
+mod secure;
 mod server;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "a suite uses what it needs of it")]

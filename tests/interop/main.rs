@@ -19,6 +19,7 @@ mod process;
 mod rest;
 mod restarts;
 mod schemathesis;
+mod secure;
 mod server;
 mod stage;
 mod wait;

@@ -210,7 +210,7 @@ pub(super) const OPAMP: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Certificate chain of this door, PEM.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -223,7 +223,7 @@ pub(super) const OPAMP: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Private key of this door, PEM.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -236,7 +236,7 @@ pub(super) const OPAMP: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Authorities of client certificates, PEM; when given, agents need one.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -249,7 +249,7 @@ pub(super) const OPAMP: &[Key] = &[
         takes: "list of networks",
         default: "none",
         meaning: "Networks whose `X-Forwarded-For` or PROXY header names the client for limits, logs and audit.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| networks(given).map(|list| config.opamp.trusted_proxies = list),
         show: |config| network_texts(&config.opamp.trusted_proxies),
     },
