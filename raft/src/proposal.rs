@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
-    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, Target, Token, Transport,
+    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, RolloutRules, Target, Token,
+    Transport,
 };
 use crate::selector::Selector;
 
@@ -93,6 +94,29 @@ pub enum Proposal {
     PutToken {
         /// The token.
         token: Token,
+    },
+    /// The next step of a change that is under way; asked by the system.
+    MoveRollout(MoveRollout),
+    /// Agents are to get a version once more on which they failed; asked by the system.
+    ForgetFailures(ForgetFailures),
+    /// Offers what is quarantined in a group again.
+    LiftQuarantine {
+        /// The group.
+        name: Arc<str>,
+        /// The revision that the operator saw, from `If-Match`.
+        revision: Option<u64>,
+    },
+    /// Brings a group back to what was settled before.
+    RevertGroup {
+        /// The group.
+        name: Arc<str>,
+        /// The revision that the operator saw, from `If-Match`.
+        revision: Option<u64>,
+    },
+    /// When a change counts as failed; asked by a node that starts with other keys.
+    PutRolloutRules {
+        /// The rules.
+        rules: RolloutRules,
     },
 }
 
@@ -224,6 +248,41 @@ pub enum Assign {
         /// The number.
         version: Option<u32>,
     },
+}
+
+/// See [`Proposal::MoveRollout`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRollout {
+    /// The group.
+    pub group: Arc<str>,
+    /// The revision of its rollout that the proposer saw; another one in the fleet means that it judged
+    /// something that is no more.
+    pub seen: u64,
+    /// What to do.
+    pub to: RolloutMove,
+}
+
+/// A step of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RolloutMove {
+    /// Agents below the threshold get the next version.
+    Window {
+        /// Never below the one in force.
+        threshold: u64,
+        /// How many agents of the group are below it, for people.
+        size: u32,
+    },
+    /// The next version is the settled one.
+    Settle,
+}
+
+/// See [`Proposal::ForgetFailures`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetFailures {
+    /// The version.
+    pub hash: ConfigHash,
+    /// At most [`crate::fleet::limits::FORGET_MAX`].
+    pub agents: Vec<InstanceUid>,
 }
 
 /// See [`Proposal::CreateDispatch`].

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Token,
+    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Rollout,
+    RolloutRules, Token,
 };
 
 /// The name of a row.
@@ -37,6 +38,10 @@ pub enum RowKey {
     Token(Arc<str>),
     /// What an idempotency key was answered.
     Idempotency(Arc<str>),
+    /// How the change of a group goes.
+    Rollout(Arc<str>),
+    /// When a change counts as failed.
+    RolloutRules,
 }
 
 /// The value of a row. Variants are append-only.
@@ -64,6 +69,10 @@ pub enum Row {
     Token(Arc<Token>),
     /// See [`RowKey::Idempotency`].
     Idempotency(Arc<IdempotencyRow>),
+    /// See [`RowKey::Rollout`].
+    Rollout(Arc<Rollout>),
+    /// See [`RowKey::RolloutRules`].
+    RolloutRules(RolloutRules),
 }
 
 /// What an idempotency key was answered.
@@ -85,7 +94,7 @@ impl RowKey {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.kind()];
         match self {
-            Self::Meta => {}
+            Self::Meta | Self::RolloutRules => {}
             Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
             Self::Agent(uid) => bytes.extend(uid.as_bytes()),
             Self::BodyMeta(hash) => bytes.extend(hash.0),
@@ -101,7 +110,8 @@ impl RowKey {
             Self::Configuration(name)
             | Self::Group(name)
             | Self::Token(name)
-            | Self::Idempotency(name) => bytes.extend(name.as_bytes()),
+            | Self::Idempotency(name)
+            | Self::Rollout(name) => bytes.extend(name.as_bytes()),
         }
         bytes
     }
@@ -129,6 +139,8 @@ impl RowKey {
             }
             9 => Self::Token(name()?),
             10 => Self::Idempotency(name()?),
+            16 => Self::Rollout(name()?),
+            17 if rest.is_empty() => Self::RolloutRules,
             _ => return None,
         })
     }
@@ -147,6 +159,8 @@ impl RowKey {
             Self::Delivery(..) => 8,
             Self::Token(_) => 9,
             Self::Idempotency(_) => 10,
+            Self::Rollout(_) => 16,
+            Self::RolloutRules => 17,
         }
     }
 }

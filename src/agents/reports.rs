@@ -181,7 +181,10 @@ fn urgency(update: &AgentUpdate, record: Option<&AgentRecord>) -> Urgency {
                     .as_deref()
                     .filter(|hash| !hash.is_empty())
     });
-    if status_differs || differs(update.sent_hash.as_ref(), config.sent_hash.as_ref()) {
+    if status_differs
+        || is_news(update, record)
+        || differs(update.sent_hash.as_ref(), config.sent_hash.as_ref())
+    {
         return Urgency::Now;
     }
     let healthy_differs = update
@@ -218,6 +221,20 @@ fn urgency(update: &AgentUpdate, record: Option<&AgentRecord>) -> Urgency {
     } else {
         Urgency::Nothing
     }
+}
+
+/// A failure that the fleet does not remember, or that the agent is not well any more: a change that is under
+/// way must not go further before it is heard.
+fn is_news(update: &AgentUpdate, record: &AgentRecord) -> bool {
+    let failed = update.config.as_ref().is_some_and(|report| {
+        let hash = <[u8; 32]>::try_from(report.hash.as_slice()).ok();
+        report.status == ConfigStatus::Failed
+            && hash.is_some()
+            && hash != record.config.failed_hash.map(|hash| hash.0)
+    });
+    let was_healthy = record.health.as_ref().is_some_and(|old| old.healthy);
+    let is_healthy = update.health.as_ref().is_none_or(|new| new.healthy);
+    failed || was_healthy && !is_healthy
 }
 
 /// Whether a value was given and is another one than the fleet has.

@@ -39,6 +39,8 @@ pub enum List {
     Deliveries = 5,
     /// Versions of one configuration.
     Versions = 6,
+    /// `GET /groups/{name}/preview`.
+    Preview = 16,
 }
 
 /// A question about a list: which list, and by what it was filtered.

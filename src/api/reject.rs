@@ -14,11 +14,14 @@ impl From<Rejection> for Problem {
             Rejection::AlreadyFounded
             | Rejection::Fenced(_)
             | Rejection::Gap { .. }
-            | Rejection::CursorMoved => Code::Internal,
+            | Rejection::CursorMoved
+            | Rejection::RolloutMoved(_) => Code::Internal,
             Rejection::BodyIncomplete(_) | Rejection::BodyMismatch(_) => Code::BodyIncomplete,
             Rejection::KeyReused => Code::IdempotencyKeyReused,
             Rejection::LacksCapability => Code::LacksCapability,
             Rejection::LimitReached { .. } => Code::LimitReached,
+            Rejection::NothingQuarantined(_) => Code::NothingQuarantined,
+            Rejection::NothingToRevert(_) => Code::NothingToRevert,
             Rejection::RevisionMismatch { .. } => Code::PreconditionFailed,
             Rejection::SelectorMissing => Code::ValidationFailed,
             Rejection::TooLarge(_) => Code::PayloadTooLarge,

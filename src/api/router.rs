@@ -93,7 +93,18 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/v1/groups/{name}",
             delete(groups::delete),
         ),
+        write(
+            Method::POST,
+            "/api/v1/groups/{name}/quarantine/lift",
+            post(groups::lift),
+        ),
+        write(
+            Method::POST,
+            "/api/v1/groups/{name}/revert",
+            post(groups::revert),
+        ),
     ]);
+    routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(probe_routes());
     routes
 }

@@ -22,7 +22,7 @@ use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
 use crate::agents::room::{Room, Settings};
-use crate::agents::{delivery, reconcile, sweep, timers};
+use crate::agents::{delivery, reconcile, rollout, sweep, timers};
 use crate::api::{self, Api};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -93,6 +93,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let changes = Changes::new(node);
     let log = Log::start(node, &doors, &store, clock.clone(), changes.clone()).await?;
     let epoch = join::register(&config, &log.consensus, node, &doors).await?;
+    join::tell_rules(&config, &log.consensus, node).await?;
     join::renew_token(&config, &log.consensus, node, &*clock).await?;
 
     let author = Author {
@@ -200,6 +201,7 @@ fn serve(
         background.stopping(),
     ));
     background.spawn(delivery::drive_marks(room.clone(), background.stopping()));
+    background.spawn(rollout::drive(room.clone(), background.stopping()));
     background.spawn(upkeep(metrics, background.stopping()));
     let batches = room.tasks.clone();
     let stopping = batches.stopping();

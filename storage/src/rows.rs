@@ -182,9 +182,11 @@ fn ops_max(key: &RowKey) -> usize {
         | RowKey::BodyMeta(_)
         | RowKey::BodyPart(..)
         | RowKey::Delivery(..)
-        | RowKey::Token(_) => 1,
+        | RowKey::Token(_)
+        | RowKey::RolloutRules => 1,
         RowKey::Agent(_) => 2,
         RowKey::Group(_) => 5,
+        RowKey::Rollout(_) => 9,
         RowKey::Dispatch(_) => 9,
         RowKey::Idempotency(_) => 10,
         RowKey::Configuration(_) => 130,

@@ -31,6 +31,11 @@ impl fmt::Display for Entry {
             Proposal::CancelDispatch { .. } => "CancelDispatch",
             Proposal::ExpireDeliveries { .. } => "ExpireDeliveries",
             Proposal::PutToken { .. } => "PutToken",
+            Proposal::MoveRollout(_) => "MoveRollout",
+            Proposal::ForgetFailures(_) => "ForgetFailures",
+            Proposal::LiftQuarantine { .. } => "LiftQuarantine",
+            Proposal::RevertGroup { .. } => "RevertGroup",
+            Proposal::PutRolloutRules { .. } => "PutRolloutRules",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }

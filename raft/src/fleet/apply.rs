@@ -66,6 +66,13 @@ impl Fleet {
             Proposal::CancelDispatch { dispatch } => self.cancel_dispatch(cx, *dispatch),
             Proposal::ExpireDeliveries { limit } => Ok(self.expire_deliveries(cx, *limit)),
             Proposal::PutToken { token } => self.put_token(cx, token),
+            Proposal::MoveRollout(step) => self.move_rollout(cx, step),
+            Proposal::ForgetFailures(given) => self.forget_failures(cx, given),
+            Proposal::LiftQuarantine { name, revision } => {
+                self.lift_quarantine(cx, name, *revision)
+            }
+            Proposal::RevertGroup { name, revision } => self.revert_group(cx, name, *revision),
+            Proposal::PutRolloutRules { rules } => Ok(self.put_rollout_rules(cx, *rules)),
         }
     }
 

@@ -5,6 +5,8 @@
 //! nothing; records go in through `tables`, which keeps the derived indices and names the changed rows.
 
 mod apply;
+mod arrange;
+mod blame;
 mod cancel_dispatch;
 mod context;
 mod create_dispatch;
@@ -13,16 +15,21 @@ mod delete_group;
 mod desired;
 mod expand_dispatch;
 mod expire_deliveries;
+mod forget_failures;
 mod found;
+mod lift_quarantine;
 pub mod limits;
 mod load;
 mod mark_deliveries;
+mod move_rollout;
 mod node_batch;
 mod put_group;
+mod put_rollout_rules;
 mod put_token;
 mod read;
 mod register_node;
 mod retire;
+mod revert_group;
 pub mod sizes;
 mod stage_body;
 mod tables;
@@ -41,7 +48,8 @@ use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Token,
+    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Rollout,
+    RolloutRules, Token,
 };
 use crate::rows::{IdempotencyRow, RowKey};
 
@@ -65,6 +73,8 @@ pub struct Fleet {
     deliveries: Table<(DispatchId, InstanceUid), Delivery>,
     tokens: Table<Arc<str>, Token>,
     idempotency: Table<Arc<str>, IdempotencyRow>,
+    rollouts: Table<Arc<str>, Rollout>,
+    rollout_rules: Option<RolloutRules>,
     derived: Derived,
 }
 
@@ -91,6 +101,8 @@ struct Derived {
     idempotency_order: Index<(u64, Arc<str>)>,
     /// Bodies without a version in the order in which they leave.
     staged: Index<(u64, ConfigHash)>,
+    /// What is on trial, and where: the only versions whose failures are looked at.
+    trials: Index<(ConfigHash, Arc<str>)>,
 }
 
 /// What followed from an entry.

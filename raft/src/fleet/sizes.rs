@@ -123,6 +123,12 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::PutToken { token } => {
             text(&token.id) + text(&token.name) + 1 + HASH + 1 + 2 * NUMBER
         }
+        Proposal::MoveRollout(given) => text(&given.group) + 3 * NUMBER + 1,
+        Proposal::ForgetFailures(given) => HASH + NUMBER + given.agents.len() * UID,
+        Proposal::LiftQuarantine { name, .. } | Proposal::RevertGroup { name, .. } => {
+            text(name) + 1 + NUMBER
+        }
+        Proposal::PutRolloutRules { .. } => 2 * NUMBER,
     }
 }
 

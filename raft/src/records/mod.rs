@@ -6,6 +6,7 @@ mod configuration;
 mod dispatch;
 mod group;
 mod node;
+mod rollout;
 mod token;
 
 pub use agent::{
@@ -18,4 +19,5 @@ pub use dispatch::{
 };
 pub use group::{Assignment, Group, Pace};
 pub use node::{FleetMeta, Node};
+pub use rollout::{Quarantined, Rollout, RolloutRules, Trial};
 pub use token::{Role, Token};

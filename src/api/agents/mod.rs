@@ -15,8 +15,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub(crate) use shape::{Lens, standing_of};
-pub(crate) use state::is_confirmed;
+pub(crate) use shape::Lens;
 
 use self::shape::Agent;
 use self::state::AgentState;

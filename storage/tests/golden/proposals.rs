@@ -14,7 +14,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 18] = [
     "found",
     "register_node",
     "node_batch",
@@ -28,6 +28,11 @@ const KINDS: [&str; 13] = [
     "cancel_dispatch",
     "expire_deliveries",
     "put_token",
+    "move_rollout",
+    "forget_failures",
+    "lift_quarantine",
+    "revert_group",
+    "put_rollout_rules",
 ];
 
 fn kind(proposal: &Proposal) -> &'static str {
@@ -45,6 +50,11 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::CancelDispatch { .. } => "cancel_dispatch",
         Proposal::ExpireDeliveries { .. } => "expire_deliveries",
         Proposal::PutToken { .. } => "put_token",
+        Proposal::MoveRollout(_) => "move_rollout",
+        Proposal::ForgetFailures(_) => "forget_failures",
+        Proposal::LiftQuarantine { .. } => "lift_quarantine",
+        Proposal::RevertGroup { .. } => "revert_group",
+        Proposal::PutRolloutRules { .. } => "put_rollout_rules",
     }
 }
 
@@ -310,6 +320,44 @@ fn proposals() -> Vec<Proposal> {
         [Role::Viewer, Role::Operator, Role::Admin]
             .map(|role| Proposal::PutToken { token: token(role) }),
     );
+    all.extend(rollouts());
+    all
+}
+
+fn rollouts() -> Vec<Proposal> {
+    let window = RolloutMove::Window {
+        threshold: u64::MAX - 1,
+        size: 300,
+    };
+    let mut all: Vec<_> = [window, RolloutMove::Settle]
+        .map(|to| {
+            Proposal::MoveRollout(MoveRollout {
+                group: "edge".into(),
+                seen: 300,
+                to,
+            })
+        })
+        .into();
+    all.extend([
+        Proposal::ForgetFailures(ForgetFailures {
+            hash: hash(1),
+            agents: vec![uid(1), uid(2)],
+        }),
+        Proposal::LiftQuarantine {
+            name: "edge".into(),
+            revision: Some(9),
+        },
+        Proposal::RevertGroup {
+            name: "edge".into(),
+            revision: None,
+        },
+        Proposal::PutRolloutRules {
+            rules: RolloutRules {
+                quarantine_failures: 1_000,
+                confirm_timeout_ms: u64::MAX,
+            },
+        },
+    ]);
     all
 }
 

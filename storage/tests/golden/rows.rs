@@ -17,7 +17,7 @@ use super::{check, check_bytes, check_names};
 const FILE: &str = "rows.txt";
 const KEYS: &str = "keys.txt";
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     "meta",
     "node",
     "agent",
@@ -29,6 +29,8 @@ const KINDS: [&str; 11] = [
     "delivery",
     "token",
     "idempotency",
+    "rollout",
+    "rollout_rules",
 ];
 
 fn kind(row: &Row) -> &'static str {
@@ -44,6 +46,8 @@ fn kind(row: &Row) -> &'static str {
         Row::Delivery(_) => "delivery",
         Row::Token(_) => "token",
         Row::Idempotency(_) => "idempotency",
+        Row::Rollout(_) => "rollout",
+        Row::RolloutRules(_) => "rollout_rules",
     }
 }
 
@@ -60,6 +64,8 @@ fn kind_of_key(key: &RowKey) -> &'static str {
         RowKey::Delivery(..) => "delivery",
         RowKey::Token(_) => "token",
         RowKey::Idempotency(_) => "idempotency",
+        RowKey::Rollout(_) => "rollout",
+        RowKey::RolloutRules => "rollout_rules",
     }
 }
 
@@ -294,7 +300,52 @@ fn rows() -> Vec<Row> {
             at_ms: 3,
         }))
     }));
+    rows.extend(rollouts());
     rows
+}
+
+fn rollouts() -> [Row; 3] {
+    let reference = VersionRef {
+        configuration: "conf".into(),
+        version: 3,
+        hash: hash(2),
+    };
+    let trial = Trial {
+        base: 1 << 40,
+        size: 10,
+        opened_at_ms: 300,
+        opened_ms: 400,
+        settled_at_ms: Some(70_000),
+        failed: vec![uid(1), uid(2)],
+        ..Trial::new(hash(2))
+    };
+    let quarantined = Quarantined {
+        version: reference.clone(),
+        reason: "no".into(),
+        failures: 3,
+        since_ms: 5,
+    };
+    let rollout = Rollout {
+        group: "edge".into(),
+        revision: 12,
+        previous: Some(reference),
+        trial: Some(trial),
+        quarantined: vec![quarantined],
+    };
+    let begun = Rollout {
+        previous: None,
+        trial: None,
+        quarantined: Vec::new(),
+        ..rollout.clone()
+    };
+    [
+        Row::Rollout(Arc::new(rollout)),
+        Row::Rollout(Arc::new(begun)),
+        Row::RolloutRules(RolloutRules {
+            quarantine_failures: 3,
+            confirm_timeout_ms: 60_000,
+        }),
+    ]
 }
 
 #[test]
@@ -334,6 +385,8 @@ fn keys_are_what_they_were() {
         RowKey::Delivery(DispatchId(260), uid(6)),
         RowKey::Token("id".into()),
         RowKey::Idempotency("key".into()),
+        RowKey::Rollout("edge".into()),
+        RowKey::RolloutRules,
     ];
     let mut names = Vec::new();
     for key in keys {

@@ -37,8 +37,10 @@ impl Fleet {
         }
         let placement = agent.description != known.description;
         agent.last_change_ms = cx.wall_ms;
+        let known = Arc::clone(known);
         self.put_agent(cx, agent);
         cx.effect(Effect::AgentChanged { uid, placement });
+        self.blame(cx, &known);
         OpOutcome::Done
     }
 }

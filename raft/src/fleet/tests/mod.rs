@@ -10,6 +10,7 @@ mod generate;
 mod limits;
 mod model;
 mod properties;
+mod rollout;
 mod sessions;
 
 use std::sync::Arc;
