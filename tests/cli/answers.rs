@@ -69,7 +69,10 @@ fn groups_are_put_listed_shown_and_deleted() {
     has(&trial, &["nothing was changed", "0 agents would change"]);
     assert_eq!(line(&node, "groups list -o name").ok(), "");
     let made = line(&node, put).ok();
-    has(&made, &["prod created: env=prod\nconfiguration  edge@1\n"]);
+    has(
+        &made,
+        &["prod created: env=prod\nconfiguration  edge@1, on its way\n"],
+    );
     has(&made, &["0 agents, 0 confirmed, 0 to change"]);
     let changed = line(&node, "groups put prod --no-config").ok();
     has(&changed, &["prod changed: env=prod", "nothing is assigned"]);

@@ -6,26 +6,28 @@ use std::sync::Arc;
 use super::Fleet;
 use super::context::Context;
 use super::limits::{DETAIL_BYTES_MAX, FAILURES_MAX, QUARANTINED_MAX};
-use crate::ids::ConfigHash;
+use crate::ids::{ConfigHash, InstanceUid};
 use crate::records::{AgentRecord, Assignment, ConfigStatus, Group, Quarantined, Rollout};
 
 /// Rows that one failure may touch: the group and its rollout.
 const ROWS: usize = 2;
 
+/// A failure that an agent reported.
+pub(super) struct Failure {
+    hash: ConfigHash,
+    text: Arc<str>,
+}
+
 impl Fleet {
     /// Counts the failure that a report brought, if it brought one. What the rows of the entry do not allow is
     /// not counted: its agent is then waited for in vain, which holds the change back as well.
-    pub(super) fn blame(&mut self, cx: &mut Context<'_>, before: &AgentRecord) {
-        let Some(after) = self.agents.get(&before.uid) else {
-            return;
-        };
-        let Some((hash, text)) = failure(before, after) else {
-            return;
-        };
+    pub(super) fn blame(&mut self, cx: &mut Context<'_>, uid: InstanceUid, failure: &Failure) {
+        let hash = failure.hash;
         if !self.is_on_trial(hash) {
             return;
         }
-        let Some(group) = self.desired(after).group else {
+        let group = self.agents.get(&uid);
+        let Some(group) = group.and_then(|agent| self.desired(agent).group) else {
             return;
         };
         let rules = self.rollout_rules();
@@ -36,13 +38,13 @@ impl Fleet {
         let is_over = trial.settled_at_ms.is_some_and(|settled_at_ms| {
             cx.time_ms > settled_at_ms.saturating_add(rules.confirm_timeout_ms)
         });
-        if is_over || trial.failed.contains(&before.uid) || cx.rows_left() < ROWS {
+        if is_over || trial.failed.contains(&uid) || cx.rows_left() < ROWS {
             return;
         }
-        trial.failed.push(before.uid);
+        trial.failed.push(uid);
         let limit = (rules.quarantine_failures as usize).clamp(1, FAILURES_MAX);
         if trial.failed.len() >= limit {
-            self.quarantine(cx, &group, &mut rollout, &text);
+            self.quarantine(cx, &group, &mut rollout, &failure.text);
         }
         self.put_rollout(cx, rollout);
     }
@@ -106,32 +108,32 @@ impl Fleet {
     }
 }
 
-/// What a report blames: the version that it says FAILED of, or the one in use when the healthy bit went. A
-/// word that is only repeated blames nothing.
-fn failure(before: &AgentRecord, after: &AgentRecord) -> Option<(ConfigHash, Arc<str>)> {
-    let (was, is) = (&before.config, &after.config);
-    if is.status == ConfigStatus::Failed {
-        let hash = as_ours(is.reported_hash.as_deref())?;
-        let is_new = was.status != ConfigStatus::Failed
-            || was.reported_hash != is.reported_hash
-            || was.failed_hash != Some(hash);
-        return is_new.then(|| (hash, Arc::clone(&is.error)));
+impl Failure {
+    /// What a report blames: the version that it says FAILED of, or the one in use when the healthy bit went. A
+    /// word that is only repeated blames nothing.
+    pub(super) fn of(before: &AgentRecord, after: &AgentRecord) -> Option<Self> {
+        let (was, is) = (&before.config, &after.config);
+        if is.status == ConfigStatus::Failed {
+            let hash = as_ours(is.reported_hash.as_deref())?;
+            let is_new = was.status != ConfigStatus::Failed
+                || was.reported_hash != is.reported_hash
+                || was.failed_hash != Some(hash);
+            let text = || Arc::clone(&is.error);
+            return is_new.then(|| Self { hash, text: text() });
+        }
+        let health = after.health.as_ref().filter(|health| !health.healthy)?;
+        before.health.as_ref().filter(|health| health.healthy)?;
+        let hash = match &is.reported_hash {
+            // on the way to a version many agents are unhealthy for a moment
+            Some(_) if is.status != ConfigStatus::Applied => None,
+            Some(hash) => as_ours(Some(hash)),
+            None => is.sent_hash,
+        }?;
+        let mut texts = [&health.last_error, &health.status].into_iter();
+        let text = texts.find(|text| !text.is_empty()).cloned();
+        let text = text.unwrap_or_else(|| "unhealthy".into());
+        Some(Self { hash, text })
     }
-    let was_healthy = before.health.as_ref().is_some_and(|health| health.healthy);
-    let health = after.health.as_ref().filter(|health| !health.healthy)?;
-    if !was_healthy {
-        return None;
-    }
-    let in_use = match &is.reported_hash {
-        // on the way to a version many agents are unhealthy for a moment
-        Some(_) if is.status != ConfigStatus::Applied => None,
-        Some(hash) => as_ours(Some(hash)),
-        None => is.sent_hash,
-    };
-    let text = [&health.last_error, &health.status]
-        .into_iter()
-        .find(|text| !text.is_empty());
-    in_use.map(|hash| (hash, text.cloned().unwrap_or_else(|| "unhealthy".into())))
 }
 
 fn as_ours(hash: Option<&[u8]>) -> Option<ConfigHash> {

@@ -6,7 +6,7 @@ mod preview;
 mod shape;
 #[cfg(test)]
 mod tests;
-mod trial;
+pub(crate) mod trial;
 mod ways_back;
 
 use std::sync::Arc;

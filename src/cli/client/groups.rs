@@ -340,7 +340,10 @@ fn assigned(group: &Value) -> String {
         return "nothing is assigned".to_owned();
     }
     let (assigned, settled) = (version(group, "/configuration"), version(group, "/settled"));
-    if group.pointer("/next/version").is_some() && settled != assigned {
+    let is_moving = group.pointer("/next/version").is_some();
+    if is_moving && group.get("settled").is_none_or(Value::is_null) {
+        format!("{assigned}, on its way")
+    } else if is_moving && settled != assigned {
         format!("{assigned}, settled is {settled}")
     } else {
         assigned
