@@ -23,6 +23,7 @@ mod load;
 mod mark_deliveries;
 mod move_rollout;
 mod node_batch;
+mod postings;
 mod put_group;
 mod put_rollout_rules;
 mod put_token;
@@ -30,6 +31,7 @@ mod read;
 mod register_node;
 mod retire;
 mod revert_group;
+mod search;
 pub mod sizes;
 mod stage_body;
 mod tables;
@@ -43,6 +45,7 @@ use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
 pub use load::LoadError;
+pub use search::{Search, Stride};
 
 use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
@@ -99,6 +102,8 @@ struct Derived {
     token_hashes: Index<([u8; 32], Arc<str>)>,
     /// Idempotency keys in the order in which they leave.
     idempotency_order: Index<(u64, Arc<str>)>,
+    /// What agents are found under: see `search`.
+    postings: postings::Postings,
     /// Bodies without a version in the order in which they leave.
     staged: Index<(u64, ConfigHash)>,
     /// What is on trial, and where: the only versions whose failures are looked at.

@@ -11,6 +11,7 @@ mod limits;
 mod model;
 mod properties;
 mod rollout;
+mod search;
 mod sessions;
 
 use std::sync::Arc;
