@@ -183,8 +183,13 @@ fn failures_quarantine_in_their_own_entry() {
     put(&mut log, 2, Pace::SlowStart);
     moved(&mut log, all());
     for n in [1, 1, 2] {
-        says(&mut log, n, 2, ConfigStatus::Failed);
-        says(&mut log, n, 2, ConfigStatus::Failed);
+        for word in [
+            ConfigStatus::Failed,
+            ConfigStatus::Applying,
+            ConfigStatus::Failed,
+        ] {
+            says(&mut log, n, 2, word);
+        }
         assert_eq!(wanted(&log), [Some(2); 4], "{n}: each agent counts once");
     }
     log.batches += 1;
