@@ -143,6 +143,9 @@ pub enum Rejection {
         /// Its limit.
         max: u32,
     },
+    /// What the system alone proposes came as an operator's wish.
+    #[error("operators cannot ask for this")]
+    NotForOperators,
     /// A step of a change was judged by what is no more.
     #[error("the change of group {0} has moved on")]
     RolloutMoved(Arc<str>),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Rollout,
-    RolloutRules, Token,
+    AgentRecord, AuditHead, AuditRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime,
+    FleetMeta, Group, Node, Rollout, RolloutRules, Token,
 };
 
 /// The name of a row.
@@ -38,6 +38,12 @@ pub enum RowKey {
     Token(Arc<str>),
     /// What an idempotency key was answered.
     Idempotency(Arc<str>),
+    /// Where the audit chain stands.
+    AuditHead,
+    /// A record of the audit chain: a row that is not in memory.
+    Audit(u64),
+    /// What deadline time has beyond fleet time.
+    Downtime,
     /// How the change of a group goes.
     Rollout(Arc<str>),
     /// When a change counts as failed.
@@ -69,6 +75,12 @@ pub enum Row {
     Token(Arc<Token>),
     /// See [`RowKey::Idempotency`].
     Idempotency(Arc<IdempotencyRow>),
+    /// See [`RowKey::AuditHead`].
+    AuditHead(Arc<AuditHead>),
+    /// See [`RowKey::Audit`].
+    Audit(Arc<AuditRecord>),
+    /// See [`RowKey::Downtime`].
+    Downtime(Arc<Downtime>),
     /// See [`RowKey::Rollout`].
     Rollout(Arc<Rollout>),
     /// See [`RowKey::RolloutRules`].
@@ -89,12 +101,20 @@ pub struct IdempotencyRow {
 }
 
 impl RowKey {
+    /// First bytes of the keys of rows that are not in memory, ascending.
+    pub const BESIDE_MEMORY: [u8; 2] = [5, 12];
+
+    /// Whether the row is not in memory: it is written and read through the store alone.
+    pub fn is_beside_memory(&self) -> bool {
+        Self::BESIDE_MEMORY.contains(&self.kind())
+    }
+
     /// The key as bytes: one byte for the kind, then the fields, numbers big-endian, a name raw at the end.
     /// Frozen; within a kind the order of the bytes is the order of the keys.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.kind()];
         match self {
-            Self::Meta | Self::RolloutRules => {}
+            Self::Meta | Self::AuditHead | Self::Downtime | Self::RolloutRules => {}
             Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
             Self::Agent(uid) => bytes.extend(uid.as_bytes()),
             Self::BodyMeta(hash) => bytes.extend(hash.0),
@@ -103,6 +123,7 @@ impl RowKey {
                 bytes.extend(part.to_be_bytes());
             }
             Self::Dispatch(id) => bytes.extend(id.0.to_be_bytes()),
+            Self::Audit(seq) => bytes.extend(seq.to_be_bytes()),
             Self::Delivery(id, uid) => {
                 bytes.extend(id.0.to_be_bytes());
                 bytes.extend(uid.as_bytes());
@@ -139,6 +160,9 @@ impl RowKey {
             }
             9 => Self::Token(name()?),
             10 => Self::Idempotency(name()?),
+            11 if rest.is_empty() => Self::AuditHead,
+            12 => Self::Audit(u64::from_be_bytes(rest.try_into().ok()?)),
+            20 if rest.is_empty() => Self::Downtime,
             16 => Self::Rollout(name()?),
             17 if rest.is_empty() => Self::RolloutRules,
             _ => return None,
@@ -159,6 +183,9 @@ impl RowKey {
             Self::Delivery(..) => 8,
             Self::Token(_) => 9,
             Self::Idempotency(_) => 10,
+            Self::AuditHead => 11,
+            Self::Audit(_) => 12,
+            Self::Downtime => 20,
             Self::Rollout(_) => 16,
             Self::RolloutRules => 17,
         }

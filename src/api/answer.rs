@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::Api;
 use super::auth::Caller;
-use super::extract::RequestId;
+use super::extract::{ClientAddr, RequestId};
 use super::problem::{Code, Problem, code_of_status};
 
 /// The header of request ids.
@@ -23,6 +23,7 @@ pub(crate) async fn answer(State(api): State<Api>, mut request: Request, next: N
     let began = api.backend.now();
     let id = request_id(request.headers(), &api);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let client = request.extensions().get::<ClientAddr>().copied();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let mut response = admit(&api, request, next).await;
@@ -49,6 +50,7 @@ pub(crate) async fn answer(State(api): State<Api>, mut request: Request, next: N
                 http.status = status.as_u16(),
                 duration_ms,
                 request.id = %id,
+                client.address = client.map(|client| client.0.to_string()),
                 actor = actor.as_ref().map(|caller| &*caller.actor),
                 "request answered"
             )

@@ -42,10 +42,11 @@ pub fn authenticate(headers: &HeaderMap, view: &View, now: Now) -> Result<Caller
         )
     })?;
     let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let now_ms = view.fleet.deadline_ms(now.fleet_ms);
     view.fleet
         .token(&hash)
         .filter(|token| equal(&token.hash, &hash))
-        .filter(|token| token.expires_at_ms.is_none_or(|at| now.fleet_ms < at))
+        .filter(|token| token.expires_at_ms.is_none_or(|at| now_ms < at))
         .map(|token| Caller {
             actor: token.name.clone(),
             role: token.role,

@@ -1,9 +1,10 @@
 //! What handlers take: the caller, a body within its limit and time, parameters of path and query. Every
 //! failure is a [`Problem`] that points at its place.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use ampora_raft::proposal::{Idempotency, Origin};
+use ampora_raft::proposal::{Idempotency, Origin, Proposal};
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
@@ -14,12 +15,31 @@ use serde::de::DeserializeOwned;
 
 use super::Api;
 use super::auth::Caller;
+use super::backend::Committed;
 use super::idempotency::{self, idempotency};
 use super::problem::{Code, Detail, Problem};
 
 /// The id of a request, put there by the outermost layer.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+/// The address of the client of a request, put there by the listener. It is what limits, logs and audit go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAddr(pub(crate) IpAddr);
+
+#[cfg(test)]
+impl ClientAddr {
+    /// Where requests of tests come from.
+    pub(crate) const LOCAL: ClientAddr = ClientAddr(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+}
+
+impl FromRequestParts<Api> for ClientAddr {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<ClientAddr, Problem> {
+        extension::<ClientAddr>(parts)
+    }
+}
 
 /// A request that changes something: its head, its whole body, and the key that makes it safe to repeat.
 #[derive(Clone, Debug)]
@@ -30,6 +50,8 @@ pub(crate) struct Write {
     pub(crate) body: Bytes,
     /// Who asks; with the key.
     pub(crate) origin: Origin,
+    /// From where.
+    pub(crate) client: ClientAddr,
 }
 
 impl Write {
@@ -56,6 +78,16 @@ impl Write {
             ));
         }
         parse(&self.body)
+    }
+
+    /// Proposes what the request asks, so that what it changes leaves an audit record.
+    ///
+    /// # Errors
+    /// The log has no answer.
+    pub(crate) async fn ask(&self, api: &Api, proposal: Proposal) -> Result<Committed, Problem> {
+        let asked = proposal.asked(self.client.0.to_string().into());
+        let committed = api.backend.propose(self.origin.clone(), asked).await?;
+        Ok(committed)
     }
 
     /// The origin of a step that is safe to repeat by its nature and needs no key.
@@ -99,6 +131,7 @@ impl FromRequest<Api> for Write {
         let (parts, body) = request.into_parts();
         let caller = extension::<Caller>(&parts)?;
         let request_id = extension::<RequestId>(&parts)?.0;
+        let client = extension::<ClientAddr>(&parts)?;
         let body = read(&parts.headers, body, api).await?;
         let key: Idempotency = idempotency(
             &parts.headers,
@@ -119,6 +152,44 @@ impl FromRequest<Api> for Write {
                 request_id,
                 idempotency: Some(key),
             },
+            client,
+        })
+    }
+}
+
+/// A request that reads what not everybody may, or what must be noted.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    /// Who asks.
+    pub(crate) caller: Caller,
+    request_id: Arc<str>,
+    client: ClientAddr,
+}
+
+impl Reader {
+    /// Proposes what only leaves an audit record.
+    ///
+    /// # Errors
+    /// The log has no answer.
+    pub(crate) async fn note(&self, api: &Api, proposal: Proposal) -> Result<Committed, Problem> {
+        let origin = Origin {
+            actor: self.caller.actor.clone(),
+            request_id: self.request_id.clone(),
+            idempotency: None,
+        };
+        let asked = proposal.asked(self.client.0.to_string().into());
+        Ok(api.backend.propose(origin, asked).await?)
+    }
+}
+
+impl FromRequestParts<Api> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<Reader, Problem> {
+        Ok(Reader {
+            caller: extension::<Caller>(parts)?,
+            request_id: extension::<RequestId>(parts)?.0,
+            client: extension::<ClientAddr>(parts)?,
         })
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 mod agents;
 mod answer;
+mod audit;
 pub mod auth;
 pub mod backend;
 mod cluster;

@@ -15,6 +15,7 @@ impl From<Rejection> for Problem {
             | Rejection::Fenced(_)
             | Rejection::Gap { .. }
             | Rejection::CursorMoved
+            | Rejection::NotForOperators
             | Rejection::RolloutMoved(_) => Code::Internal,
             Rejection::BodyIncomplete(_) | Rejection::BodyMismatch(_) => Code::BodyIncomplete,
             Rejection::KeyReused => Code::IdempotencyKeyReused,

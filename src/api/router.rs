@@ -10,7 +10,7 @@ use http::Method;
 
 use super::auth::{self, Access, Caller};
 use super::problem::{Code, Problem};
-use super::{Api, agents, answer, cluster, configurations, dispatches, groups, probes};
+use super::{Api, agents, answer, audit, cluster, configurations, dispatches, groups, probes};
 
 use Access::{Needs, Open};
 
@@ -44,6 +44,7 @@ impl Route {
 
 const VIEWER: Access = Needs(Role::Viewer);
 const OPERATOR: Access = Needs(Role::Operator);
+const ADMIN: Access = Needs(Role::Admin);
 
 /// Everything that REST answers; what is not here is 404.
 pub(crate) fn routes() -> Vec<Route> {
@@ -103,6 +104,11 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/v1/groups/{name}/revert",
             post(groups::revert),
         ),
+    ]);
+    let guarded = |path, handler| Route::new(Method::GET, path, ADMIN, handler);
+    routes.extend([
+        guarded("/api/v1/audit", get(audit::list)),
+        guarded("/api/v1/audit/verify", get(audit::verify)),
     ]);
     routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(probe_routes());

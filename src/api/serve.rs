@@ -1,16 +1,22 @@
 //! The admin listener: accepts, bounds what a slow or greedy peer can hold, and lets calls under way finish
 //! when the node stops.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
+use super::extract::ClientAddr;
 use crate::tasks::Tasks;
 
 /// Operators, scripts and Prometheus, with room for a browser's six connections each.
@@ -38,10 +44,11 @@ pub fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
                 () = stopping.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _peer)) => {
+                Ok((stream, peer)) => {
+                    let peer = peer.ip().to_canonical();
                     let (router, stopping) = (router.clone(), stopping.clone());
                     connections.spawn(async move {
-                        connection(stream, router, stopping.cancelled_owned()).await;
+                        connection(stream, peer, router, stopping.cancelled_owned()).await;
                         drop(permit);
                     });
                 }
@@ -54,13 +61,23 @@ pub fn serve(listener: TcpListener, router: Router, tasks: &Tasks) {
     });
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: impl Future<Output = ()>) {
+async fn connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     // answers are small: they should not wait for company
     drop(stream.set_nodelay(true));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ClientAddr(peer));
+        router.clone().oneshot(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,

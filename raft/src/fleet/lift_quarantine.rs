@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Fleet;
+use super::audit::Json;
 use super::context::Context;
 use super::put_group::check_revision;
 use crate::outcome::{Outcome, Rejection};
@@ -33,7 +34,7 @@ impl Fleet {
             rollout.trial = Some(Trial::new(held.hash));
         }
         rollout.quarantined.clear();
-        let group = self.changed_by_operator(cx, (*known).clone());
+        let group = self.changed_by_operator(cx, "group.lift", &known, (*known).clone());
         self.put_rollout(cx, rollout);
         Ok(Outcome::Group {
             group,
@@ -42,13 +43,20 @@ impl Fleet {
     }
 
     /// Puts a group that an operator changed.
-    pub(super) fn changed_by_operator(&mut self, cx: &mut Context<'_>, group: Group) -> Arc<Group> {
+    pub(super) fn changed_by_operator(
+        &mut self,
+        cx: &mut Context<'_>,
+        action: &'static str,
+        before: &Group,
+        group: Group,
+    ) -> Arc<Group> {
         let group = Arc::new(Group {
             revision: cx.index,
             changed_ms: cx.wall_ms,
             changed_by: Arc::clone(cx.actor),
             ..group
         });
+        cx.audit(action, &group.name, Json::from(before), Json::from(&*group));
         self.put_group_record(cx, Arc::clone(&group));
         group
     }

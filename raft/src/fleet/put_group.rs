@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::arrange::{Wanted, arrange};
+use super::audit::Json;
 use super::context::{Context, short, small};
 use super::limits::{GROUPS_MAX, KEY_BYTES_MAX};
 use super::{Fleet, limit_reached};
@@ -73,6 +74,12 @@ impl Fleet {
         group.changed_ms = cx.wall_ms;
         group.changed_by = Arc::clone(cx.actor);
         let group = Arc::new(group);
+        cx.audit(
+            "group.put",
+            &group.name,
+            Json::of(known.as_deref()),
+            Json::from(&*group),
+        );
         self.put_group_record(cx, Arc::clone(&group));
         if group.assignment.is_some() || self.rollouts.get(&given.name).is_some() {
             self.put_rollout(cx, rollout);

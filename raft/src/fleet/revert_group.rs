@@ -38,7 +38,7 @@ impl Fleet {
             assignment,
             ..(*known).clone()
         };
-        let group = self.changed_by_operator(cx, group);
+        let group = self.changed_by_operator(cx, "group.revert", &known, group);
         self.put_rollout(cx, rollout);
         Ok(Outcome::Group {
             group,

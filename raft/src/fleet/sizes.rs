@@ -123,6 +123,10 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::PutToken { token } => {
             text(&token.id) + text(&token.name) + 1 + HASH + 1 + 2 * NUMBER
         }
+        Proposal::Asked { from, proposal } => text(from) + 1 + proposal_bytes(proposal),
+        Proposal::NoteWallTime { .. } => 1,
+        Proposal::TrimAudit { .. } => 2 * NUMBER,
+        Proposal::NoteRead(_) => UID + 1 + 1 + HASH,
         Proposal::MoveRollout(given) => text(&given.group) + 3 * NUMBER + 1,
         Proposal::ForgetFailures(given) => HASH + NUMBER + given.agents.len() * UID,
         Proposal::LiftQuarantine { name, .. } | Proposal::RevertGroup { name, .. } => {

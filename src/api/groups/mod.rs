@@ -192,7 +192,7 @@ async fn change_group(
     if let Some(trial) = trial.filter(|_| query.is_dry()) {
         return dry_answer(trial).await;
     }
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(api, proposal).await?;
     let Outcome::Group { group, created } = committed.outcome else {
         return Err(refused(committed.outcome));
     };
@@ -242,7 +242,7 @@ pub(crate) async fn delete(
         });
         return Ok(Json(body).into_response());
     }
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     if committed.outcome != Outcome::Done {
         return Err(refused(committed.outcome));
     }
