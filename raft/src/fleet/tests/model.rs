@@ -233,6 +233,44 @@ fn blame(update: &mut AgentUpdate, fleet: &Fleet) {
     }
 }
 
+/// The same for changes of groups.
+fn aim_at_changes(proposal: &mut Proposal, fleet: &Fleet) {
+    if let Proposal::MoveRollout(step) = proposal
+        && let Some((group, rollout, _)) = fleet.under_way().next()
+    {
+        step.group = Arc::clone(&group.name);
+        step.seen = rollout.revision;
+    }
+    if let Proposal::PutGroup(PutGroup {
+        assign: Assign::Version {
+            configuration,
+            version,
+        },
+        ..
+    }) = proposal
+        && let Some(found) = fleet.configurations(None).next()
+    {
+        *configuration = Arc::clone(&found.name);
+        *version = version.filter(|number| *number <= found.newest);
+    }
+    let mut held = fleet
+        .rollouts()
+        .filter(|rollout| !rollout.quarantined.is_empty());
+    if let Proposal::LiftQuarantine { name, .. } = proposal
+        && let Some(held) = held.next()
+    {
+        *name = Arc::clone(&held.group);
+    }
+    let mut going = fleet
+        .groups(None)
+        .filter(|group| group.assignment.is_some());
+    if let Proposal::RevertGroup { name, .. } = proposal
+        && let Some(going) = going.next()
+    {
+        *name = Arc::clone(&going.name);
+    }
+}
+
 /// Points what was drawn at random at what there is, as a node that knows the fleet would.
 pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
     let fence_of = |uid| {
@@ -243,6 +281,7 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         Proposal::Asked { proposal, .. } => proposal,
         plain => plain,
     };
+    aim_at_changes(proposal, fleet);
     match proposal {
         Proposal::NodeBatch(batch) => {
             if let Some(node) = fleet.node(batch.node) {
@@ -281,42 +320,10 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
                 *cursor = seen;
             }
         }
-        Proposal::MoveRollout(step) => {
-            if let Some((group, rollout, _)) = fleet.under_way().next() {
-                step.group = Arc::clone(&group.name);
-                step.seen = rollout.revision;
-            }
-        }
-        Proposal::PutGroup(PutGroup {
-            assign:
-                Assign::Version {
-                    configuration,
-                    version,
-                },
-            ..
-        }) => {
-            if let Some(found) = fleet.configurations(None).next() {
-                *configuration = Arc::clone(&found.name);
-                *version = version.filter(|number| *number <= found.newest);
-            }
-        }
-        Proposal::LiftQuarantine { name, .. } => {
-            let mut held = fleet
-                .rollouts()
-                .filter(|rollout| !rollout.quarantined.is_empty());
-            *name = held
-                .next()
-                .map_or(Arc::clone(name), |held| Arc::clone(&held.group));
-        }
-        Proposal::RevertGroup { name, .. } => {
-            let mut going = fleet
-                .groups(None)
-                .filter(|group| group.assignment.is_some());
-            *name = going
-                .next()
-                .map_or(Arc::clone(name), |going| Arc::clone(&going.name));
-        }
-        Proposal::Found { .. }
+        Proposal::MoveRollout(_)
+        | Proposal::LiftQuarantine { .. }
+        | Proposal::RevertGroup { .. }
+        | Proposal::Found { .. }
         | Proposal::ForgetFailures(_)
         | Proposal::PutRolloutRules { .. }
         | Proposal::RegisterNode(_)
