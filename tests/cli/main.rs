@@ -2,6 +2,7 @@
 
 mod agent;
 mod answers;
+mod audit;
 mod fleet;
 mod reach;
 #[path = "../support/mod.rs"]

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    agents::AgentsCommand, cluster::ClusterCommand, configs::ConfigsCommand,
+    agents::AgentsCommand, audit::AuditCommand, cluster::ClusterCommand, configs::ConfigsCommand,
     dispatch::DispatchCommand, groups::GroupsCommand,
 };
 use crate::cli::args::ReachArgs;
@@ -25,6 +25,8 @@ pub enum ClientCommand {
     Dispatch(Noun<DispatchCommand>),
     /// Look at the nodes
     Cluster(Noun<ClusterCommand>),
+    /// See who changed what, and check that no record was altered
+    Audit(Noun<AuditCommand>),
 }
 
 impl ClientCommand {
@@ -41,6 +43,7 @@ impl ClientCommand {
             Self::Groups(noun) => &mut noun.reach,
             Self::Dispatch(noun) => &mut noun.reach,
             Self::Cluster(noun) => &mut noun.reach,
+            Self::Audit(noun) => &mut noun.reach,
         })
     }
 }
