@@ -10,5 +10,6 @@ pub mod entropy;
 pub mod node;
 pub mod opamp;
 pub mod simulate;
+pub mod sockets;
 pub mod tasks;
 pub mod telemetry;

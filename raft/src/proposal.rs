@@ -1,5 +1,7 @@
 //! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
 
+mod rollout;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use crate::records::{
     Transport,
 };
 use crate::selector::Selector;
+
+pub use rollout::{ForgetFailures, MoveRollout, RolloutMove};
 
 /// A proposal as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +123,24 @@ pub enum Proposal {
     },
     /// An operator is about to see something unredacted.
     NoteRead(NoteRead),
+    /// Replaces the labels that operators gave to an agent.
+    SetLabels(SetLabels),
+    /// Takes an agent that is gone out of the fleet, in steps where many deliveries wait for it.
+    ForgetAgent {
+        /// The agent.
+        agent: InstanceUid,
+        /// A session that may be ended for it: the proposer knows that the agent is silent for too long.
+        fence: Option<Fence>,
+    },
+    /// Lets go of what has had its time.
+    Retention(Retention),
+    /// A new version, if nobody made one since the proposer looked.
+    CreateVersionAfter {
+        /// The newest version that the proposer saw; 0 means that there must be no such configuration.
+        newest: u32,
+        /// The version.
+        version: CreateVersion,
+    },
     /// The next step of a change that is under way; asked by the system.
     MoveRollout(MoveRollout),
     /// Agents are to get a version once more on which they failed; asked by the system.
@@ -166,6 +188,9 @@ impl Proposal {
             | Self::CancelDispatch { .. }
             | Self::PutToken { .. }
             | Self::NoteRead(_)
+            | Self::SetLabels(_)
+            | Self::ForgetAgent { .. }
+            | Self::CreateVersionAfter { .. }
             | Self::LiftQuarantine { .. }
             | Self::RevertGroup { .. } => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
@@ -178,6 +203,7 @@ impl Proposal {
             | Self::Asked { .. }
             | Self::NoteWallTime { .. }
             | Self::TrimAudit { .. }
+            | Self::Retention(_)
             | Self::MoveRollout(_)
             | Self::ForgetFailures(_)
             | Self::PutRolloutRules { .. } => Asker::System,
@@ -368,41 +394,6 @@ pub enum Assign {
     },
 }
 
-/// See [`Proposal::MoveRollout`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MoveRollout {
-    /// The group.
-    pub group: Arc<str>,
-    /// The revision of its rollout that the proposer saw; another one in the fleet means that it judged
-    /// something that is no more.
-    pub seen: u64,
-    /// What to do.
-    pub to: RolloutMove,
-}
-
-/// A step of a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RolloutMove {
-    /// Agents below the threshold get the next version.
-    Window {
-        /// Never below the one in force.
-        threshold: u64,
-        /// How many agents of the group are below it, for people.
-        size: u32,
-    },
-    /// The next version is the settled one.
-    Settle,
-}
-
-/// See [`Proposal::ForgetFailures`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForgetFailures {
-    /// The version.
-    pub hash: ConfigHash,
-    /// At most [`crate::fleet::limits::FORGET_MAX`].
-    pub agents: Vec<InstanceUid>,
-}
-
 /// See [`Proposal::CreateDispatch`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateDispatch {
@@ -414,6 +405,50 @@ pub struct CreateDispatch {
     pub requires: u64,
     /// 1 to 604800 s; a value outside is moved to the nearer end.
     pub expires_in_ms: u64,
+}
+
+/// See [`Proposal::SetLabels`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetLabels {
+    /// The agent.
+    pub agent: InstanceUid,
+    /// All its labels from here on; of two with one key the last counts. Limits are
+    /// [`crate::fleet::limits::SERVER_LABELS_MAX`] and those beside it.
+    pub labels: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// See [`Proposal::Retention`]. The proposer says where to look, `apply` judges by fleet time; what an entry
+/// has no rows for stays, and the answer says that there is more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Retention {
+    /// Forgets those of these agents that are gone for so long. One whose owner died without a word is noted
+    /// as gone from this entry on.
+    ForgetAgents {
+        /// At most [`crate::fleet::limits::AGENTS_STEP`].
+        agents: Vec<InstanceUid>,
+        /// Fleet time after which an agent is forgotten.
+        after_ms: u64,
+        /// The same for agents that have no configuration and no label.
+        bare_after_ms: u64,
+    },
+    /// Removes versions beyond [`crate::fleet::limits::VERSIONS_KEPT`] that nothing refers to, with their bodies.
+    TrimVersions {
+        /// The configuration.
+        configuration: Arc<str>,
+    },
+    /// Removes those of these dispatches that are finished for
+    /// [`crate::fleet::limits::DISPATCH_KEPT_MS`], with their deliveries.
+    RetireDispatches {
+        /// At most [`crate::fleet::limits::DISPATCHES_STEP`].
+        dispatches: Vec<DispatchId>,
+    },
+    /// Removes idempotency keys older than [`crate::fleet::limits::KEY_KEPT_MS`].
+    ExpireKeys,
+    /// Removes bodies that no version came to use.
+    DropStaged {
+        /// Those whose first part stands at this index of the log or before.
+        until_index: u64,
+    },
 }
 
 /// See [`Proposal::MarkDeliveries`].

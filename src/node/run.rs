@@ -16,11 +16,12 @@ use super::backend::NodeBackend;
 use super::doors::Doors;
 use super::identity::{self, IdentityError, Running};
 use super::join::{self, Log};
-use super::{banner, drain, retention, wall_time};
+use super::{banner, bounds, drain, retention, wall_time};
 use crate::agents::batches::{Author, Batches};
 use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
+use crate::agents::full_states::FullStates;
 use crate::agents::room::{Room, Settings};
 use crate::agents::{delivery, reconcile, rollout, sweep, timers};
 use crate::api::{self, Api};
@@ -164,7 +165,12 @@ fn room(
         timers: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),
-        full_states: Room::full_state_budget(now_ms),
+        unasked: Default::default(),
+        full_states: FullStates::new(
+            config.opamp.full_states_per_second,
+            config.opamp.full_state_bytes_per_second,
+            now_ms,
+        ),
     }))
 }
 
@@ -209,6 +215,8 @@ fn serve(
     ));
     background.spawn(rollout::drive(room.clone(), background.stopping()));
     background.spawn(upkeep(metrics, background.stopping()));
+    let rules = bounds::Rules::new(config.agents.forget_after, config.dispatch.ownership_ttl);
+    background.spawn(bounds::drive(room.clone(), rules, background.stopping()));
     let batches = room.tasks.clone();
     let stopping = batches.stopping();
     let drive = room.batches.clone().drive(

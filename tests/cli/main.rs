@@ -3,6 +3,7 @@
 mod agent;
 mod answers;
 mod audit;
+mod bounds;
 mod fleet;
 mod reach;
 #[path = "../support/mod.rs"]

@@ -43,6 +43,7 @@ impl Fleet {
             effective_bytes: 100,
             labels: Vec::new(),
             seed: 1,
+            resume: false,
         };
         let mut crowd = Crowd::start(plan).await.expect("an address");
         let silent: ampora::simulate::Progress = Box::new(|_| {});

@@ -35,6 +35,10 @@ impl fmt::Display for Entry {
             Proposal::NoteWallTime { .. } => "NoteWallTime",
             Proposal::TrimAudit { .. } => "TrimAudit",
             Proposal::NoteRead(_) => "NoteRead",
+            Proposal::SetLabels(_) => "SetLabels",
+            Proposal::ForgetAgent { .. } => "ForgetAgent",
+            Proposal::Retention(_) => "Retention",
+            Proposal::CreateVersionAfter { .. } => "CreateVersionAfter",
             Proposal::MoveRollout(_) => "MoveRollout",
             Proposal::ForgetFailures(_) => "ForgetFailures",
             Proposal::LiftQuarantine { .. } => "LiftQuarantine",
@@ -55,7 +59,8 @@ impl fmt::Display for Outcome {
             | Self::Version { .. }
             | Self::Group { .. }
             | Self::Dispatch(_)
-            | Self::Deliveries { .. } => f.write_str("done"),
+            | Self::Deliveries { .. }
+            | Self::Removed { .. } => f.write_str("done"),
         }
     }
 }

@@ -21,6 +21,7 @@ mod delete_group;
 mod desired;
 mod expand_dispatch;
 mod expire_deliveries;
+mod forget_agent;
 mod forget_failures;
 mod found;
 mod lift_quarantine;
@@ -37,9 +38,11 @@ mod put_rollout_rules;
 mod put_token;
 mod read;
 mod register_node;
+mod retention;
 mod retire;
 mod revert_group;
 mod search;
+mod set_labels;
 pub mod sizes;
 mod stage_body;
 mod tables;
@@ -53,6 +56,7 @@ use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
 pub use load::LoadError;
+pub use retention::{is_bare, may_leave};
 pub use search::{Search, Stride};
 
 use crate::effect::Effect;

@@ -1,7 +1,6 @@
 //! `/groups`: who belongs, what they should run, and how far they are.
 
 mod numbers;
-mod precondition;
 mod preview;
 mod shape;
 #[cfg(test)]
@@ -17,7 +16,7 @@ use ampora_raft::records::{Group, Pace};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -31,6 +30,7 @@ use super::agents::parse_selector;
 use super::backend::View;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
+use super::precondition;
 use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused};
 
@@ -95,10 +95,16 @@ async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response
     let mut body = group_json(&view.fleet, group, &numbers);
     body["applied_index"] = json!(view.applied_index);
     let mut response = (status, Json(body)).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", group.revision)) {
+    if let Some(tag) = precondition::tag(group.revision) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
+}
+
+/// The revision of a group, if it is there.
+fn current(api: &Api, name: &str) -> Option<u64> {
+    let view = api.backend.view();
+    view.fleet.group(name).map(|group| group.revision)
 }
 
 #[derive(Deserialize)]
@@ -174,7 +180,7 @@ pub(crate) async fn put(
     let form: Form = write.json()?;
     let query = query.or_max(form.max_affected);
     let view = api.backend.view();
-    let revision = precondition::revision(&write.headers, &view, &name)?;
+    let revision = precondition::revision(&write.headers, current(&api, &name))?;
     let is_new = view.fleet.group(&name).is_none();
     let mut given = form.read(name, revision)?;
     given.pace = given.pace.or(is_new.then_some(Pace::SlowStart));
@@ -227,7 +233,7 @@ pub(crate) async fn delete(
     Params(query): Params<ChangeQuery>,
     write: Write,
 ) -> Result<Response, Problem> {
-    let revision = precondition::revision(&write.headers, &api.backend.view(), &name)?;
+    let revision = precondition::revision(&write.headers, current(&api, &name))?;
     let name: Arc<str> = Arc::from(name);
     let proposal = Proposal::DeleteGroup {
         name: Arc::clone(&name),

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::trial::ChangeQuery;
-use super::{change_group, precondition};
-use crate::api::Api;
+use super::{change_group, current};
 use crate::api::extract::{Params, Segments, Write};
 use crate::api::problem::Problem;
+use crate::api::{Api, precondition};
 
 /// Offers what is quarantined in the group again, to ten agents first.
 pub(crate) async fn lift(
@@ -19,7 +19,7 @@ pub(crate) async fn lift(
     Params(query): Params<ChangeQuery>,
     write: Write,
 ) -> Result<Response, Problem> {
-    let revision = precondition::revision(&write.headers, &api.backend.view(), &name)?;
+    let revision = precondition::revision(&write.headers, current(&api, &name))?;
     let name = Arc::from(name);
     let proposal = Proposal::LiftQuarantine { name, revision };
     change_group(&api, query, write, proposal).await
@@ -32,7 +32,7 @@ pub(crate) async fn revert(
     Params(query): Params<ChangeQuery>,
     write: Write,
 ) -> Result<Response, Problem> {
-    let revision = precondition::revision(&write.headers, &api.backend.view(), &name)?;
+    let revision = precondition::revision(&write.headers, current(&api, &name))?;
     let name = Arc::from(name);
     let proposal = Proposal::RevertGroup { name, revision };
     change_group(&api, query, write, proposal).await

@@ -184,7 +184,9 @@ fn check_deliveries(before: &Fleet, after: &Fleet, applied: &Applied) {
             assert!(applied.effects.contains(&told) || renamed);
         }
     }
-    for (key, _) in &before.deliveries {
+    // a finished one may leave: nobody waits for it
+    let open = (&before.deliveries).into_iter();
+    for (key, _) in open.filter(|(_, delivery)| !is_finished(delivery)) {
         let moved = || {
             applied.effects.iter().any(|effect| {
             matches!(effect, Effect::DeliveryChanged { dispatch, .. } if *dispatch == key.0)
@@ -271,6 +273,22 @@ fn aim_at_changes(proposal: &mut Proposal, fleet: &Fleet) {
     }
 }
 
+/// The same for marks of deliveries.
+fn aim_marks(marks: &mut MarkDeliveries, fleet: &Fleet) {
+    let fence_of = |uid| {
+        let session = fleet.agent(uid)?.session?;
+        Some(session.fence)
+    };
+    if let Some(node) = fleet.node(marks.node) {
+        marks.epoch = node.epoch;
+    }
+    for mark in &mut marks.marks {
+        if let MarkTo::Sent { fence, .. } = &mut mark.to {
+            *fence = fence_of(mark.agent).unwrap_or(*fence);
+        }
+    }
+}
+
 /// Points what was drawn at random at what there is, as a node that knows the fleet would.
 pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
     let fence_of = |uid| {
@@ -298,16 +316,7 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
                 }
             }
         }
-        Proposal::MarkDeliveries(marks) => {
-            if let Some(node) = fleet.node(marks.node) {
-                marks.epoch = node.epoch;
-            }
-            for mark in &mut marks.marks {
-                if let MarkTo::Sent { fence, .. } = &mut mark.to {
-                    *fence = fence_of(mark.agent).unwrap_or(*fence);
-                }
-            }
-        }
+        Proposal::MarkDeliveries(marks) => aim_marks(marks, fleet),
         Proposal::TrimAudit { first, .. } => *first = fleet.audit().first,
         Proposal::ExpandDispatch { dispatch, cursor } => {
             let Some(next) = fleet.expanding().next() else {
@@ -337,6 +346,16 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::PutToken { .. }
         | Proposal::Asked { .. }
         | Proposal::NoteWallTime { .. }
-        | Proposal::NoteRead(_) => {}
+        | Proposal::NoteRead(_)
+        | Proposal::SetLabels(_) => {}
+        Proposal::ForgetAgent { agent, fence } => *fence = fence.and(fence_of(*agent)),
+        Proposal::Retention(Retention::RetireDispatches { dispatches }) => {
+            dispatches.extend(fleet.dispatches(None).map(|dispatch| dispatch.id).take(3));
+        }
+        Proposal::Retention(_) => {}
+        Proposal::CreateVersionAfter { newest, version } => {
+            let known = fleet.configuration(&version.configuration);
+            *newest = known.map_or(0, |known| known.newest);
+        }
     }
 }
