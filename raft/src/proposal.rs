@@ -1,5 +1,7 @@
 //! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
 
+mod rollout;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -8,9 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{BodyHash, ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
-    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, Target, Token, Transport,
+    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, RolloutRules, Target, Token,
+    Transport,
 };
 use crate::selector::Selector;
+
+pub use rollout::{ForgetFailures, MoveRollout, RolloutMove};
 
 /// A proposal as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +141,29 @@ pub enum Proposal {
         /// The version.
         version: CreateVersion,
     },
+    /// The next step of a change that is under way; asked by the system.
+    MoveRollout(MoveRollout),
+    /// Agents are to get a version once more on which they failed; asked by the system.
+    ForgetFailures(ForgetFailures),
+    /// Offers what is quarantined in a group again.
+    LiftQuarantine {
+        /// The group.
+        name: Arc<str>,
+        /// The revision that the operator saw, from `If-Match`.
+        revision: Option<u64>,
+    },
+    /// Brings a group back to what was settled before.
+    RevertGroup {
+        /// The group.
+        name: Arc<str>,
+        /// The revision that the operator saw, from `If-Match`.
+        revision: Option<u64>,
+    },
+    /// When a change counts as failed; asked by a node that starts with other keys.
+    PutRolloutRules {
+        /// The rules.
+        rules: RolloutRules,
+    },
 }
 
 /// Who may ask for a proposal.
@@ -162,7 +190,9 @@ impl Proposal {
             | Self::NoteRead(_)
             | Self::SetLabels(_)
             | Self::ForgetAgent { .. }
-            | Self::CreateVersionAfter { .. } => Asker::Operator,
+            | Self::CreateVersionAfter { .. }
+            | Self::LiftQuarantine { .. }
+            | Self::RevertGroup { .. } => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
             Self::Found { .. }
             | Self::RegisterNode(_)
@@ -173,7 +203,10 @@ impl Proposal {
             | Self::Asked { .. }
             | Self::NoteWallTime { .. }
             | Self::TrimAudit { .. }
-            | Self::Retention(_) => Asker::System,
+            | Self::Retention(_)
+            | Self::MoveRollout(_)
+            | Self::ForgetFailures(_)
+            | Self::PutRolloutRules { .. } => Asker::System,
         }
     }
 

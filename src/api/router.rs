@@ -95,6 +95,16 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/v1/groups/{name}",
             delete(groups::delete),
         ),
+        write(
+            Method::POST,
+            "/api/v1/groups/{name}/quarantine/lift",
+            post(groups::lift),
+        ),
+        write(
+            Method::POST,
+            "/api/v1/groups/{name}/revert",
+            post(groups::revert),
+        ),
     ]);
     let guarded = |path, handler| Route::new(Method::GET, path, ADMIN, handler);
     routes.extend([
@@ -102,6 +112,7 @@ pub(crate) fn routes() -> Vec<Route> {
         guarded("/api/v1/audit/verify", get(audit::verify)),
     ]);
     routes.extend(management_routes());
+    routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(probe_routes());
     routes.extend(about_routes());
     routes

@@ -15,8 +15,9 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::parse_uid;
 use super::shape::{Agent, Lens};
-use super::{is_confirmed, parse_uid};
+use crate::agents::confirmed::is_confirmed;
 use crate::api::Api;
 use crate::api::backend::View;
 use crate::api::extract::{Params, Segments, Write};

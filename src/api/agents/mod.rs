@@ -26,8 +26,7 @@ use utoipa::{IntoParams, ToSchema};
 pub(crate) use described::operations;
 pub(crate) use forget::forget;
 pub(crate) use labels::{delete_labels, put_labels};
-pub(crate) use shape::{Lens, standing_of};
-pub(crate) use state::is_confirmed;
+pub(crate) use shape::Lens;
 
 use self::raw::{BodyQuery, Components, EffectiveConfig, HealthTree, Raw};
 use self::shape::Agent;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::InstanceUid;
-use ampora_raft::records::{Group, Pace, VersionRef};
+use ampora_raft::records::{Group, Pace, Quarantined, Trial, VersionRef};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::numbers::{Change, Numbers};
+use crate::api::redact;
 use crate::api::timestamp::rfc3339;
 
 /// A page of groups, by name.
@@ -47,8 +49,13 @@ pub(crate) struct GroupShown {
     next: Option<VersionShown>,
     /// `slow-start` or `all-at-once`.
     pace: &'static str,
+    /// What was settled before: where `revert` goes.
+    previous: Option<VersionShown>,
     priority: i32,
-    quarantined: Option<VersionShown>,
+    /// The newest that is stopped here.
+    quarantined: Option<QuarantineShown>,
+    /// All that are stopped here.
+    quarantined_hashes: Vec<String>,
     /// What the `ETag` is made of.
     revision: u64,
     selector: Arc<str>,
@@ -57,6 +64,40 @@ pub(crate) struct GroupShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) would_change: Option<WouldChange>,
+    /// How far a change that is under way has come.
+    window: Option<Window>,
+}
+
+/// The open window of a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupWindow)]
+pub(crate) struct Window {
+    /// How many may have it.
+    agents: u32,
+    failed: usize,
+    opened_at: String,
+}
+
+/// A version that failed on too many agents.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Quarantine)]
+pub(crate) struct QuarantineShown {
+    /// Agents on which it failed.
+    failures: u32,
+    hash: String,
+    name: Arc<str>,
+    /// How many failed, and what the last one said.
+    reason: String,
+    since: String,
+    version: u32,
+}
+
+/// What a deletion would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DryDelete {
+    pub(super) dry_run: bool,
+    pub(super) name: Arc<str>,
+    pub(super) would_change: WouldChange,
 }
 
 /// A version by name, number and hash.
@@ -80,10 +121,14 @@ pub(crate) struct WouldChange {
 
 impl GroupShown {
     /// A group with its numbers.
-    pub(super) fn of(group: &Group, numbers: &Numbers) -> GroupShown {
+    pub(super) fn of(fleet: &Fleet, group: &Group, numbers: &Numbers) -> GroupShown {
         let assignment = group.assignment.as_ref();
         let settled = assignment.and_then(|assignment| assignment.settled.as_ref());
         let next = assignment.and_then(|assignment| assignment.next.as_ref());
+        let rollout = fleet.rollout(&group.name);
+        let quarantined = rollout.map_or(&[][..], |rollout| &rollout.quarantined);
+        let trial = rollout.and_then(|rollout| rollout.trial.as_ref());
+        let previous = rollout.and_then(|rollout| rollout.previous.as_ref());
         GroupShown {
             affected: numbers.affected,
             applied_index: None,
@@ -97,12 +142,43 @@ impl GroupShown {
             name: group.name.clone(),
             next: next.map(VersionShown::of),
             pace: pace_name(group.pace),
+            previous: previous.map(VersionShown::of),
             priority: group.priority,
-            quarantined: None,
+            quarantined: quarantined.last().map(QuarantineShown::of),
+            quarantined_hashes: quarantined
+                .iter()
+                .map(|held| held.version.hash.to_string())
+                .collect(),
             revision: group.revision,
             selector: group.selector.source.clone(),
             settled: settled.map(VersionShown::of),
             would_change: None,
+            window: trial.and_then(Window::of),
+        }
+    }
+}
+
+impl Window {
+    /// The open window of a change that is under way.
+    fn of(trial: &Trial) -> Option<Window> {
+        (trial.settled_at_ms.is_none() && trial.size > 0).then(|| Window {
+            agents: trial.size,
+            failed: trial.failed.len(),
+            opened_at: rfc3339(trial.opened_ms),
+        })
+    }
+}
+
+impl QuarantineShown {
+    fn of(held: &Quarantined) -> QuarantineShown {
+        let version = VersionShown::of(&held.version);
+        QuarantineShown {
+            failures: held.failures,
+            hash: version.hash,
+            name: version.name,
+            reason: redact::text(&held.reason).into_owned(),
+            since: rfc3339(held.since_ms),
+            version: version.version,
         }
     }
 }
@@ -128,9 +204,9 @@ impl WouldChange {
     }
 }
 
-/// What is in force: every pace is all-at-once until slow start exists.
 fn pace_name(pace: Pace) -> &'static str {
     match pace {
-        Pace::SlowStart | Pace::AllAtOnce => "all-at-once",
+        Pace::SlowStart => "slow-start",
+        Pace::AllAtOnce => "all-at-once",
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn of_header(name: &str) -> Option<Value> {
         ),
         "If-Match" => (
             "The `ETag` that the resource must still have, or `*` for any that is there; else 412.",
-            json!({"type": "string", "minLength": 1, "pattern": "^(\\*|\"[1-9][0-9]{0,18}\")$"}),
+            json!({"anyOf": [{"const": "*"}, {"type": "string", "pattern": "^\"[1-9][0-9]{0,18}\"$"}]}),
             "\"1\"",
         ),
         "If-None-Match" => (

@@ -14,6 +14,7 @@ mod limits;
 mod model;
 mod properties;
 mod retention;
+mod rollout;
 mod search;
 mod sessions;
 
