@@ -128,6 +128,7 @@ impl Operation {
         self.query = parameters.iter().map(|one| json!(one)).collect();
         for one in &mut self.query {
             never_null(&mut one["schema"]);
+            bounded(&mut one["schema"]);
         }
         if self.query.iter().any(|one| one["name"] == "continue") {
             self.codes.insert(Code::ContinueInvalid);
@@ -239,6 +240,13 @@ fn never_null(schema: &mut Value) {
         if let [one] = types.as_slice() {
             schema["type"] = one.clone();
         }
+    }
+}
+
+/// A number that cannot be negative is read into 64 bits.
+fn bounded(schema: &mut Value) {
+    if schema["type"] == "integer" && schema["minimum"] == 0 && schema["maximum"].is_null() {
+        schema["maximum"] = json!(u64::MAX);
     }
 }
 
