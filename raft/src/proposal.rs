@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
-    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, Target, Token, Transport,
+    Action, AgentUpdate, DeliveryError, EnrollmentToken, FileMeta, Pace, ReleaseReason, Target,
+    Token, Transport,
 };
 use crate::selector::Selector;
 
@@ -94,6 +95,33 @@ pub enum Proposal {
         /// The token.
         token: Token,
     },
+    /// Creates a token with a fresh id.
+    CreateToken {
+        /// The token.
+        token: Token,
+        /// Wall time at which it stops working, for people.
+        expires_wall_ms: Option<u64>,
+    },
+    /// Revokes a token.
+    DeleteToken {
+        /// Its id.
+        id: Arc<str>,
+    },
+    /// Creates an enrollment token with a fresh id.
+    CreateEnrollmentToken {
+        /// The token; who made it is filled in by `apply`.
+        token: EnrollmentToken,
+    },
+    /// Revokes an enrollment token, and with it every agent that came with it.
+    DeleteEnrollmentToken {
+        /// Its id.
+        id: Arc<str>,
+    },
+    /// Removes tokens that are over, and what is left of enrollment tokens that are gone.
+    SweepTokens {
+        /// At most this many of each, ≤ 128.
+        limit: u16,
+    },
 }
 
 /// See [`Proposal::RegisterNode`].
@@ -164,6 +192,15 @@ pub enum SessionOp {
         from: InstanceUid,
         /// The uid that it has from here on; unknown until then.
         to: InstanceUid,
+    },
+    /// Gives an agent a place of an enrollment token, making its record when it is new.
+    Enroll {
+        /// The agent.
+        uid: InstanceUid,
+        /// The id of the token that it came with.
+        token: Arc<str>,
+        /// Agents of one token beyond this many are refused (`agents.max_per_token`).
+        per_token_max: Option<u32>,
     },
 }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Token,
+    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, Enrollment, EnrollmentToken,
+    FleetMeta, Group, Node, Token, TokenNote,
 };
 
 /// The name of a row.
@@ -37,6 +38,12 @@ pub enum RowKey {
     Token(Arc<str>),
     /// What an idempotency key was answered.
     Idempotency(Arc<str>),
+    /// A token with which agents enroll.
+    EnrollmentToken(Arc<str>),
+    /// With which token an agent came.
+    Enrollment(InstanceUid),
+    /// What people ask of an operator's token.
+    TokenNote(Arc<str>),
 }
 
 /// The value of a row. Variants are append-only.
@@ -64,6 +71,12 @@ pub enum Row {
     Token(Arc<Token>),
     /// See [`RowKey::Idempotency`].
     Idempotency(Arc<IdempotencyRow>),
+    /// See [`RowKey::EnrollmentToken`].
+    EnrollmentToken(Arc<EnrollmentToken>),
+    /// See [`RowKey::Enrollment`].
+    Enrollment(Arc<Enrollment>),
+    /// See [`RowKey::TokenNote`].
+    TokenNote(Arc<TokenNote>),
 }
 
 /// What an idempotency key was answered.
@@ -87,7 +100,7 @@ impl RowKey {
         match self {
             Self::Meta => {}
             Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
-            Self::Agent(uid) => bytes.extend(uid.as_bytes()),
+            Self::Agent(uid) | Self::Enrollment(uid) => bytes.extend(uid.as_bytes()),
             Self::BodyMeta(hash) => bytes.extend(hash.0),
             Self::BodyPart(hash, part) => {
                 bytes.extend(hash.0);
@@ -101,7 +114,9 @@ impl RowKey {
             Self::Configuration(name)
             | Self::Group(name)
             | Self::Token(name)
-            | Self::Idempotency(name) => bytes.extend(name.as_bytes()),
+            | Self::Idempotency(name)
+            | Self::EnrollmentToken(name)
+            | Self::TokenNote(name) => bytes.extend(name.as_bytes()),
         }
         bytes
     }
@@ -129,6 +144,9 @@ impl RowKey {
             }
             9 => Self::Token(name()?),
             10 => Self::Idempotency(name()?),
+            13 => Self::EnrollmentToken(name()?),
+            14 => Self::Enrollment(InstanceUid::from_bytes(rest.try_into().ok()?)),
+            15 => Self::TokenNote(name()?),
             _ => return None,
         })
     }
@@ -147,6 +165,9 @@ impl RowKey {
             Self::Delivery(..) => 8,
             Self::Token(_) => 9,
             Self::Idempotency(_) => 10,
+            Self::EnrollmentToken(_) => 13,
+            Self::Enrollment(_) => 14,
+            Self::TokenNote(_) => 15,
         }
     }
 }

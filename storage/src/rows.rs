@@ -182,8 +182,9 @@ fn ops_max(key: &RowKey) -> usize {
         | RowKey::BodyMeta(_)
         | RowKey::BodyPart(..)
         | RowKey::Delivery(..)
-        | RowKey::Token(_) => 1,
-        RowKey::Agent(_) => 2,
+        | RowKey::Token(_)
+        | RowKey::TokenNote(_) => 1,
+        RowKey::Agent(_) | RowKey::EnrollmentToken(_) | RowKey::Enrollment(_) => 2,
         RowKey::Group(_) => 5,
         RowKey::Dispatch(_) => 9,
         RowKey::Idempotency(_) => 10,

@@ -31,6 +31,11 @@ impl fmt::Display for Entry {
             Proposal::CancelDispatch { .. } => "CancelDispatch",
             Proposal::ExpireDeliveries { .. } => "ExpireDeliveries",
             Proposal::PutToken { .. } => "PutToken",
+            Proposal::CreateToken { .. } => "CreateToken",
+            Proposal::DeleteToken { .. } => "DeleteToken",
+            Proposal::CreateEnrollmentToken { .. } => "CreateEnrollmentToken",
+            Proposal::DeleteEnrollmentToken { .. } => "DeleteEnrollmentToken",
+            Proposal::SweepTokens { .. } => "SweepTokens",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }
@@ -46,7 +51,9 @@ impl fmt::Display for Outcome {
             | Self::Version { .. }
             | Self::Group { .. }
             | Self::Dispatch(_)
-            | Self::Deliveries { .. } => f.write_str("done"),
+            | Self::Deliveries { .. }
+            | Self::Token(_)
+            | Self::EnrollmentToken(_) => f.write_str("done"),
         }
     }
 }

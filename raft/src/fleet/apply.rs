@@ -66,6 +66,14 @@ impl Fleet {
             Proposal::CancelDispatch { dispatch } => self.cancel_dispatch(cx, *dispatch),
             Proposal::ExpireDeliveries { limit } => Ok(self.expire_deliveries(cx, *limit)),
             Proposal::PutToken { token } => self.put_token(cx, token),
+            Proposal::CreateToken {
+                token,
+                expires_wall_ms,
+            } => self.create_token(cx, token, *expires_wall_ms),
+            Proposal::DeleteToken { id } => self.delete_token(cx, id),
+            Proposal::CreateEnrollmentToken { token } => self.create_enrollment_token(cx, token),
+            Proposal::DeleteEnrollmentToken { id } => self.delete_enrollment_token(cx, id),
+            Proposal::SweepTokens { limit } => Ok(self.sweep_tokens(cx, *limit)),
         }
     }
 

@@ -84,6 +84,22 @@ pub const GROUPS_MAX: usize = 1_000;
 /// Tokens.
 pub const TOKENS_MAX: usize = 10_000;
 
+/// Enrollment tokens.
+pub const ENROLLMENT_TOKENS_MAX: usize = 10_000;
+
+/// Uses that an enrollment token may have.
+pub const TOKEN_USES_MAX: u32 = 1_000_000;
+
+/// Bytes of all keys and values that an enrollment token gives as labels: a record holds them beside everything else.
+pub const TOKEN_LABELS_BYTES_MAX: usize = 512;
+
+/// Places of enrollment tokens: four full fleets of 250 000, because where uses are counted an agent that was forgotten
+/// keeps its place.
+pub const ENROLLMENTS_MAX: usize = 1_000_000;
+
+/// Tokens and places that one sweep removes.
+pub const SWEEP_STEP: usize = 128;
+
 /// Nodes that ever registered.
 pub const NODES_MAX: usize = 1_000;
 

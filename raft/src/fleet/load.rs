@@ -47,6 +47,7 @@ impl Fleet {
         if any && !head {
             return Err(contradiction(RowKey::Meta, "it is missing"));
         }
+        fleet.index_orphans();
         fleet.check_agents()?;
         fleet.check_configurations()?;
         fleet.check_groups()?;
@@ -98,6 +99,21 @@ impl Fleet {
                     .idempotency_order
                     .insert_cow((row.index, Arc::clone(name)));
                 self.idempotency.insert_cow(Arc::clone(name), row).is_some()
+            }
+            (RowKey::EnrollmentToken(id), Row::EnrollmentToken(token)) if *id == token.id => {
+                self.derived
+                    .enrollment_hashes
+                    .insert_cow((token.hash, Arc::clone(id)));
+                self.enrollment_tokens
+                    .insert_cow(Arc::clone(id), token)
+                    .is_some()
+            }
+            (RowKey::Enrollment(uid), Row::Enrollment(given)) if *uid == given.agent => {
+                self.index_enrollment(&given);
+                self.enrollments.insert_cow(*uid, given).is_some()
+            }
+            (RowKey::TokenNote(id), Row::TokenNote(note)) if *id == note.token => {
+                self.token_notes.insert_cow(Arc::clone(id), note).is_some()
             }
             (_, _) => return Err(LoadError::Foreign(key)),
         };

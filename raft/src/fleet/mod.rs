@@ -8,9 +8,12 @@ mod apply;
 mod cancel_dispatch;
 mod context;
 mod create_dispatch;
+mod create_token;
 mod create_version;
 mod delete_group;
+mod delete_token;
 mod desired;
+mod enrollment;
 mod expand_dispatch;
 mod expire_deliveries;
 mod found;
@@ -35,13 +38,15 @@ use immutable_chunkmap::map::Map;
 use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
+pub use enrollment::{EnrollmentLimits, Standing};
 pub use load::LoadError;
 
 use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Token,
+    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, Enrollment, EnrollmentToken,
+    FleetMeta, Group, Node, Token, TokenNote,
 };
 use crate::rows::{IdempotencyRow, RowKey};
 
@@ -65,6 +70,9 @@ pub struct Fleet {
     deliveries: Table<(DispatchId, InstanceUid), Delivery>,
     tokens: Table<Arc<str>, Token>,
     idempotency: Table<Arc<str>, IdempotencyRow>,
+    enrollment_tokens: Table<Arc<str>, EnrollmentToken>,
+    enrollments: Table<InstanceUid, Enrollment>,
+    token_notes: Table<Arc<str>, TokenNote>,
     derived: Derived,
 }
 
@@ -91,6 +99,16 @@ struct Derived {
     idempotency_order: Index<(u64, Arc<str>)>,
     /// Bodies without a version in the order in which they leave.
     staged: Index<(u64, ConfigHash)>,
+    /// Tokens of operators in the order in which they leave.
+    token_expiry: Index<(u64, Arc<str>)>,
+    /// Enrollment tokens by the hash of their text.
+    enrollment_hashes: Index<([u8; 32], Arc<str>)>,
+    /// Agents by the enrollment token that they came with.
+    enrolled: Index<(Arc<str>, InstanceUid)>,
+    /// How many of them each token has; none without any.
+    enrolled_len: Table<Arc<str>, u32>,
+    /// Enrollment tokens that are gone while agents still hold places of them.
+    orphans: Index<Arc<str>>,
 }
 
 /// What followed from an entry.

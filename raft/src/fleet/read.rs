@@ -165,6 +165,14 @@ impl Fleet {
         (&self.tokens).into_iter().map(|(_, token)| token)
     }
 
+    /// Tokens after `after`, by id.
+    pub fn tokens_after(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<Token>> {
+        let from = after.map_or(Unbounded, |id| Excluded(Arc::<str>::from(id)));
+        self.tokens
+            .range::<Arc<str>, _>((from, Unbounded))
+            .map(|(_, token)| token)
+    }
+
     /// Whether a node is live in this epoch: the condition of everything that it owns.
     pub fn is_live(&self, node: NodeId, epoch: Epoch) -> bool {
         self.nodes
@@ -206,6 +214,13 @@ impl Fleet {
                 .map(Row::Delivery),
             RowKey::Token(id) => self.tokens.get(id).cloned().map(Row::Token),
             RowKey::Idempotency(key) => self.idempotency.get(key).cloned().map(Row::Idempotency),
+            RowKey::EnrollmentToken(id) => self
+                .enrollment_tokens
+                .get(id)
+                .cloned()
+                .map(Row::EnrollmentToken),
+            RowKey::Enrollment(uid) => self.enrollments.get(uid).cloned().map(Row::Enrollment),
+            RowKey::TokenNote(id) => self.token_notes.get(id).cloned().map(Row::TokenNote),
         }
     }
 
@@ -253,6 +268,21 @@ impl Fleet {
                 (&self.idempotency)
                     .into_iter()
                     .map(|(key, _)| RowKey::Idempotency(Arc::clone(key))),
+            )
+            .chain(
+                (&self.enrollment_tokens)
+                    .into_iter()
+                    .map(|(id, _)| RowKey::EnrollmentToken(Arc::clone(id))),
+            )
+            .chain(
+                (&self.enrollments)
+                    .into_iter()
+                    .map(|(uid, _)| RowKey::Enrollment(*uid)),
+            )
+            .chain(
+                (&self.token_notes)
+                    .into_iter()
+                    .map(|(id, _)| RowKey::TokenNote(Arc::clone(id))),
             )
     }
 }

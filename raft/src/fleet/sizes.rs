@@ -6,6 +6,7 @@
 use crate::proposal::{Assign, CreateVersion, Entry, Mark, MarkTo, Origin, Proposal, SessionOp};
 use crate::records::{
     Action, AgentRecord, AgentUpdate, DeliveryError, Description, Health, PackageAggregate, Target,
+    Token,
 };
 
 const NUMBER: usize = 9;
@@ -66,6 +67,7 @@ pub fn op_bytes(op: &SessionOp) -> usize {
         SessionOp::Release { .. } => 1 + UID + NUMBER + 1 + 1 + NUMBER,
         SessionOp::Report { update, .. } => 1 + UID + update_bytes(update),
         SessionOp::Rename { .. } => 1 + 2 * UID,
+        SessionOp::Enroll { token, .. } => 1 + UID + text(token) + 1 + NUMBER,
     }
 }
 
@@ -120,10 +122,27 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
             3 * NUMBER + given.marks.iter().map(mark_bytes).sum::<usize>()
         }
         Proposal::CancelDispatch { .. } | Proposal::ExpireDeliveries { .. } => NUMBER,
-        Proposal::PutToken { token } => {
-            text(&token.id) + text(&token.name) + 1 + HASH + 1 + 2 * NUMBER
+        Proposal::PutToken { token } => token_bytes(token),
+        Proposal::CreateToken { token, .. } => token_bytes(token) + 1 + NUMBER,
+        Proposal::DeleteToken { id } | Proposal::DeleteEnrollmentToken { id } => text(id),
+        Proposal::CreateEnrollmentToken { token } => {
+            let labels = token.labels.iter();
+            text(&token.id)
+                + text(&token.name)
+                + HASH
+                + 5 * NUMBER
+                + 3
+                + labels
+                    .map(|(key, value)| text(key) + text(value))
+                    .sum::<usize>()
+                + text(&token.created_by)
         }
+        Proposal::SweepTokens { .. } => NUMBER,
     }
+}
+
+fn token_bytes(token: &Token) -> usize {
+    text(&token.id) + text(&token.name) + 1 + HASH + 1 + 2 * NUMBER
 }
 
 fn version_bytes(version: &CreateVersion) -> usize {

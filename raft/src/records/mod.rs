@@ -4,6 +4,7 @@
 mod agent;
 mod configuration;
 mod dispatch;
+mod enrollment;
 mod group;
 mod node;
 mod token;
@@ -16,6 +17,7 @@ pub use configuration::{BodyMeta, Configuration, FileMeta, Version, VersionRef};
 pub use dispatch::{
     Action, Counts, Delivery, DeliveryError, DeliveryState, Dispatch, DispatchState, Target,
 };
+pub use enrollment::{Enrollment, EnrollmentToken, TokenNote};
 pub use group::{Assignment, Group, Pace};
 pub use node::{FleetMeta, Node};
 pub use token::{Role, Token};

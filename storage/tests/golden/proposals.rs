@@ -14,7 +14,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 18] = [
     "found",
     "register_node",
     "node_batch",
@@ -28,6 +28,11 @@ const KINDS: [&str; 13] = [
     "cancel_dispatch",
     "expire_deliveries",
     "put_token",
+    "create_token",
+    "delete_token",
+    "create_enrollment_token",
+    "delete_enrollment_token",
+    "sweep_tokens",
 ];
 
 fn kind(proposal: &Proposal) -> &'static str {
@@ -45,6 +50,11 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::CancelDispatch { .. } => "cancel_dispatch",
         Proposal::ExpireDeliveries { .. } => "expire_deliveries",
         Proposal::PutToken { .. } => "put_token",
+        Proposal::CreateToken { .. } => "create_token",
+        Proposal::DeleteToken { .. } => "delete_token",
+        Proposal::CreateEnrollmentToken { .. } => "create_enrollment_token",
+        Proposal::DeleteEnrollmentToken { .. } => "delete_enrollment_token",
+        Proposal::SweepTokens { .. } => "sweep_tokens",
     }
 }
 
@@ -143,6 +153,47 @@ pub(crate) fn token(role: Role) -> Token {
         created_ms: 1,
         expires_at_ms: (role != Role::Admin).then_some(2),
     }
+}
+
+pub(crate) fn enrollment_token() -> EnrollmentToken {
+    EnrollmentToken {
+        id: "id".into(),
+        name: "edge".into(),
+        hash: [6; 32],
+        uses: Some(300),
+        expires_at_ms: Some(3),
+        expires_wall_ms: Some(4),
+        labels: vec![("env".into(), "prod".into())],
+        created_ms: 5,
+        created_by: "admin".into(),
+    }
+}
+
+fn access() -> Vec<Proposal> {
+    let enroll = |per_token_max| SessionOp::Enroll {
+        uid: uid(1),
+        token: "id".into(),
+        per_token_max,
+    };
+    vec![
+        Proposal::CreateToken {
+            token: token(Role::Operator),
+            expires_wall_ms: Some(7),
+        },
+        Proposal::DeleteToken { id: "id".into() },
+        Proposal::CreateEnrollmentToken {
+            token: enrollment_token(),
+        },
+        Proposal::DeleteEnrollmentToken { id: "id".into() },
+        Proposal::SweepTokens { limit: 128 },
+        Proposal::NodeBatch(NodeBatch {
+            node: NodeId(1),
+            epoch: Epoch(2),
+            number: 301,
+            agents_max: 250_000,
+            ops: vec![enroll(None), enroll(Some(300))],
+        }),
+    ]
 }
 
 fn ops() -> Vec<SessionOp> {
@@ -310,6 +361,7 @@ fn proposals() -> Vec<Proposal> {
         [Role::Viewer, Role::Operator, Role::Admin]
             .map(|role| Proposal::PutToken { token: token(role) }),
     );
+    all.extend(access());
     all
 }
 

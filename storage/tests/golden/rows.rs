@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use ampora_raft::fleet::sizes::record_bytes;
 use ampora_raft::ids::{BodyHash, DispatchId, Epoch, Fence, NodeId};
-use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
+use ampora_raft::outcome::{EnrollmentRefusal, OpOutcome, Outcome, Rejection};
 use ampora_raft::records::*;
 use ampora_raft::rows::{IdempotencyRow, Row, RowKey};
 use ampora_storage::codec::{Kind, encode};
 
 use super::proposals::{
-    REASONS, STATUSES, actions, description, errors, hash, health, packages, selector, token, uid,
+    REASONS, STATUSES, actions, description, enrollment_token, errors, hash, health, packages,
+    selector, token, uid,
 };
 use super::{check, check_bytes, check_names};
 
 const FILE: &str = "rows.txt";
 const KEYS: &str = "keys.txt";
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 14] = [
     "meta",
     "node",
     "agent",
@@ -29,6 +30,9 @@ const KINDS: [&str; 11] = [
     "delivery",
     "token",
     "idempotency",
+    "enrollment_token",
+    "enrollment",
+    "token_note",
 ];
 
 fn kind(row: &Row) -> &'static str {
@@ -44,6 +48,9 @@ fn kind(row: &Row) -> &'static str {
         Row::Delivery(_) => "delivery",
         Row::Token(_) => "token",
         Row::Idempotency(_) => "idempotency",
+        Row::EnrollmentToken(_) => "enrollment_token",
+        Row::Enrollment(_) => "enrollment",
+        Row::TokenNote(_) => "token_note",
     }
 }
 
@@ -60,6 +67,9 @@ fn kind_of_key(key: &RowKey) -> &'static str {
         RowKey::Delivery(..) => "delivery",
         RowKey::Token(_) => "token",
         RowKey::Idempotency(_) => "idempotency",
+        RowKey::EnrollmentToken(_) => "enrollment_token",
+        RowKey::Enrollment(_) => "enrollment",
+        RowKey::TokenNote(_) => "token_note",
     }
 }
 
@@ -243,6 +253,25 @@ fn outcomes() -> Vec<Outcome> {
     ]
 }
 
+fn access_outcomes() -> Vec<Outcome> {
+    let refusals = [
+        EnrollmentRefusal::Revoked,
+        EnrollmentRefusal::Foreign,
+        EnrollmentRefusal::Expired,
+        EnrollmentRefusal::Spent,
+        EnrollmentRefusal::TokenLimit,
+        EnrollmentRefusal::AgentLimit,
+    ];
+    vec![
+        Outcome::Token(Arc::new(token(Role::Operator))),
+        Outcome::EnrollmentToken(Arc::new(enrollment_token())),
+        Outcome::Batch(refusals.map(OpOutcome::NotEnrolled).to_vec()),
+        Outcome::Rejected(Rejection::UnknownToken("id".into())),
+        Outcome::Rejected(Rejection::TokenExists("id".into())),
+        Outcome::Rejected(Rejection::LastAdminToken),
+    ]
+}
+
 fn rows() -> Vec<Row> {
     let mut rows = vec![
         Row::Meta(Arc::new(FleetMeta {
@@ -294,6 +323,27 @@ fn rows() -> Vec<Row> {
             at_ms: 3,
         }))
     }));
+    let places = access_outcomes().into_iter().map(|outcome| {
+        Row::Idempotency(Arc::new(IdempotencyRow {
+            digest: [1; 32],
+            outcome,
+            index: 2,
+            at_ms: 3,
+        }))
+    });
+    rows.extend(places);
+    rows.push(Row::EnrollmentToken(Arc::new(enrollment_token())));
+    rows.push(Row::Enrollment(Arc::new(Enrollment {
+        agent: uid(1),
+        token: "id".into(),
+        labels: vec![("env".into(), "prod".into())],
+        enrolled_ms: 7,
+    })));
+    rows.push(Row::TokenNote(Arc::new(TokenNote {
+        token: "id".into(),
+        created_by: "admin".into(),
+        expires_wall_ms: Some(8),
+    })));
     rows
 }
 
@@ -334,6 +384,9 @@ fn keys_are_what_they_were() {
         RowKey::Delivery(DispatchId(260), uid(6)),
         RowKey::Token("id".into()),
         RowKey::Idempotency("key".into()),
+        RowKey::EnrollmentToken("id".into()),
+        RowKey::Enrollment(uid(7)),
+        RowKey::TokenNote("id".into()),
     ];
     let mut names = Vec::new();
     for key in keys {

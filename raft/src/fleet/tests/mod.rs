@@ -6,6 +6,7 @@
 
 mod deliveries;
 mod desired;
+mod enrollment;
 mod generate;
 mod limits;
 mod model;

@@ -200,7 +200,9 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
                     SessionOp::Release { uid, fence, .. } => {
                         *fence = fence_of(*uid).unwrap_or(*fence);
                     }
-                    SessionOp::Report { .. } | SessionOp::Rename { .. } => {}
+                    SessionOp::Report { .. }
+                    | SessionOp::Rename { .. }
+                    | SessionOp::Enroll { .. } => {}
                 }
             }
         }
@@ -234,6 +236,11 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::CreateDispatch(_)
         | Proposal::CancelDispatch { .. }
         | Proposal::ExpireDeliveries { .. }
-        | Proposal::PutToken { .. } => {}
+        | Proposal::PutToken { .. }
+        | Proposal::CreateToken { .. }
+        | Proposal::DeleteToken { .. }
+        | Proposal::CreateEnrollmentToken { .. }
+        | Proposal::DeleteEnrollmentToken { .. }
+        | Proposal::SweepTokens { .. } => {}
     }
 }
