@@ -3,12 +3,14 @@
 
 pub mod agents;
 pub mod api;
+pub mod attempts;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod entropy;
 pub mod node;
 pub mod opamp;
+pub mod secrets;
 pub mod simulate;
 pub mod tasks;
 pub mod telemetry;

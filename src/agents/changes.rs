@@ -57,6 +57,7 @@ pub struct Changes {
     state: Mutex<State>,
     desired: Notify,
     deliveries: Notify,
+    tokens: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +76,7 @@ impl Changes {
             state: Mutex::default(),
             desired: Notify::new(),
             deliveries: Notify::new(),
+            tokens: Notify::new(),
         })
     }
 
@@ -109,6 +111,11 @@ impl Changes {
             }
             self.deliveries.notified().await;
         }
+    }
+
+    /// Waits until tokens changed since the last wait.
+    pub async fn next_tokens(&self) {
+        self.tokens.notified().await;
     }
 
     /// An agent has just got a session here: deliveries may be waiting for it.
@@ -171,6 +178,9 @@ impl EffectSink for Changes {
             let (a, b) = self.fold(effect);
             desired |= a;
             deliveries |= b;
+            if *effect == Effect::TokensChanged {
+                self.tokens.notify_one();
+            }
         }
         if desired {
             self.desired.notify_one();

@@ -39,6 +39,10 @@ pub enum List {
     Deliveries = 5,
     /// Versions of one configuration.
     Versions = 6,
+    /// `GET /tokens`.
+    Tokens = 7,
+    /// `GET /enrollment-tokens`.
+    EnrollmentTokens = 8,
 }
 
 /// A question about a list: which list, and by what it was filtered.

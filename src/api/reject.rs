@@ -27,6 +27,9 @@ impl From<Rejection> for Problem {
             Rejection::UnknownDispatch(_) => Code::DispatchNotFound,
             Rejection::UnknownGroup(_) => Code::GroupNotFound,
             Rejection::UnknownVersion { .. } => Code::VersionNotFound,
+            Rejection::UnknownToken(_) => Code::TokenNotFound,
+            Rejection::TokenExists(_) => Code::Internal,
+            Rejection::LastAdminToken => Code::LastAdminToken,
         };
         Problem::new(code, rejection)
     }

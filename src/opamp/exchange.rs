@@ -3,9 +3,11 @@
 //! of sockets.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 /// How a peer talks to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +38,17 @@ pub struct Peer {
     pub transport: Transport,
     /// Number of the TCP connection, unique within the process.
     pub connection: u64,
+    /// What [`Agents::admit`] found: the id of its credential, if one is asked for.
+    pub token: Option<Arc<str>>,
+}
+
+/// Why a peer is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It shows no credential that works.
+    Unknown,
+    /// It failed too often; it may try again after so many seconds.
+    TooMany(u64),
 }
 
 /// How a WebSocket came to its end.
@@ -84,6 +97,13 @@ pub struct Answer {
 pub trait Agents: Send + Sync + 'static {
     /// The state of one WebSocket.
     type Connection: AgentConnection;
+
+    /// Looks at the credential of a request before anything else of it, polls included: credentials may change
+    /// between them (C-285).
+    ///
+    /// # Errors
+    /// When the peer is not let in.
+    fn admit(&self, address: SocketAddr, headers: &HeaderMap) -> Result<Option<Arc<str>>, Denied>;
 
     /// Meets a peer whose WebSocket was accepted.
     fn connect(&self, peer: Peer) -> Self::Connection;

@@ -26,16 +26,20 @@ pub(super) async fn answer<A: Agents>(
         return reply::text(StatusCode::NOT_FOUND, "agents connect at opamp.path");
     }
     let headers = request.headers();
+    let token = match connection.door.agents.admit(connection.address, headers) {
+        Ok(token) => token,
+        Err(denied) => return reply::denied(denied),
+    };
     if is_protobuf(headers) {
         if request.method() != Method::POST {
             return reply::wrong_method();
         }
-        return exchange(connection, request).await;
+        return exchange(connection, token, request).await;
     }
     if handshake::is_wanted(headers) {
         return match handshake::accept(&request) {
             Ok(response) => {
-                socket::open(connection, place, request);
+                socket::open(connection, place, token, request);
                 response
             }
             Err(refused) => refused.into_response(),
@@ -53,9 +57,10 @@ pub(super) async fn answer<A: Agents>(
 
 async fn exchange<A: Agents>(
     connection: &Arc<Connection<A>>,
+    token: Option<Arc<str>>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let peer = peer(connection, Transport::Http);
+    let peer = peer(connection, Transport::Http, token);
     let (response, malformed) = poll::answer(&connection.door, peer, request).await;
     if malformed {
         tokio::time::sleep(connection.impatience()).await;
@@ -64,11 +69,16 @@ async fn exchange<A: Agents>(
 }
 
 /// Who is at the other end of a connection.
-pub(super) fn peer<A: Agents>(connection: &Connection<A>, transport: Transport) -> Peer {
+pub(super) fn peer<A: Agents>(
+    connection: &Connection<A>,
+    transport: Transport,
+    token: Option<Arc<str>>,
+) -> Peer {
     Peer {
         address: connection.address,
         transport,
         connection: connection.number,
+        token,
     }
 }
 

@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::{
     agents::AgentsCommand, cluster::ClusterCommand, configs::ConfigsCommand,
-    dispatch::DispatchCommand, groups::GroupsCommand,
+    dispatch::DispatchCommand, enrollment::EnrollmentCommand, groups::GroupsCommand,
+    tokens::TokensCommand,
 };
 use crate::cli::args::ReachArgs;
 
@@ -25,6 +26,10 @@ pub enum ClientCommand {
     Dispatch(Noun<DispatchCommand>),
     /// Look at the nodes
     Cluster(Noun<ClusterCommand>),
+    /// Say who may use this interface
+    Tokens(Noun<TokensCommand>),
+    /// Say with what agents may come
+    Enrollment(Noun<EnrollmentCommand>),
 }
 
 impl ClientCommand {
@@ -41,6 +46,8 @@ impl ClientCommand {
             Self::Groups(noun) => &mut noun.reach,
             Self::Dispatch(noun) => &mut noun.reach,
             Self::Cluster(noun) => &mut noun.reach,
+            Self::Tokens(noun) => &mut noun.reach,
+            Self::Enrollment(noun) => &mut noun.reach,
         })
     }
 }
