@@ -55,6 +55,16 @@ impl Supervisor {
 
     /// The same, with the time after a change in which a collector has to be healthy.
     pub(crate) fn patient(dir: &Path, opamp: &str, transport: Transport, apply: &str) -> Self {
+        Self::told(dir, opamp, transport, apply, "")
+    }
+
+    /// The same as [`Supervisor::start`], with an enrollment token.
+    pub(crate) fn enrolled(dir: &Path, opamp: &str, transport: Transport, token: &str) -> Self {
+        let headers = format!("\n  headers: {{Authorization: [\"Bearer {token}\"]}}");
+        Self::told(dir, opamp, transport, "4s", &headers)
+    }
+
+    fn told(dir: &Path, opamp: &str, transport: Transport, apply: &str, headers: &str) -> Self {
         let scheme = match transport {
             Transport::WebSocket => "ws",
             Transport::Http => "http",
@@ -62,7 +72,7 @@ impl Supervisor {
         let collector = built("collector").join("otelcol-quiet");
         let settings = format!(
             "server:
-  endpoint: {scheme}://{opamp}/v1/opamp
+  endpoint: {scheme}://{opamp}/v1/opamp{headers}
 capabilities:
   accepts_remote_config: true
   reports_remote_config: true
