@@ -84,7 +84,7 @@ impl Agents for Door {
                 connection: ConnectionKey(peer.connection + 1),
                 transport: Transport::WebSocket,
                 wake: Some(wake.clone()),
-                token: peer.token.clone(),
+                token: peer.token,
             },
             wake,
             carried: BTreeMap::new(),

@@ -113,15 +113,15 @@ pub fn begin(
     };
     let kind = kind(&incoming.message);
     frames::received(kind);
-    if enrollment::is_foreign(room, caller, incoming.uid) {
-        let away = Turned::Away(EnrollmentRefusal::Foreign);
-        let reply = enrollment::answer(incoming.uid, away);
-        return Begun::now(encode(caller.transport, &reply), None);
-    }
     let (agent, new_uid) = match identity::route(room, caller, &incoming) {
         Route::Serve(agent, new_uid) => (agent, new_uid),
         Route::Bystander => {
             return Begun::now(encode(caller.transport, &plain(incoming.uid)), None);
+        }
+        Route::Foreign => {
+            let away = Turned::Away(EnrollmentRefusal::Foreign);
+            let reply = enrollment::answer(incoming.uid, away);
+            return Begun::now(encode(caller.transport, &reply), None);
         }
     };
     let waits = !agent.with(|state| state.fence.is_some())

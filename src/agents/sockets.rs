@@ -8,10 +8,13 @@ use parking_lot::Mutex;
 
 use super::wake::Wake;
 
+/// Bells by connection.
+type Bells = BTreeMap<u64, Arc<Wake>>;
+
 /// Bells of sockets by token and connection; at most one for each connection of the door.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    by_token: Mutex<BTreeMap<Arc<str>, BTreeMap<u64, Arc<Wake>>>>,
+    by_token: Mutex<BTreeMap<Arc<str>, Bells>>,
 }
 
 impl Sockets {

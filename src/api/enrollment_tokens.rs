@@ -24,6 +24,9 @@ use super::timestamp::rfc3339;
 use super::tokens::{Life, ListQuery, after, checked_label, fresh};
 use crate::secrets;
 
+/// Labels as the fleet keeps them.
+type Labels = Vec<(Arc<str>, Arc<str>)>;
+
 /// Bytes of the key of a label at most.
 const LABEL_KEY_BYTES_MAX: usize = 128;
 
@@ -116,7 +119,7 @@ pub(crate) async fn delete(
 }
 
 /// Server labels, as selectors can name them; sorted by key.
-fn labels(given: BTreeMap<String, String>) -> Result<Vec<(Arc<str>, Arc<str>)>, Problem> {
+fn labels(given: BTreeMap<String, String>) -> Result<Labels, Problem> {
     let bytes: usize = given
         .iter()
         .map(|(key, value)| key.len() + value.len())

@@ -20,8 +20,9 @@ pub fn path(data_dir: &Path) -> PathBuf {
 }
 
 /// The token to propose at start, if the file is missing or names a token that the fleet does not have.
-/// Proposing it replaces the one before, which thereby stops working. What an operator revoked never comes back:
-/// only a file that was there at the first start is taken as it is.
+/// Proposing it replaces the one before, which thereby stops working.
+///
+/// What an operator revoked never comes back: only a file that was there at the first start is taken as it is.
 ///
 /// # Errors
 /// Fails when the file cannot be read or written.

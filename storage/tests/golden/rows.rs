@@ -323,7 +323,12 @@ fn rows() -> Vec<Row> {
             at_ms: 3,
         }))
     }));
-    let places = access_outcomes().into_iter().map(|outcome| {
+    rows.extend(access());
+    rows
+}
+
+fn access() -> Vec<Row> {
+    let answers = access_outcomes().into_iter().map(|outcome| {
         Row::Idempotency(Arc::new(IdempotencyRow {
             digest: [1; 32],
             outcome,
@@ -331,7 +336,7 @@ fn rows() -> Vec<Row> {
             at_ms: 3,
         }))
     });
-    rows.extend(places);
+    let mut rows: Vec<_> = answers.collect();
     rows.push(Row::EnrollmentToken(Arc::new(enrollment_token())));
     rows.push(Row::Enrollment(Arc::new(Enrollment {
         agent: uid(1),

@@ -49,6 +49,10 @@ pub(crate) const BEYOND: &[(&str, fn())] = &[
     ),
     ("places_survive_a_kill", v_enrollment::places_survive_a_kill),
     (
+        "a_uid_that_was_given_out_is_bound_too",
+        v_enrollment::a_uid_that_was_given_out_is_bound_too,
+    ),
+    (
         "a_uid_that_was_asked_for_costs_one_use",
         v_enrollment::a_uid_that_was_asked_for_costs_one_use,
     ),

@@ -15,8 +15,8 @@ fn served(reply: &ServerToAgent) -> bool {
 
 fn used(server: &Server, id: &str) -> Value {
     let listed = server.get("/enrollment-tokens?limit=1000");
-    let items = listed["items"].as_array().expect("items").iter();
-    let found = items.cloned().find(|item| item["id"] == id);
+    let mut items = listed["items"].as_array().expect("items").iter();
+    let found = items.find(|item| item["id"] == id);
     found.expect("the token")["used"].clone()
 }
 
@@ -125,5 +125,29 @@ pub(crate) fn a_uid_that_was_asked_for_costs_one_use() {
         assert!(served(&agent.hello()));
         agent.settled();
         assert_eq!(used(&server, &id), 1);
+    }
+}
+
+/// A uid that was given out in place of another one belongs to who got it, whoever asks with the first one.
+pub(crate) fn a_uid_that_was_given_out_is_bound_too() {
+    let server = server::guarded();
+    let (_, token) = server.enrollment_token(&json!({}));
+    let (_, foreign) = server.enrollment_token(&json!({}));
+    for via in BOTH {
+        let old = say::uid();
+        let mut agent = Agent::with_token(&server, via, old, &token);
+        let mut hello = agent.full();
+        hello.flags = 0x1;
+        let given = agent.ask(&hello).agent_identification.expect("a uid");
+        agent.uid = Uuid::from_slice(&given.new_instance_uid).expect("a uid");
+        assert!(served(&agent.hello()));
+        agent.settled();
+        let mut thief = Agent::with_token(&server, via, old, &foreign);
+        let mut asks = thief.full();
+        asks.flags = 0x1;
+        assert!(say::is_bad_request(&thief.ask(&asks)));
+        let shown = server.get(&format!("/agents/{}", agent.uid));
+        assert_eq!(shown["labels"]["conf"], agent.label.as_str());
+        assert!(served(&agent.beat()));
     }
 }
