@@ -142,6 +142,7 @@ pub(crate) fn a_uid_that_was_given_out_is_bound_too() {
         agent.uid = Uuid::from_slice(&given.new_instance_uid).expect("a uid");
         assert!(served(&agent.hello()));
         agent.settled();
+        let before = server.get(&format!("/agents/{}", agent.uid));
         let mut thief = Agent::with_token(&server, via, old, &foreign);
         let mut asks = thief.full();
         asks.flags = 0x1;
@@ -149,5 +150,8 @@ pub(crate) fn a_uid_that_was_given_out_is_bound_too() {
         let shown = server.get(&format!("/agents/{}", agent.uid));
         assert_eq!(shown["labels"]["conf"], agent.label.as_str());
         assert!(served(&agent.beat()));
+        agent.settled();
+        let after = server.get(&format!("/agents/{}", agent.uid));
+        assert_eq!(before["fence"], after["fence"], "nobody took its session");
     }
 }
