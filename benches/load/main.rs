@@ -2,6 +2,7 @@
 //! one machine; the answers are printed as JSON.
 
 mod assign;
+mod fleet;
 mod idle;
 mod process;
 mod throughput;
@@ -26,6 +27,11 @@ enum Question {
     Throughput(throughput::Throughput),
     /// When has the last of many agents its new configuration, all at once?
     Assign(assign::Assign),
+    /// What do a page, a preview and a write cost in a large fleet, and what does a record take?
+    Fleet(fleet::FleetSizes),
+    /// Writes agents into the directory of a stopped node; `fleet` uses it.
+    #[command(hide = true)]
+    Fill(fleet::Fill),
 }
 
 #[tokio::main]
@@ -34,6 +40,8 @@ async fn main() -> anyhow::Result<()> {
         Question::Idle(idle) => idle.answer().await?,
         Question::Throughput(throughput) => throughput.answer().await?,
         Question::Assign(assign) => assign.answer().await?,
+        Question::Fleet(fleet) => fleet.answer().await?,
+        Question::Fill(fill) => fill.answer()?,
     };
     let text = serde_json::to_string_pretty(&answer)?;
     writeln!(std::io::stdout(), "{text}")?;

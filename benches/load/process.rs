@@ -24,13 +24,17 @@ pub(crate) struct Server {
     pub(crate) agents: Url,
     /// Where operators ask, and with which token; a peer has none.
     pub(crate) admin: Option<(String, String)>,
-    _data: Option<TempDir>,
+    data: Option<TempDir>,
 }
 
 impl Server {
     /// Our server with an empty directory, held to one processor when `core` is given.
     pub(crate) async fn ampora(core: Option<u32>, set: &[&str]) -> anyhow::Result<Self> {
-        let data = tempfile::tempdir()?;
+        Self::on(tempfile::tempdir()?, core, set).await
+    }
+
+    /// Our server on a directory that may have served before.
+    pub(crate) async fn on(data: TempDir, core: Option<u32>, set: &[&str]) -> anyhow::Result<Self> {
         let mut command = command(&super::beside("ampora")?, core);
         command.arg("serve").arg("--data-dir").arg(data.path());
         for key in [
@@ -51,7 +55,7 @@ impl Server {
             child,
             agents: Url::parse("ws://127.0.0.1/")?,
             admin: None,
-            _data: None,
+            data: None,
         };
         let file = data.path().join("node.json");
         let node = tokio::time::timeout(START, async {
@@ -68,8 +72,22 @@ impl Server {
         let token = tokio::fs::read_to_string(data.path().join("admin.token")).await?;
         let admin = format!("http://{}", address("admin_address"));
         server.admin = Some((admin, token.trim().to_owned()));
-        server._data = Some(data);
+        server.data = Some(data);
         Ok(server)
+    }
+
+    /// Ends the process and returns its directory.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<TempDir> {
+        let pid = self.pid()?.to_string();
+        Command::new("kill").arg("-TERM").arg(pid).status().await?;
+        self.child.wait().await?;
+        let data = self.data.take().context("a peer has no directory")?;
+        // the next start is waited for by it
+        let node = data.path().join("node.json");
+        if std::fs::exists(&node)? {
+            std::fs::remove_file(node)?;
+        }
+        Ok(data)
     }
 
     /// A peer that prints where it listens.
@@ -85,18 +103,13 @@ impl Server {
             child,
             agents: Url::parse(&format!("ws://{address}/v1/opamp"))?,
             admin: None,
-            _data: None,
+            data: None,
         })
     }
 
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kib = line
-            .and_then(|line| line.split_whitespace().nth(1))
-            .context("VmRSS")?;
-        Ok(kib.parse::<u64>()? * 1024)
+        resident(self.pid()?)
     }
 
     /// Processor time so far, in seconds.
@@ -132,6 +145,16 @@ impl Server {
     fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().context("the server has ended")
     }
+}
+
+/// Resident memory of a process in bytes.
+pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line
+        .and_then(|line| line.split_whitespace().nth(1))
+        .context("VmRSS")?;
+    Ok(kib.parse::<u64>()? * 1024)
 }
 
 fn command(program: &Path, core: Option<u32>) -> Command {

@@ -21,6 +21,9 @@ use super::type_config::TypeConfig;
 use crate::fleet::Fleet;
 use crate::fleet::sizes::entry_bytes;
 use crate::outcome::Outcome;
+use crate::proposal::{Entry, Proposal, SessionOp};
+use crate::records::Texts;
+use crate::rows::{Row, RowKey};
 
 /// The state machine of one node.
 #[derive(Clone)]
@@ -33,12 +36,39 @@ pub struct Machine {
     /// Entries up to here were in the log at start: their effects happened before.
     replayed: u64,
     kept: Arc<Mutex<Kept>>,
+    texts: Texts,
     /// The last one taken or installed, shared with builders.
     snapshot: Arc<Mutex<Option<Taken>>>,
 }
 
 /// What entries of consensus itself are counted with.
 const PLAIN_BYTES: usize = 256;
+
+/// A fleet whose records share the texts that repeat.
+fn load(rows: impl Iterator<Item = (RowKey, Row)>, texts: &mut Texts) -> io::Result<Fleet> {
+    let rows = rows.map(|(key, mut row)| {
+        if let Row::Agent(record) = &mut row {
+            texts.share_record(Arc::make_mut(record));
+        }
+        if let Row::Enrollment(enrollment) = &mut row {
+            texts.share_enrollment(Arc::make_mut(enrollment));
+        }
+        (key, row)
+    });
+    Fleet::load(rows).map_err(io::Error::other)
+}
+
+/// Lets reports share the texts that repeat.
+fn share(entry: &mut Entry, texts: &mut Texts) {
+    let Proposal::NodeBatch(batch) = &mut entry.proposal else {
+        return;
+    };
+    for op in &mut batch.ops {
+        if let SessionOp::Report { update, .. } = op {
+            texts.share_update(update);
+        }
+    }
+}
 
 type Taken = (SnapshotMetaOf<TypeConfig>, SnapshotData);
 
@@ -61,7 +91,8 @@ impl Machine {
         replayed: u64,
     ) -> io::Result<Self> {
         let loaded = store.load()?;
-        let fleet = Fleet::load(loaded.rows.into_iter()).map_err(io::Error::other)?;
+        let mut texts = Texts::default();
+        let fleet = load(loaded.rows.into_iter(), &mut texts)?;
         let view = View {
             fleet: fleet.clone(),
             applied_index: loaded.state.index(),
@@ -74,6 +105,7 @@ impl Machine {
             sink,
             replayed,
             kept: Arc::new(Mutex::new(Kept::new(LogLimits::default()))),
+            texts,
             snapshot: Arc::default(),
         })
     }
@@ -89,12 +121,15 @@ impl Machine {
     }
 
     /// Applies one entry; the answer goes out after the view shows it.
-    fn apply_one(&mut self, entry: &EntryOf<TypeConfig>) -> Outcome {
+    fn apply_one(&mut self, mut entry: EntryOf<TypeConfig>) -> Outcome {
         let id = entry.log_id();
         let index = id.index;
         self.state.last = Some(id);
-        let bytes = match &entry.payload {
-            EntryPayload::Normal(entry) => entry_bytes(entry),
+        let bytes = match &mut entry.payload {
+            EntryPayload::Normal(entry) => {
+                share(entry, &mut self.texts);
+                entry_bytes(entry)
+            }
             EntryPayload::Blank | EntryPayload::Membership(_) => PLAIN_BYTES,
         };
         self.kept.lock().applied(index, bytes);
@@ -151,7 +186,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
-            let outcome = self.apply_one(&entry);
+            let outcome = self.apply_one(entry);
             if let Some(responder) = responder {
                 responder.send(outcome);
             }
@@ -171,9 +206,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let rows = snapshot.rows()?;
         let in_memory = rows
             .iter()
-            .filter(|(key, _)| !matches!(key, crate::rows::RowKey::BodyPart(..)))
+            .filter(|(key, _)| !matches!(key, RowKey::BodyPart(..)))
             .cloned();
-        let fleet = Fleet::load(in_memory).map_err(io::Error::other)?;
+        let fleet = load(in_memory, &mut self.texts)?;
         let state = AppliedState {
             last: meta.last_log_id,
             membership: meta.last_membership.clone(),

@@ -65,6 +65,7 @@ impl Fleet {
                 self.nodes.insert_cow(*id, node).is_some()
             }
             (RowKey::Agent(uid), Row::Agent(agent)) if *uid == agent.uid => {
+                self.derived.post(None, Some(&agent));
                 self.agents.insert_cow(*uid, agent).is_some()
             }
             (RowKey::Configuration(name), Row::Configuration(value)) if *name == value.name => self

@@ -21,11 +21,13 @@ pub mod limits;
 mod load;
 mod mark_deliveries;
 mod node_batch;
+mod postings;
 mod put_group;
 mod put_token;
 mod read;
 mod register_node;
 mod retire;
+mod search;
 pub mod sizes;
 mod stage_body;
 mod tables;
@@ -40,6 +42,7 @@ use immutable_chunkmap::set::Set;
 pub use desired::{Desired, placement};
 pub use enrollment::{EnrollmentLimits, Standing};
 pub use load::LoadError;
+pub use search::{Search, Stride};
 
 use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
@@ -97,6 +100,8 @@ struct Derived {
     token_hashes: Index<([u8; 32], Arc<str>)>,
     /// Idempotency keys in the order in which they leave.
     idempotency_order: Index<(u64, Arc<str>)>,
+    /// What agents are found under: see `search`.
+    postings: postings::Postings,
     /// Bodies without a version in the order in which they leave.
     staged: Index<(u64, ConfigHash)>,
     /// Tokens of operators in the order in which they leave.

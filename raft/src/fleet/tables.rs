@@ -26,12 +26,15 @@ impl Fleet {
 
     pub(super) fn put_agent(&mut self, cx: &mut Context<'_>, record: AgentRecord) {
         cx.dirty(RowKey::Agent(record.uid));
+        let old = self.agents.get(&record.uid);
+        self.derived.post(old.map(|old| &**old), Some(&record));
         self.agents.insert_cow(record.uid, Arc::new(record));
     }
 
     pub(super) fn remove_agent(&mut self, cx: &mut Context<'_>, uid: InstanceUid) {
         cx.dirty(RowKey::Agent(uid));
-        self.agents.remove_cow(&uid);
+        let old = self.agents.remove_cow(&uid);
+        self.derived.post(old.as_deref(), None);
         self.forget_enrollment(cx, uid);
     }
 

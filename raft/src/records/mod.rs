@@ -7,6 +7,7 @@ mod dispatch;
 mod enrollment;
 mod group;
 mod node;
+mod texts;
 mod token;
 
 pub use agent::{
@@ -20,4 +21,5 @@ pub use dispatch::{
 pub use enrollment::{Enrollment, EnrollmentToken, TokenNote};
 pub use group::{Assignment, Group, Pace};
 pub use node::{FleetMeta, Node};
+pub use texts::Texts;
 pub use token::{Role, Token};

@@ -97,14 +97,20 @@ impl Filter {
             && self.group.is_none()
     }
 
-    fn takes(&self, record: &AgentRecord, view: &View, lens: &Lens<'_>) -> bool {
+    /// The selector to search by: the one that was given, else that of the group.
+    fn chooses<'a>(&'a self, view: &'a View) -> Option<&'a Selector> {
+        let group = self.group.as_deref();
+        let group = group.and_then(|name| view.fleet.group(name));
         self.selector
             .as_ref()
-            .is_none_or(|selector| selector.matches(record))
-            && self
-                .needle
-                .as_ref()
-                .is_none_or(|needle| contains(record, needle))
+            .or(group.map(|group| &group.selector))
+    }
+
+    /// What the search leaves to ask.
+    fn takes(&self, record: &AgentRecord, view: &View, lens: &Lens<'_>) -> bool {
+        self.needle
+            .as_ref()
+            .is_none_or(|needle| contains(record, needle))
             && self.group.as_ref().is_none_or(|group| {
                 let member = view.fleet.desired(record).group;
                 member.is_some_and(|member| &*member.name == group)
@@ -163,12 +169,19 @@ pub(crate) async fn list(
         .transpose()?;
     let view = api.backend.view();
     let lens = Lens::new(&api, &view);
+    let search = view.fleet.search(filter.chooses(&view));
     let mut items = Vec::new();
     let mut last = None;
     let mut more = false;
     'scan: loop {
-        let stride: Vec<&Arc<AgentRecord>> = view.fleet.agents(after).take(STRIDE).collect();
-        for record in &stride {
+        // what follows postings finds nearly only what it looks for
+        let most = if search.is_indexed() {
+            page.limit + 1 - items.len()
+        } else {
+            STRIDE
+        };
+        let stride = search.stride(after, most);
+        for record in stride.agents {
             if !filter.takes(record, &view, &lens) {
                 continue;
             }
@@ -179,9 +192,9 @@ pub(crate) async fn list(
             items.push(lens.agent(record));
             last = Some(record.uid);
         }
-        match stride.last() {
-            Some(record) if stride.len() == STRIDE => after = Some(record.uid),
-            _ => break,
+        match stride.next {
+            Some(next) => after = Some(next),
+            None => break,
         }
         tokio::task::yield_now().await;
     }

@@ -11,6 +11,7 @@ mod generate;
 mod limits;
 mod model;
 mod properties;
+mod search;
 mod sessions;
 
 use std::sync::Arc;
