@@ -12,10 +12,12 @@ use ampora_raft::fleet::{EnrollmentLimits, Standing};
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::outcome::{EnrollmentRefusal, OpOutcome};
 use ampora_raft::proposal::Proposal;
+use ampora_raft::records::{ReleaseReason, Transport};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use tokio_util::sync::CancellationToken;
 
+use super::agent::POLLS;
 use super::exchange::{self, Caller};
 use super::room::{CLAIM_WAIT, Room};
 use crate::node::origin;
@@ -28,8 +30,14 @@ const REPORT_FULL_STATE: u64 = 0x1;
 /// Bytes of a token's text at most: `amp_` and 256 bits are 47 characters.
 const TOKEN_BYTES_MAX: usize = 256;
 
+/// How many agents are looked at before other tasks get their turn.
+const AGENTS_PER_TURN: usize = 256;
+
 /// Between two looks for tokens whose time is over.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
+
+/// Who has a place, and whose, does not depend on time; asking for it with every message would cost a lock.
+const NO_TIME: u64 = 0;
 
 /// Why an agent is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,17 +71,16 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Whether the uid belongs to somebody who came with another token.
 pub fn is_foreign(room: &Room, caller: &Caller, uid: InstanceUid) -> bool {
     let foreign = Standing::Refused(EnrollmentRefusal::Foreign);
-    standing(room, caller, uid) == Some(foreign)
+    standing(room, caller, uid, NO_TIME) == Some(foreign)
 }
 
 /// Whether the agent may be served without asking the log.
 pub fn is_enrolled(room: &Room, caller: &Caller, uid: InstanceUid) -> bool {
-    standing(room, caller, uid).is_none_or(|standing| standing == Standing::Enrolled)
+    standing(room, caller, uid, NO_TIME).is_none_or(|standing| standing == Standing::Enrolled)
 }
 
-fn standing(room: &Room, caller: &Caller, uid: InstanceUid) -> Option<Standing> {
+fn standing(room: &Room, caller: &Caller, uid: InstanceUid, now_ms: u64) -> Option<Standing> {
     let token = caller.token.as_ref()?;
-    let now_ms = room.consensus.fleet_time_ms();
     let limits = EnrollmentLimits {
         agents: room.author.agents_max,
         per_token: room.settings.agents_per_token_max,
@@ -94,7 +101,7 @@ pub async fn enroll(room: &Room, caller: &Caller, uid: InstanceUid) -> Result<()
     let Some(token) = &caller.token else {
         return Ok(());
     };
-    match standing(room, caller, uid) {
+    match standing(room, caller, uid, room.consensus.fleet_time_ms()) {
         None | Some(Standing::Enrolled) => return Ok(()),
         Some(Standing::Refused(why)) => return Err(Turned::Away(why)),
         Some(Standing::Welcome) => {}
@@ -173,8 +180,29 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        room.sockets.end_revoked(&room.consensus.view().fleet);
+        end_revoked(&room).await;
         sweep(&room, &stop).await;
+    }
+}
+
+/// Closes sockets whose token is gone, and gives up the sessions of agents that poll: their next one is refused.
+async fn end_revoked(room: &Room) {
+    if !room.settings.needs_token {
+        return;
+    }
+    let fleet = room.consensus.view().fleet.clone();
+    room.sockets.end_revoked(&fleet);
+    for some in room.registry.uids().chunks(AGENTS_PER_TURN) {
+        for agent in some.iter().filter_map(|uid| room.registry.get(*uid)) {
+            let polls = agent.with(|state| {
+                let gone = |token: &Arc<str>| fleet.enrollment_token(token).is_none();
+                state.transport == Transport::Http && state.token.as_ref().is_some_and(gone)
+            });
+            if polls {
+                room.leave(&agent, POLLS, ReleaseReason::Lost);
+            }
+        }
+        tokio::task::yield_now().await;
     }
 }
 

@@ -169,6 +169,7 @@ fn link(state: &mut State, caller: &Caller) {
             wake: caller.wake.clone(),
         });
     }
+    state.token.clone_from(&caller.token);
     state.transport = caller.transport;
     state.connected = true;
     if caller.transport == Transport::Http {

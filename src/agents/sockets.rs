@@ -47,3 +47,28 @@ impl Sockets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::wake::Call;
+
+    #[test]
+    fn sockets_of_a_token_that_is_gone_are_told_once() {
+        let sockets = Sockets::default();
+        let wakes = [(); 3].map(|()| Arc::new(Wake::default()));
+        let token: Arc<str> = "gone".into();
+        for (connection, wake) in (0..).zip(&wakes) {
+            sockets.add(&token, connection, wake.clone());
+        }
+        sockets.remove(&token, 2);
+        sockets.end_revoked(&Fleet::default());
+        let heard = wakes.each_ref().map(|wake| wake.take());
+        assert_eq!(heard, [Some(Call::Revoked), Some(Call::Revoked), None]);
+        assert!(!wakes[0].is_rung());
+        for connection in 0..2 {
+            sockets.remove(&token, connection);
+        }
+        assert!(sockets.by_token.lock().is_empty());
+    }
+}

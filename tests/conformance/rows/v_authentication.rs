@@ -144,6 +144,7 @@ fn c_285_polls() {
     assert_eq!(status(&mut agent, Some(&token)), 200);
     server.revoke_enrollment(&id);
     assert_eq!(status(&mut agent, Some(&token)), 401);
+    server.agent("its end", agent.uid, |agent| agent["owner_node"].is_null());
     // the credentials change between polls: what was revoked holds the agent no longer
     agent.token = Some(next);
     agent.reconnect();
