@@ -166,6 +166,9 @@ pub enum Rejection {
         /// Its limit.
         max: u32,
     },
+    /// What the system alone proposes came as an operator's wish.
+    #[error("operators cannot ask for this")]
+    NotForOperators,
     /// No such token.
     #[error("there is no token {0}")]
     UnknownToken(Arc<str>),

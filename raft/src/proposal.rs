@@ -1,10 +1,12 @@
 //! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
+use crate::ids::{BodyHash, ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
     Action, AgentUpdate, DeliveryError, EnrollmentToken, FileMeta, Pace, ReleaseReason, Target,
     Token, Transport,
@@ -95,6 +97,28 @@ pub enum Proposal {
         /// The token.
         token: Token,
     },
+    /// An operator asks: what changes leaves an audit record in the same entry.
+    Asked {
+        /// The client's address; empty when it is not known.
+        from: Arc<str>,
+        /// What is asked; see [`Proposal::asker`] for what may be.
+        #[serde(deserialize_with = "plain")]
+        proposal: Box<Proposal>,
+    },
+    /// A leader says how its wall clock stands to fleet time.
+    NoteWallTime {
+        /// The leader begins: what passed since the last note while nobody led belongs to deadline time.
+        begins: bool,
+    },
+    /// Drops the oldest audit records.
+    TrimAudit {
+        /// The oldest that the proposer saw; another one in the fleet means somebody was faster.
+        first: u64,
+        /// How many, at most [`crate::fleet::limits::AUDIT_TRIM_MAX`].
+        count: u16,
+    },
+    /// An operator is about to see something unredacted.
+    NoteRead(NoteRead),
     /// Creates a token with a fresh id.
     CreateToken {
         /// The token.
@@ -122,6 +146,100 @@ pub enum Proposal {
         /// At most this many of each, ≤ 128.
         limit: u16,
     },
+}
+
+/// Who may ask for a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Operators: what it changes leaves an audit record.
+    Operator,
+    /// Operators, as a step towards a proposal that leaves the record.
+    Step,
+    /// Nodes alone.
+    System,
+}
+
+impl Proposal {
+    /// Who may ask for it. Every new proposal is one or the other.
+    pub fn asker(&self) -> Asker {
+        match self {
+            Self::CreateVersion(_)
+            | Self::PutGroup(_)
+            | Self::DeleteGroup { .. }
+            | Self::CreateDispatch(_)
+            | Self::CancelDispatch { .. }
+            | Self::PutToken { .. }
+            | Self::NoteRead(_)
+            | Self::CreateToken { .. }
+            | Self::DeleteToken { .. }
+            | Self::CreateEnrollmentToken { .. }
+            | Self::DeleteEnrollmentToken { .. } => Asker::Operator,
+            Self::StageBody(_) => Asker::Step,
+            Self::Found { .. }
+            | Self::RegisterNode(_)
+            | Self::NodeBatch(_)
+            | Self::ExpandDispatch { .. }
+            | Self::MarkDeliveries(_)
+            | Self::ExpireDeliveries { .. }
+            | Self::Asked { .. }
+            | Self::NoteWallTime { .. }
+            | Self::TrimAudit { .. }
+            | Self::SweepTokens { .. } => Asker::System,
+        }
+    }
+
+    /// What is proposed, without the operator around it.
+    pub fn inner(&self) -> &Self {
+        if let Self::Asked { proposal, .. } = self {
+            proposal
+        } else {
+            self
+        }
+    }
+
+    /// The proposal as an operator's wish from this address.
+    #[must_use]
+    pub fn asked(self, from: Arc<str>) -> Self {
+        Self::Asked {
+            from,
+            proposal: Box::new(self),
+        }
+    }
+}
+
+/// Reads the inside of [`Proposal::Asked`]: never another one, so that no bytes nest without end.
+fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Proposal>, D::Error> {
+    thread_local! {
+        static INSIDE: Cell<bool> = const { Cell::new(false) };
+    }
+    if INSIDE.replace(true) {
+        return Err(D::Error::custom("an asked proposal inside another"));
+    }
+    let read = Box::<Proposal>::deserialize(deserializer);
+    INSIDE.set(false);
+    read
+}
+
+/// See [`Proposal::NoteRead`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteRead {
+    /// The agent.
+    pub agent: InstanceUid,
+    /// What it reported.
+    pub body: RawBody,
+    /// The hash of the body, where it has one.
+    pub hash: Option<BodyHash>,
+}
+
+/// A reported body that can be seen unredacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RawBody {
+    /// The effective configuration.
+    EffectiveConfig,
+    /// The tree of component healths.
+    Health,
+    /// The list of available components.
+    Components,
 }
 
 /// See [`Proposal::RegisterNode`].

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, Enrollment, EnrollmentToken,
-    FleetMeta, Group, Node, Token, TokenNote,
+    AgentRecord, AuditHead, AuditRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime,
+    Enrollment, EnrollmentToken, FleetMeta, Group, Node, Token, TokenNote,
 };
 
 /// The name of a row.
@@ -38,6 +38,12 @@ pub enum RowKey {
     Token(Arc<str>),
     /// What an idempotency key was answered.
     Idempotency(Arc<str>),
+    /// Where the audit chain stands.
+    AuditHead,
+    /// A record of the audit chain: a row that is not in memory.
+    Audit(u64),
+    /// What deadline time has beyond fleet time.
+    Downtime,
     /// A token with which agents enroll.
     EnrollmentToken(Arc<str>),
     /// With which token an agent came.
@@ -71,6 +77,12 @@ pub enum Row {
     Token(Arc<Token>),
     /// See [`RowKey::Idempotency`].
     Idempotency(Arc<IdempotencyRow>),
+    /// See [`RowKey::AuditHead`].
+    AuditHead(Arc<AuditHead>),
+    /// See [`RowKey::Audit`].
+    Audit(Arc<AuditRecord>),
+    /// See [`RowKey::Downtime`].
+    Downtime(Arc<Downtime>),
     /// See [`RowKey::EnrollmentToken`].
     EnrollmentToken(Arc<EnrollmentToken>),
     /// See [`RowKey::Enrollment`].
@@ -93,12 +105,20 @@ pub struct IdempotencyRow {
 }
 
 impl RowKey {
+    /// First bytes of the keys of rows that are not in memory, ascending.
+    pub const BESIDE_MEMORY: [u8; 2] = [5, 12];
+
+    /// Whether the row is not in memory: it is written and read through the store alone.
+    pub fn is_beside_memory(&self) -> bool {
+        Self::BESIDE_MEMORY.contains(&self.kind())
+    }
+
     /// The key as bytes: one byte for the kind, then the fields, numbers big-endian, a name raw at the end.
     /// Frozen; within a kind the order of the bytes is the order of the keys.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.kind()];
         match self {
-            Self::Meta => {}
+            Self::Meta | Self::AuditHead | Self::Downtime => {}
             Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
             Self::Agent(uid) | Self::Enrollment(uid) => bytes.extend(uid.as_bytes()),
             Self::BodyMeta(hash) => bytes.extend(hash.0),
@@ -107,6 +127,7 @@ impl RowKey {
                 bytes.extend(part.to_be_bytes());
             }
             Self::Dispatch(id) => bytes.extend(id.0.to_be_bytes()),
+            Self::Audit(seq) => bytes.extend(seq.to_be_bytes()),
             Self::Delivery(id, uid) => {
                 bytes.extend(id.0.to_be_bytes());
                 bytes.extend(uid.as_bytes());
@@ -144,6 +165,9 @@ impl RowKey {
             }
             9 => Self::Token(name()?),
             10 => Self::Idempotency(name()?),
+            11 if rest.is_empty() => Self::AuditHead,
+            12 => Self::Audit(u64::from_be_bytes(rest.try_into().ok()?)),
+            20 if rest.is_empty() => Self::Downtime,
             13 => Self::EnrollmentToken(name()?),
             14 => Self::Enrollment(InstanceUid::from_bytes(rest.try_into().ok()?)),
             15 => Self::TokenNote(name()?),
@@ -165,6 +189,9 @@ impl RowKey {
             Self::Delivery(..) => 8,
             Self::Token(_) => 9,
             Self::Idempotency(_) => 10,
+            Self::AuditHead => 11,
+            Self::Audit(_) => 12,
+            Self::Downtime => 20,
             Self::EnrollmentToken(_) => 13,
             Self::Enrollment(_) => 14,
             Self::TokenNote(_) => 15,

@@ -316,8 +316,13 @@ fn count_new(room: &Room, dispatch: DispatchId, after: Option<InstanceUid>) {
 
 async fn expire(room: &Room) {
     loop {
-        let due = room.consensus.view().fleet.next_expiry_ms();
-        if due.is_none_or(|due_ms| due_ms > room.consensus.fleet_time_ms()) {
+        let view = room.consensus.view();
+        let now_ms = view.fleet.deadline_ms(room.consensus.fleet_time_ms());
+        if view
+            .fleet
+            .next_expiry_ms()
+            .is_none_or(|due_ms| due_ms > now_ms)
+        {
             return;
         }
         let proposal = Proposal::ExpireDeliveries { limit: 256 };

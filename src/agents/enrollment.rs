@@ -93,6 +93,12 @@ fn standing(room: &Room, caller: &Caller, uid: InstanceUid, now_ms: u64) -> Opti
     )
 }
 
+/// The time by which tokens end.
+fn deadline_ms(room: &Room) -> u64 {
+    let fleet_ms = room.consensus.fleet_time_ms();
+    room.consensus.view().fleet.deadline_ms(fleet_ms)
+}
+
 /// Makes sure that the agent has its place of the token, waiting a moment for the log.
 ///
 /// # Errors
@@ -101,7 +107,7 @@ pub async fn enroll(room: &Room, caller: &Caller, uid: InstanceUid) -> Result<()
     let Some(token) = &caller.token else {
         return Ok(());
     };
-    match standing(room, caller, uid, room.consensus.fleet_time_ms()) {
+    match standing(room, caller, uid, deadline_ms(room)) {
         None | Some(Standing::Enrolled) => return Ok(()),
         Some(Standing::Refused(why)) => return Err(Turned::Away(why)),
         Some(Standing::Welcome) => {}
@@ -209,7 +215,7 @@ async fn end_revoked(room: &Room) {
 /// Each step removes something, so that this ends.
 async fn sweep(room: &Room, stop: &CancellationToken) {
     let due = || {
-        let now_ms = room.consensus.fleet_time_ms();
+        let now_ms = deadline_ms(room);
         room.consensus.view().fleet.has_tokens_to_sweep(now_ms)
     };
     while due() && !stop.is_cancelled() {

@@ -70,10 +70,11 @@ fn authenticate(headers: &HeaderMap, view: &View, now: Now) -> Result<Caller, Pr
         )
     })?;
     let hash = secrets::hash(text);
+    let now_ms = view.fleet.deadline_ms(now.fleet_ms);
     view.fleet
         .token(&hash)
         .filter(|token| secrets::equal(&token.hash, &hash))
-        .filter(|token| token.expires_at_ms.is_none_or(|at| now.fleet_ms < at))
+        .filter(|token| token.expires_at_ms.is_none_or(|at| now_ms < at))
         .map(|token| Caller {
             actor: token.name.clone(),
             role: token.role,

@@ -2,13 +2,14 @@
 //! agents; tests implement it over a fleet in memory. Nothing here names HTTP.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid, NodeId};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Origin, Proposal};
-use ampora_raft::records::Transport;
+use ampora_raft::records::{AuditRecord, Transport};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -37,6 +38,14 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// The store could not be read.
     fn read_body(&self, hash: ConfigHash) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>>;
+
+    /// The audit records of these numbers, one answer for each in order; `None` where there is none.
+    ///
+    /// Each that cannot be read is an error of its own.
+    fn read_audit(
+        &self,
+        numbers: RangeInclusive<u64>,
+    ) -> BoxFuture<'_, Vec<io::Result<Option<Arc<AuditRecord>>>>>;
 
     /// The files of an effective configuration that an agent reported; `None` when this node has no such file.
     ///

@@ -166,7 +166,7 @@ impl Form {
 pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Response, Problem> {
     let form: Form = write.json()?;
     let proposal = Proposal::CreateDispatch(form.read()?);
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     let Outcome::Dispatch(dispatch) = committed.outcome else {
         return Err(refused(committed.outcome));
     };
@@ -259,9 +259,8 @@ pub(crate) async fn cancel(
     write: Write,
 ) -> Result<Json<Value>, Problem> {
     let id = parse_id(&id)?;
-    let origin = write.origin.clone();
     let proposal = || Proposal::CancelDispatch { dispatch: id };
-    let mut committed = api.backend.propose(origin, proposal()).await?;
+    let mut committed = write.ask(&api, proposal()).await?;
     for _ in 0..CANCEL_STEPS_MAX {
         let Outcome::Deliveries { more, .. } = committed.outcome else {
             return Err(refused(committed.outcome));
@@ -269,6 +268,7 @@ pub(crate) async fn cancel(
         if !more {
             break;
         }
+        // the rest of what the first entry recorded
         committed = api.backend.propose(write.step_origin(), proposal()).await?;
     }
     let view = api.backend.view();

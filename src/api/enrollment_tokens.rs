@@ -66,7 +66,7 @@ pub(crate) async fn list(
 pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Response, Problem> {
     let form: Form = write.json()?;
     let now = api.backend.now();
-    let life = Life::of(form.ttl_seconds, now)?;
+    let life = Life::of(form.ttl_seconds, &api.backend.view(), now)?;
     if form
         .uses
         .is_some_and(|uses| !(1..=TOKEN_USES_MAX).contains(&uses))
@@ -92,7 +92,7 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
         created_by: write.origin.actor.clone(),
     };
     let proposal = Proposal::CreateEnrollmentToken { token };
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     let Outcome::EnrollmentToken(made) = committed.outcome else {
         return Err(refused(committed.outcome));
     };
@@ -111,7 +111,7 @@ pub(crate) async fn delete(
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let proposal = Proposal::DeleteEnrollmentToken { id: id.into() };
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     if committed.outcome != Outcome::Done {
         return Err(refused(committed.outcome));
     }
@@ -153,7 +153,10 @@ fn labels(given: BTreeMap<String, String>) -> Result<Labels, Problem> {
 
 fn token_json(view: &View, now: Now, token: &EnrollmentToken) -> Value {
     let used = view.fleet.enrolled_len(&token.id);
-    let state = if token.expires_at_ms.is_some_and(|at| at <= now.fleet_ms) {
+    let state = if token
+        .expires_at_ms
+        .is_some_and(|at| at <= view.fleet.deadline_ms(now.fleet_ms))
+    {
         "expired"
     } else if token.uses.is_some_and(|uses| used >= uses) {
         "spent"

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ampora_raft::proposal::{Idempotency, Origin};
+use ampora_raft::proposal::{Idempotency, Origin, Proposal};
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::Api;
 use super::auth::Caller;
+use super::backend::Committed;
 use super::idempotency::{self, idempotency};
 use super::problem::{Code, Detail, Problem};
 
@@ -49,6 +50,8 @@ pub(crate) struct Write {
     pub(crate) body: Bytes,
     /// Who asks; with the key.
     pub(crate) origin: Origin,
+    /// From where.
+    pub(crate) client: ClientAddr,
 }
 
 impl Write {
@@ -75,6 +78,16 @@ impl Write {
             ));
         }
         parse(&self.body)
+    }
+
+    /// Proposes what the request asks, so that what it changes leaves an audit record.
+    ///
+    /// # Errors
+    /// The log has no answer.
+    pub(crate) async fn ask(&self, api: &Api, proposal: Proposal) -> Result<Committed, Problem> {
+        let asked = proposal.asked(self.client.0.to_string().into());
+        let committed = api.backend.propose(self.origin.clone(), asked).await?;
+        Ok(committed)
     }
 
     /// The origin of a step that is safe to repeat by its nature and needs no key.
@@ -118,6 +131,7 @@ impl FromRequest<Api> for Write {
         let (parts, body) = request.into_parts();
         let caller = extension::<Caller>(&parts)?;
         let request_id = extension::<RequestId>(&parts)?.0;
+        let client = extension::<ClientAddr>(&parts)?;
         let body = read(&parts.headers, body, api).await?;
         let key: Idempotency = idempotency(
             &parts.headers,
@@ -138,6 +152,44 @@ impl FromRequest<Api> for Write {
                 request_id,
                 idempotency: Some(key),
             },
+            client,
+        })
+    }
+}
+
+/// A request that reads what not everybody may, or what must be noted.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    /// Who asks.
+    pub(crate) caller: Caller,
+    request_id: Arc<str>,
+    client: ClientAddr,
+}
+
+impl Reader {
+    /// Proposes what only leaves an audit record.
+    ///
+    /// # Errors
+    /// The log has no answer.
+    pub(crate) async fn note(&self, api: &Api, proposal: Proposal) -> Result<Committed, Problem> {
+        let origin = Origin {
+            actor: self.caller.actor.clone(),
+            request_id: self.request_id.clone(),
+            idempotency: None,
+        };
+        let asked = proposal.asked(self.client.0.to_string().into());
+        Ok(api.backend.propose(origin, asked).await?)
+    }
+}
+
+impl FromRequestParts<Api> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _api: &Api) -> Result<Reader, Problem> {
+        Ok(Reader {
+            caller: extension::<Caller>(parts)?,
+            request_id: extension::<RequestId>(parts)?.0,
+            client: extension::<ClientAddr>(parts)?,
         })
     }
 }

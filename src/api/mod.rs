@@ -12,6 +12,7 @@ use crate::attempts::Attempts;
 
 mod agents;
 mod answer;
+mod audit;
 pub mod auth;
 pub mod backend;
 mod cluster;

@@ -39,6 +39,10 @@ pub enum List {
     Deliveries = 5,
     /// Versions of one configuration.
     Versions = 6,
+    /// `GET /audit`.
+    Audit = 10,
+    /// `GET /audit/verify`.
+    AuditVerify = 11,
     /// `GET /tokens`.
     Tokens = 7,
     /// `GET /enrollment-tokens`.

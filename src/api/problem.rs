@@ -95,8 +95,6 @@ codes! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, false, "the method is not allowed here";
     /// The node is ending.
     NodeStopping = "node_stopping", SERVICE_UNAVAILABLE, true, "the node is stopping";
-    /// This version cannot do it yet.
-    NotAvailable = "not_available", UNPROCESSABLE_ENTITY, false, "this version cannot do it";
     /// Nothing lives at this path.
     NotFound = "not_found", NOT_FOUND, false, "no such path";
     /// No leader could be reached.

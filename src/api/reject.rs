@@ -14,7 +14,8 @@ impl From<Rejection> for Problem {
             Rejection::AlreadyFounded
             | Rejection::Fenced(_)
             | Rejection::Gap { .. }
-            | Rejection::CursorMoved => Code::Internal,
+            | Rejection::CursorMoved
+            | Rejection::NotForOperators => Code::Internal,
             Rejection::BodyIncomplete(_) | Rejection::BodyMismatch(_) => Code::BodyIncomplete,
             Rejection::KeyReused => Code::IdempotencyKeyReused,
             Rejection::LacksCapability => Code::LacksCapability,

@@ -11,8 +11,8 @@ use http::Method;
 use super::auth::{self, Access, Caller};
 use super::problem::{Code, Problem};
 use super::{
-    Api, agents, answer, cluster, configurations, dispatches, enrollment_tokens, groups, probes,
-    tokens,
+    Api, agents, answer, audit, cluster, configurations, dispatches, enrollment_tokens, groups,
+    probes, tokens,
 };
 
 use Access::{Needs, Open};
@@ -97,6 +97,11 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/v1/groups/{name}",
             delete(groups::delete),
         ),
+    ]);
+    let guarded = |path, handler| Route::new(Method::GET, path, ADMIN, handler);
+    routes.extend([
+        guarded("/api/v1/audit", get(audit::list)),
+        guarded("/api/v1/audit/verify", get(audit::verify)),
     ]);
     routes.extend(access_routes());
     routes.extend(probe_routes());

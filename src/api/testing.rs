@@ -1,7 +1,10 @@
 //! A node in memory for tests: a fleet, applied directly, behind the real router.
 
+mod ask;
+
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ampora_raft::fleet::Fleet;
@@ -9,21 +12,19 @@ use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome};
 use ampora_raft::proposal::{Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
 use ampora_raft::records::{
-    AgentUpdate, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role, Token,
-    Transport,
+    AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role,
+    Token, Transport,
 };
-use ampora_raft::rows::RowKey;
+use ampora_raft::rows::{Row, RowKey};
 use axum::Router;
-use axum::body::Body;
-use axum::response::Response;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::BodyExt;
+use http::Method;
 use parking_lot::Mutex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tower::ServiceExt;
+
+pub(crate) use ask::{Answer, Ask};
 
 use super::backend::{
     Backend, Committed, Health, Now, Part, Presence, ProposeError, RaftStatus, ReportedFile,
@@ -42,7 +43,7 @@ struct State {
     fleet: Fleet,
     index: u64,
     now: Now,
-    parts: BTreeMap<RowKey, Bytes>,
+    beside: BTreeMap<RowKey, Row>,
     files: BTreeMap<BodyHash, Vec<ReportedFile>>,
     json: BTreeMap<BodyHash, Value>,
     presence: BTreeMap<InstanceUid, Presence>,
@@ -70,8 +71,8 @@ impl State {
         let applied = self.fleet.apply(self.index, &entry);
         for (key, value) in applied.puts {
             match value {
-                Some(bytes) => self.parts.insert(key, bytes),
-                None => self.parts.remove(&key),
+                Some(row) => self.beside.insert(key, row),
+                None => self.beside.remove(&key),
             };
         }
         Committed {
@@ -121,10 +122,29 @@ impl Backend for Memory {
         let state = self.state.lock();
         let body = state.fleet.body(&hash).map(|meta| {
             (0..meta.parts)
-                .flat_map(|part| state.parts[&RowKey::BodyPart(hash, part)].to_vec())
+                .flat_map(|part| {
+                    let key = RowKey::BodyPart(hash, part);
+                    let Row::BodyPart(bytes) = &state.beside[&key] else {
+                        panic!("{key:?} is no part of a body");
+                    };
+                    bytes.to_vec()
+                })
                 .collect()
         });
         Box::pin(std::future::ready(Ok(body)))
+    }
+
+    fn read_audit(
+        &self,
+        numbers: RangeInclusive<u64>,
+    ) -> BoxFuture<'_, Vec<io::Result<Option<Arc<AuditRecord>>>>> {
+        let state = self.state.lock();
+        let read = numbers.map(|seq| match state.beside.get(&RowKey::Audit(seq)) {
+            Some(Row::Audit(record)) => Ok(Some(Arc::clone(record))),
+            Some(_) => Err(io::Error::other("another row")),
+            None => Ok(None),
+        });
+        Box::pin(std::future::ready(read.collect()))
     }
 
     fn reported_files(
@@ -170,97 +190,6 @@ impl Backend for Memory {
 
     fn metrics(&self) -> String {
         "# HELP ampora_agents Agents.\n".to_owned()
-    }
-}
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Answer {
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
-    }
-
-    /// The JSON of an answer that must have this status.
-    #[track_caller]
-    pub(crate) fn ok(&self, status: u16) -> Value {
-        assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
-        self.json()
-    }
-
-    /// Checks that the answer is a whole problem with this status and code.
-    #[track_caller]
-    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
-        let body = self.ok(status);
-        assert_eq!(self.headers["content-type"], "application/problem+json");
-        assert_eq!(body["code"], code, "{body}");
-        assert_eq!(body["status"], status);
-        assert_eq!(body["type"], format!("urn:ampora:problem:{code}"));
-        assert_eq!(
-            body["request_id"],
-            self.headers["x-request-id"].to_str().unwrap()
-        );
-        assert!(
-            body["retryable"].is_boolean() && body["errors"].is_array(),
-            "{body}"
-        );
-        assert!(
-            ["no", "yes", "unknown"].contains(&body["may_have_taken_effect"].as_str().unwrap()),
-            "{body}"
-        );
-        body
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers[name].to_str().unwrap()
-    }
-}
-
-/// A request under construction.
-pub(crate) struct Ask<'a> {
-    site: &'a Site,
-    request: http::request::Builder,
-    body: Body,
-}
-
-impl Ask<'_> {
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.request = self.request.header(name, value);
-        self
-    }
-
-    /// Asks with the token of a role.
-    pub(crate) fn role(self, role: &str) -> Self {
-        self.header("authorization", &format!("Bearer amp_{role}"))
-    }
-
-    pub(crate) fn json(mut self, body: &Value) -> Self {
-        self.body = Body::from(body.to_string());
-        self.header("content-type", "application/json")
-    }
-
-    pub(crate) fn raw(mut self, media: &str, body: impl Into<Body>) -> Self {
-        self.body = body.into();
-        self.header("content-type", media)
-    }
-
-    pub(crate) async fn send(self) -> Answer {
-        let request = self.request.extension(super::extract::ClientAddr::LOCAL);
-        let request: Request<Body> = request.body(self.body).unwrap();
-        let response: Response = self.site.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body: body.collect().await.unwrap().to_bytes(),
-        }
     }
 }
 
@@ -459,6 +388,18 @@ impl Site {
         hash
     }
 
+    /// Changes a stored audit record, or takes it away.
+    pub(crate) fn tamper(&self, seq: u64, change: impl FnOnce(AuditRecord) -> Option<AuditRecord>) {
+        let mut state = self.memory.state.lock();
+        let key = RowKey::Audit(seq);
+        let Some(Row::Audit(record)) = state.beside.remove(&key) else {
+            panic!("no record {seq}");
+        };
+        if let Some(changed) = change((*record).clone()) {
+            state.beside.insert(key, Row::Audit(Arc::new(changed)));
+        }
+    }
+
     /// Every proposal from here on fails so.
     pub(crate) fn fail(&self, error: Option<ProposeError>) {
         self.memory.state.lock().fails = error;
@@ -469,11 +410,7 @@ impl Site {
     }
 
     pub(crate) fn ask(&self, method: Method, path: &str) -> Ask<'_> {
-        Ask {
-            site: self,
-            request: Request::builder().method(method).uri(path),
-            body: Body::empty(),
-        }
+        Ask::new(self, method, path)
     }
 
     /// `GET` as a viewer, below `/api/v1`.

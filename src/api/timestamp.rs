@@ -1,6 +1,7 @@
 //! Times as people read them: RFC 3339 in UTC with milliseconds.
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// 9999-12-31T23:59:59.999Z: later moments are shown as this one, because RFC 3339 has four digits of a year.
 const LATEST_MS: u64 = 253_402_300_799_999;
@@ -22,6 +23,13 @@ pub fn rfc3339(ms: u64) -> String {
     )
 }
 
+/// Milliseconds since 1970 of an RFC 3339 time with any offset; `None` for another text and for times before 1970.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,5 +39,26 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(1_700_000_000_123), "2023-11-14T22:13:20.123Z");
         assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn times_are_read_with_any_offset() {
+        assert_eq!(
+            parse_rfc3339("2023-11-14T22:13:20.123Z"),
+            Some(1_700_000_000_123)
+        );
+        assert_eq!(
+            parse_rfc3339("2023-11-15T00:13:20+02:00"),
+            Some(1_700_000_000_000)
+        );
+        for bad in [
+            "",
+            "2023-11-14",
+            "2023-11-14T22:13:20",
+            "1969-12-31T23:59:59Z",
+            "now",
+        ] {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
+        }
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn after(page: &Page, token: Option<&str>) -> Result<Option<String>, 
 pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Response, Problem> {
     let form: Form = write.json()?;
     let now = api.backend.now();
-    let life = Life::of(form.ttl_seconds, now)?;
+    let life = Life::of(form.ttl_seconds, &api.backend.view(), now)?;
     let (text, id) = fresh(&api);
     let token = Token {
         id: id.clone(),
@@ -91,7 +91,7 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
         token,
         expires_wall_ms: life.wall_ms,
     };
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     let Outcome::Token(made) = committed.outcome else {
         return Err(refused(committed.outcome));
     };
@@ -110,7 +110,7 @@ pub(crate) async fn delete(
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let proposal = Proposal::DeleteToken { id: id.into() };
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     if committed.outcome != Outcome::Done {
         return Err(refused(committed.outcome));
     }
@@ -126,7 +126,7 @@ pub(super) fn fresh(api: &Api) -> (String, Arc<str>) {
     (secrets::text(random), id[..16].into())
 }
 
-/// When something ends: in fleet time, which decides, and in wall time, for people.
+/// When something ends: in deadline time, which decides, and in wall time, for people.
 pub(super) struct Life {
     pub(super) at_ms: Option<u64>,
     pub(super) wall_ms: Option<u64>,
@@ -135,7 +135,7 @@ pub(super) struct Life {
 impl Life {
     /// # Errors
     /// `ttl_seconds` is out of range.
-    pub(super) fn of(ttl_seconds: Option<u64>, now: Now) -> Result<Life, Problem> {
+    pub(super) fn of(ttl_seconds: Option<u64>, view: &View, now: Now) -> Result<Life, Problem> {
         let Some(seconds) = ttl_seconds else {
             return Ok(Life {
                 at_ms: None,
@@ -150,7 +150,7 @@ impl Life {
             ));
         }
         Ok(Life {
-            at_ms: Some(now.fleet_ms + seconds * 1_000),
+            at_ms: Some(view.fleet.deadline_ms(now.fleet_ms) + seconds * 1_000),
             wall_ms: Some(now.wall_ms + seconds * 1_000),
         })
     }
@@ -188,7 +188,9 @@ fn role(text: &str) -> Result<Role, Problem> {
 
 fn token_json(view: &View, now: Now, token: &Token) -> Value {
     let note = view.fleet.token_note(&token.id);
-    let expired = token.expires_at_ms.is_some_and(|at| at <= now.fleet_ms);
+    let expired = token
+        .expires_at_ms
+        .is_some_and(|at| at <= view.fleet.deadline_ms(now.fleet_ms));
     json!({
         "id": token.id,
         "name": token.name,

@@ -2,6 +2,7 @@
 //! presence through the agents' room.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +10,7 @@ use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus};
 use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid};
 use ampora_raft::proposal::{Origin, Proposal};
+use ampora_raft::records::AuditRecord;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -112,6 +114,13 @@ impl Backend for NodeBackend {
 
     fn read_body(&self, hash: ConfigHash) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {
         self.consensus().read_body(hash).boxed()
+    }
+
+    fn read_audit(
+        &self,
+        numbers: RangeInclusive<u64>,
+    ) -> BoxFuture<'_, Vec<io::Result<Option<Arc<AuditRecord>>>>> {
+        self.consensus().read_audit(numbers).boxed()
     }
 
     fn reported_files(

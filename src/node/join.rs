@@ -115,7 +115,8 @@ impl Drop for Log {
     }
 }
 
-/// Founds the fleet if it has no lineage, and gives this node its incarnation.
+/// Adds the downtime to deadline time, founds the fleet if it has no lineage, and gives this node its
+/// incarnation.
 ///
 /// # Errors
 /// Fails when the proposals are not committed or are refused.
@@ -125,6 +126,12 @@ pub(super) async fn register(
     node: NodeId,
     doors: &Doors,
 ) -> Result<Epoch, RunError> {
+    // before everything that is judged by deadline time
+    let begins = Proposal::NoteWallTime { begins: true };
+    let outcome = first(consensus, node, begins).await?;
+    if outcome != Outcome::Done {
+        return Err(RunError::Refused(Box::new(outcome)));
+    }
     if consensus.view().fleet.meta().lineage == 0 {
         let lineage = u128::from_be_bytes(entropy::bytes());
         let outcome = first(consensus, node, Proposal::Found { lineage }).await?;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use ampora_raft::consensus::{AppliedState, Change, Loaded, RowStore};
 use ampora_raft::fleet::Fleet;
 use ampora_raft::rows::{Row, RowKey};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
@@ -73,7 +72,7 @@ struct Waiting {
     segments: VecDeque<Segment>,
     bytes: usize,
     /// The rows beside memory of all segments, newest last.
-    puts: BTreeMap<RowKey, Option<Bytes>>,
+    puts: BTreeMap<RowKey, Option<Row>>,
     /// Somebody waits: no lingering, and a flush behind.
     urgent: bool,
     stopped: bool,
@@ -85,7 +84,7 @@ struct Segment {
     state: AppliedState,
     fleet: Fleet,
     dirty: BTreeSet<RowKey>,
-    puts: BTreeMap<RowKey, Option<Bytes>>,
+    puts: BTreeMap<RowKey, Option<Row>>,
     bytes: usize,
     /// Changes that `dirty` may make in the one batch that writes it.
     ops: usize,
@@ -173,6 +172,28 @@ fn remove_range(kv: &dyn Kv, from: &[u8], to: &[u8]) -> io::Result<()> {
     }
 }
 
+/// The ranges of keys between those of rows that are not in memory, which may be many.
+fn kinds_in_memory(generation: &[u8], end: Vec<u8>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let kind = |kind: u8| [generation, &[kind]].concat();
+    let mut ranges = Vec::new();
+    let mut first = generation.to_vec();
+    for beside in RowKey::BESIDE_MEMORY {
+        ranges.push((first, kind(beside)));
+        first = kind(beside + 1);
+    }
+    ranges.push((first, end));
+    ranges
+}
+
+/// Bytes that a row beside memory holds while it waits.
+fn beside_bytes(row: &Row) -> usize {
+    if let Row::BodyPart(bytes) = row {
+        bytes.len()
+    } else {
+        ROW_BYTES
+    }
+}
+
 /// Changes that writing or removing a row takes at most: one for each part of the largest value that the
 /// fleet lets it have.
 fn ops_max(key: &RowKey) -> usize {
@@ -183,8 +204,13 @@ fn ops_max(key: &RowKey) -> usize {
         | RowKey::BodyPart(..)
         | RowKey::Delivery(..)
         | RowKey::Token(_)
+        | RowKey::AuditHead
+        | RowKey::Downtime
         | RowKey::TokenNote(_) => 1,
-        RowKey::Agent(_) | RowKey::EnrollmentToken(_) | RowKey::Enrollment(_) => 2,
+        RowKey::Agent(_)
+        | RowKey::Audit(_)
+        | RowKey::EnrollmentToken(_)
+        | RowKey::Enrollment(_) => 2,
         RowKey::Group(_) => 5,
         RowKey::Dispatch(_) => 9,
         RowKey::Idempotency(_) => 10,
@@ -257,17 +283,14 @@ impl Shared {
         Ok(())
     }
 
-    /// One segment as one atomic batch, the rows of bodies before it: nobody reads them from the store until
-    /// the batch that names them is there.
+    /// One segment as one atomic batch, the rows beside memory before it: nobody reads them from the store
+    /// until the batch that names them is there.
     fn write(&self, segment: &Segment, generation: u32) -> io::Result<()> {
         let mut ops = Vec::new();
-        for (key, bytes) in &segment.puts {
+        for (key, row) in &segment.puts {
             let name = row_key(generation, key);
-            match bytes {
-                Some(bytes) => {
-                    let row = encode(Kind::Row, &Row::BodyPart(bytes.clone()))?;
-                    parts::put(&*self.kv, &mut ops, &name, &row)?;
-                }
+            match row {
+                Some(row) => parts::put(&*self.kv, &mut ops, &name, &encode(Kind::Row, row)?)?,
                 None => parts::remove(&*self.kv, &mut ops, &name)?,
             }
             if ops.len() > BATCH_OPS_MAX / 2 {
@@ -319,22 +342,20 @@ impl RowStore for Rows {
         let head = head(kv)?;
         let from = generation_key(head.generation);
         let mut rows = Vec::new();
-        let body_parts = RowKey::BodyPart(ampora_raft::ids::ConfigHash([0; 32]), 0).to_bytes()[0];
-        let to = match head.generation.checked_add(1) {
+        let end = match head.generation.checked_add(1) {
             Some(next) => generation_key(next),
             None => vec![ROWS + 1],
         };
-        parts::walk(kv, &from, &to, |key, value| {
-            let name = key.get(from.len()..).unwrap_or_default();
-            if name.first() == Some(&body_parts) {
-                return Ok(true);
-            }
-            let name = RowKey::from_bytes(name).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, "a row has an unknown key")
+        for (first, to) in kinds_in_memory(&from, end) {
+            parts::walk(kv, &first, &to, |key, value| {
+                let name = key.get(from.len()..).unwrap_or_default();
+                let name = RowKey::from_bytes(name).ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::InvalidData, "a row has an unknown key")
+                })?;
+                rows.push((name, decode(Kind::Row, &value)?));
+                Ok(true)
             })?;
-            rows.push((name, decode(Kind::Row, &value)?));
-            Ok(true)
-        })?;
+        }
         Ok(Loaded {
             state: head.applied,
             rows,
@@ -343,11 +364,8 @@ impl RowStore for Rows {
 
     fn stage(&self, change: Change) {
         let mut waiting = self.shared.waiting.lock();
-        let put_bytes: usize = change
-            .puts
-            .iter()
-            .map(|(_, bytes)| bytes.as_ref().map_or(0, Bytes::len))
-            .sum();
+        let puts = change.puts.iter().filter_map(|(_, row)| row.as_ref());
+        let put_bytes: usize = puts.map(beside_bytes).sum();
         let bytes = put_bytes + change.dirty.len() * ROW_BYTES;
         let ops: usize = change.dirty.iter().map(ops_max).sum();
         waiting.bytes += bytes;
@@ -409,7 +427,7 @@ impl RowStore for Rows {
 
     fn read(&self, key: &RowKey) -> io::Result<Option<Row>> {
         if let Some(put) = self.shared.waiting.lock().puts.get(key) {
-            return Ok(put.clone().map(Row::BodyPart));
+            return Ok(put.clone());
         }
         let generation = *self.shared.generation.lock();
         let bytes = parts::get(&*self.shared.kv, &row_key(generation, key))?;

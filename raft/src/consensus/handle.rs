@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::fleet::sizes::entry_bytes;
 use crate::ids::{ConfigHash, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::proposal::{Entry, Origin, Proposal};
+use crate::records::AuditRecord;
 use crate::rows::{Row, RowKey};
 use crate::time::{Clock, Stamper};
 
@@ -416,6 +418,22 @@ impl Consensus {
         .map_err(io::Error::other)?
     }
 
+    /// The audit records of these numbers, one answer for each in order.
+    ///
+    /// `None` where there is none; each that cannot be read is an error of its own.
+    pub async fn read_audit(
+        &self,
+        numbers: RangeInclusive<u64>,
+    ) -> Vec<io::Result<Option<Arc<AuditRecord>>>> {
+        let (store, wanted) = (self.store.clone(), numbers.clone());
+        let read = move || wanted.map(|seq| read_record(&*store, seq)).collect();
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|error| {
+            let failed = |_| Err(io::Error::other(error.to_string()));
+            numbers.map(failed).collect()
+        })
+    }
+
     /// Stops after what was acknowledged is durable.
     pub async fn shutdown(&self) {
         let applied = self.view.load().applied_index;
@@ -429,6 +447,17 @@ impl Consensus {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "consensus did not end in order");
         }
+    }
+}
+
+fn read_record(store: &dyn RowStore, seq: u64) -> io::Result<Option<Arc<AuditRecord>>> {
+    match store.read(&RowKey::Audit(seq))? {
+        None => Ok(None),
+        Some(Row::Audit(record)) => Ok(Some(record)),
+        Some(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the row of an audit record holds something else",
+        )),
     }
 }
 

@@ -206,7 +206,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let rows = snapshot.rows()?;
         let in_memory = rows
             .iter()
-            .filter(|(key, _)| !matches!(key, RowKey::BodyPart(..)))
+            .filter(|(key, _)| !key.is_beside_memory())
             .cloned();
         let fleet = load(in_memory, &mut self.texts)?;
         let state = AppliedState {

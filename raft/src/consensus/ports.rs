@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::alias::{LogIdOf, StoredMembershipOf};
 use serde::{Deserialize, Serialize};
@@ -39,7 +38,7 @@ pub struct Change {
     /// Rows in memory that changed or went.
     pub dirty: Vec<RowKey>,
     /// Rows that are not in memory.
-    pub puts: Vec<(RowKey, Option<Bytes>)>,
+    pub puts: Vec<(RowKey, Option<Row>)>,
 }
 
 /// What a store holds when it is opened.
@@ -47,7 +46,7 @@ pub struct Change {
 pub struct Loaded {
     /// How far the rows have got.
     pub state: AppliedState,
-    /// All rows but parts of bodies.
+    /// All rows but those that are not in memory.
     pub rows: Vec<(RowKey, Row)>,
 }
 

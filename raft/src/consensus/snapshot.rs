@@ -43,10 +43,10 @@ impl SnapshotData {
         }
     }
 
-    /// All rows in key order, parts of bodies behind.
+    /// All rows in key order, those that are not in memory behind.
     ///
     /// # Errors
-    /// Fails when a part of a body cannot be read.
+    /// Fails when a row cannot be read.
     pub fn rows(&self) -> io::Result<Vec<(RowKey, Row)>> {
         let (fleet, store) = match &self.source {
             Source::Rows(rows) => return Ok(rows.to_vec()),
@@ -70,6 +70,14 @@ impl SnapshotData {
                 if let Some(row) = store.read(&key)? {
                     rows.push((key, row));
                 }
+            }
+        }
+        let head = fleet.audit();
+        for seq in head.first.max(1)..=head.last {
+            let key = RowKey::Audit(seq);
+            // one that has left since is not in the snapshot either
+            if let Some(row) = store.read(&key)? {
+                rows.push((key, row));
             }
         }
         Ok(rows)

@@ -17,7 +17,7 @@ pub type Runtime =
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match &self.proposal {
+        let name = match self.proposal.inner() {
             Proposal::Found { .. } => "Found",
             Proposal::RegisterNode(_) => "RegisterNode",
             Proposal::NodeBatch(_) => "NodeBatch",
@@ -31,6 +31,10 @@ impl fmt::Display for Entry {
             Proposal::CancelDispatch { .. } => "CancelDispatch",
             Proposal::ExpireDeliveries { .. } => "ExpireDeliveries",
             Proposal::PutToken { .. } => "PutToken",
+            Proposal::Asked { .. } => "Asked",
+            Proposal::NoteWallTime { .. } => "NoteWallTime",
+            Proposal::TrimAudit { .. } => "TrimAudit",
+            Proposal::NoteRead(_) => "NoteRead",
             Proposal::CreateToken { .. } => "CreateToken",
             Proposal::DeleteToken { .. } => "DeleteToken",
             Proposal::CreateEnrollmentToken { .. } => "CreateEnrollmentToken",

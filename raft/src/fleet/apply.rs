@@ -6,7 +6,7 @@ use super::context::{Context, short};
 use super::limits::{IDEMPOTENCY_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX};
 use super::{Applied, Fleet};
 use crate::outcome::{Outcome, Rejection};
-use crate::proposal::{Entry, Idempotency, Origin, Proposal};
+use crate::proposal::{Asker, Entry, Idempotency, Origin, Proposal};
 use crate::records::FleetMeta;
 use crate::rows::{IdempotencyRow, RowKey};
 
@@ -18,7 +18,7 @@ impl Fleet {
         if entry.time_ms > self.meta.time_ms {
             self.meta_mut().time_ms = entry.time_ms;
         }
-        let mut cx = Context::new(index, self.meta.time_ms, entry);
+        let mut cx = Context::new(index, self.meta.time_ms, self.downtime.total_ms, entry);
         let outcome = match self.answer(&mut cx, entry) {
             Ok(outcome) => outcome,
             Err(rejection) => Outcome::Rejected(rejection),
@@ -32,7 +32,7 @@ impl Fleet {
     }
 
     /// Answers a repeated idempotency key from memory, everything else by the proposal.
-    fn answer(&mut self, cx: &mut Context<'_>, entry: &Entry) -> Result<Outcome, Rejection> {
+    fn answer<'a>(&mut self, cx: &mut Context<'a>, entry: &'a Entry) -> Result<Outcome, Rejection> {
         check_origin(&entry.origin)?;
         let Some(idempotency) = &entry.origin.idempotency else {
             return self.perform(cx, &entry.proposal);
@@ -49,7 +49,11 @@ impl Fleet {
         Ok(outcome)
     }
 
-    fn perform(&mut self, cx: &mut Context<'_>, proposal: &Proposal) -> Result<Outcome, Rejection> {
+    fn perform<'a>(
+        &mut self,
+        cx: &mut Context<'a>,
+        proposal: &'a Proposal,
+    ) -> Result<Outcome, Rejection> {
         match proposal {
             Proposal::Found { lineage } => self.found(cx, *lineage),
             Proposal::RegisterNode(node) => self.register_node(cx, node),
@@ -66,6 +70,10 @@ impl Fleet {
             Proposal::CancelDispatch { dispatch } => self.cancel_dispatch(cx, *dispatch),
             Proposal::ExpireDeliveries { limit } => Ok(self.expire_deliveries(cx, *limit)),
             Proposal::PutToken { token } => self.put_token(cx, token),
+            Proposal::Asked { from, proposal } => self.asked(cx, from, proposal),
+            Proposal::NoteWallTime { begins } => Ok(self.note_wall_time(cx, *begins)),
+            Proposal::TrimAudit { first, count } => Ok(self.trim_audit(cx, *first, *count)),
+            Proposal::NoteRead(read) => self.note_read(cx, read),
             Proposal::CreateToken {
                 token,
                 expires_wall_ms,
@@ -75,6 +83,23 @@ impl Fleet {
             Proposal::DeleteEnrollmentToken { id } => self.delete_enrollment_token(cx, id),
             Proposal::SweepTokens { limit } => Ok(self.sweep_tokens(cx, *limit)),
         }
+    }
+
+    /// What an operator asks: performed as itself, with the record of what it changed.
+    fn asked<'a>(
+        &mut self,
+        cx: &mut Context<'a>,
+        from: &'a Arc<str>,
+        proposal: &'a Proposal,
+    ) -> Result<Outcome, Rejection> {
+        short(from, TEXT_BYTES_MAX, "address")?;
+        match proposal.asker() {
+            Asker::Operator | Asker::Step => cx.asked(from),
+            Asker::System => return Err(Rejection::NotForOperators),
+        }
+        let outcome = self.perform(cx, proposal)?;
+        self.record(cx);
+        Ok(outcome)
     }
 
     /// Keeps the answer for the key; the oldest leaves when there are too many.

@@ -1,6 +1,7 @@
 //! `CancelDispatch`: withdraws what is queued, in steps, and ends an expansion. What was sent stays.
 
 use super::Fleet;
+use super::audit::Json;
 use super::context::Context;
 use super::expand_dispatch::touched;
 use super::limits::DELIVERIES_STEP;
@@ -23,6 +24,13 @@ impl Fleet {
         let mut queued: Vec<_> = self.queued_of(id).take(DELIVERIES_STEP + 1).collect();
         let more = queued.len() > DELIVERIES_STEP;
         queued.truncate(DELIVERIES_STEP);
+        if expanding || !queued.is_empty() {
+            let before = Json::object([
+                ("expanding", Json::from(expanding)),
+                ("queued", Json::from(dispatch.counts.queued)),
+            ]);
+            cx.audit("dispatch.cancel", &id, before, Json::Null);
+        }
         for uid in &queued {
             if let Some(delivery) = self.delivery(id, *uid) {
                 let cancelled = finished(delivery, cx, DeliveryState::Cancelled);

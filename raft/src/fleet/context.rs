@@ -1,17 +1,17 @@
 //! What one entry brings to its proposal, and what the proposal leaves behind: changed rows and effects.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Applied;
-use super::limits::{ROWS_MAX, ROWS_RESERVED, SELECTOR_BYTES_MAX};
+use super::audit::{Change, Json};
+use super::limits::{AUDIT_ROWS, ROWS_MAX, ROWS_RESERVED, SELECTOR_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::effect::Effect;
 use crate::ids::DispatchId;
 use crate::outcome::{Outcome, Rejection};
 use crate::proposal::Entry;
-use crate::rows::RowKey;
+use crate::rows::{Row, RowKey};
 use crate::selector::Selector;
 
 /// One entry on its way through `apply`.
@@ -20,23 +20,34 @@ pub(super) struct Context<'a> {
     pub(super) index: u64,
     /// Fleet time, already the maximum of the fleet's and the entry's.
     pub(super) time_ms: u64,
+    /// Deadline time: what people's deadlines are compared with.
+    pub(super) deadline_ms: u64,
     /// The leader's wall clock, for people.
     pub(super) wall_ms: u64,
     /// Who asked.
     pub(super) actor: &'a Arc<str>,
+    /// In which request.
+    pub(super) request_id: &'a Arc<str>,
+    /// From which address, when an operator asked.
+    asked: Option<&'a Arc<str>>,
+    change: Option<Change>,
     dirty: BTreeSet<RowKey>,
-    puts: Vec<(RowKey, Option<Bytes>)>,
+    puts: Vec<(RowKey, Option<Row>)>,
     effects: Vec<Effect>,
     dispatches: BTreeSet<DispatchId>,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(index: u64, time_ms: u64, entry: &'a Entry) -> Self {
+    pub(super) fn new(index: u64, time_ms: u64, downtime_ms: u64, entry: &'a Entry) -> Self {
         Self {
             index,
             time_ms,
+            deadline_ms: time_ms.saturating_add(downtime_ms),
             wall_ms: entry.wall_ms,
             actor: &entry.origin.actor,
+            request_id: &entry.origin.request_id,
+            asked: None,
+            change: None,
             dirty: BTreeSet::new(),
             puts: Vec::new(),
             effects: Vec::new(),
@@ -50,8 +61,40 @@ impl<'a> Context<'a> {
     }
 
     /// A row that is not in memory is to be written or removed.
-    pub(super) fn put(&mut self, key: RowKey, value: Option<Bytes>) {
+    pub(super) fn put(&mut self, key: RowKey, value: Option<Row>) {
         self.puts.push((key, value));
+    }
+
+    /// The entry is an operator's wish from this address.
+    pub(super) fn asked(&mut self, from: &'a Arc<str>) {
+        self.asked = Some(from);
+    }
+
+    /// Names what the entry changes, once, for the audit record that it leaves when an operator asked: what was
+    /// done, to what, how it was and how it is. See [`super::audit`].
+    pub(super) fn audit(
+        &mut self,
+        action: &'static str,
+        target: &(impl Display + ?Sized),
+        before: Json,
+        after: Json,
+    ) {
+        if self.asked.is_none() {
+            return;
+        }
+        let target = target.to_string();
+        let cut = target.floor_char_boundary(TEXT_BYTES_MAX);
+        self.change = Some(Change {
+            action,
+            target: target[..cut].into(),
+            before,
+            after,
+        });
+    }
+
+    /// The address and the change, when an operator asked and something changed.
+    pub(super) fn take_change(&mut self) -> Option<(&'a Arc<str>, Change)> {
+        self.asked.zip(self.change.take())
     }
 
     pub(super) fn effect(&mut self, effect: Effect) {
@@ -67,7 +110,8 @@ impl<'a> Context<'a> {
     /// How many more rows this entry may touch.
     pub(super) fn rows_left(&self) -> usize {
         let touched = self.dirty.len() + self.puts.len();
-        (ROWS_MAX - ROWS_RESERVED).saturating_sub(touched)
+        let audit = self.asked.map_or(0, |_| AUDIT_ROWS);
+        (ROWS_MAX - ROWS_RESERVED - audit).saturating_sub(touched)
     }
 
     pub(super) fn finish(mut self, outcome: Outcome) -> Applied {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audit::Json;
 use super::context::{Context, short, small};
 use super::limits::{
     DELIVERIES_MAX, DISPATCHES_MAX, DISPATCHES_SLACK, EXPIRY_MAX_MS, EXPIRY_MIN_MS, KEY_BYTES_MAX,
@@ -40,11 +41,12 @@ impl Fleet {
             requires: given.requires,
             created_ms: cx.wall_ms,
             created_by: Arc::clone(cx.actor),
-            expires_at_ms: cx.time_ms.saturating_add(lasts_ms),
+            expires_at_ms: cx.deadline_ms.saturating_add(lasts_ms),
             expires_wall_ms: cx.wall_ms.saturating_add(lasts_ms),
             state,
             counts: Counts::default(),
         };
+        cx.audit("dispatch.create", &id, Json::Null, Json::from(&dispatch));
         self.put_dispatch(cx, dispatch);
         if let Target::Agent(agent) = &given.target {
             self.put_delivery(cx, new_delivery(cx, id, *agent, DeliveryState::Queued));

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::audit::Json;
 use super::context::{Context, short};
 use super::limits::{
     ENROLLMENT_TOKENS_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX, TOKEN_LABELS_BYTES_MAX, TOKENS_MAX,
@@ -26,6 +27,7 @@ impl Fleet {
         if self.tokens.len() >= TOKENS_MAX {
             return Err(limit_reached("tokens", TOKENS_MAX));
         }
+        cx.audit("token.create", &token.id, Json::Null, Json::from(token));
         self.put_token_record(cx, token.clone());
         let note = TokenNote {
             token: Arc::clone(&token.id),
@@ -62,6 +64,8 @@ impl Fleet {
             created_by: Arc::clone(cx.actor),
             ..token.clone()
         };
+        let after = Json::from(&token);
+        cx.audit("enrollment_token.create", &token.id, Json::Null, after);
         self.put_enrollment_token(cx, token.clone());
         Ok(Outcome::EnrollmentToken(Arc::new(token)))
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audit::Json;
 use super::context::{Context, short};
 use super::limits::{
     CONFIGURATIONS_MAX, DETAIL_BYTES_MAX, FILE_NAMES_BYTES_MAX, FILES_MAX, KEY_BYTES_MAX,
@@ -63,6 +64,12 @@ impl Fleet {
                 VERSION_LIST_BYTES_MAX,
             ));
         }
+        cx.audit(
+            "version.create",
+            &format_args!("{}@{number}", configuration.name),
+            Json::Null,
+            Json::from(&*version),
+        );
         configuration.versions.push(Arc::clone(&version));
         configuration.newest = number;
         let references = body.references.saturating_add(1);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Fleet;
+use super::audit::Json;
 use super::context::Context;
 use super::put_group::check_revision;
 use crate::outcome::{Outcome, Rejection};
@@ -17,6 +18,7 @@ impl Fleet {
         let known = self.groups.get(name);
         let known = known.ok_or_else(|| Rejection::UnknownGroup(Arc::clone(name)))?;
         check_revision(Some(known), revision)?;
+        cx.audit("group.delete", name, Json::from(&**known), Json::Null);
         self.remove_group(cx, name);
         Ok(Outcome::Done)
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::audit::Json;
 use super::context::Context;
 use super::limits::SWEEP_STEP;
 use super::{Fleet, first};
@@ -26,11 +27,12 @@ impl Fleet {
         let rules = |other: &Token| {
             other.role == Role::Admin
                 && other.id != *id
-                && other.expires_at_ms.is_none_or(|at| cx.time_ms < at)
+                && other.expires_at_ms.is_none_or(|at| cx.deadline_ms < at)
         };
         if token.role == Role::Admin && !self.tokens().any(|other| rules(other)) {
             return Err(Rejection::LastAdminToken);
         }
+        cx.audit("token.delete", id, Json::from(&*token), Json::Null);
         self.remove_token(cx, &token);
         Ok(Outcome::Done)
     }
@@ -40,18 +42,19 @@ impl Fleet {
         cx: &mut Context<'_>,
         id: &Arc<str>,
     ) -> Result<Outcome, Rejection> {
-        if self.remove_enrollment_token(cx, id) {
-            Ok(Outcome::Done)
-        } else {
-            Err(Rejection::UnknownToken(Arc::clone(id)))
-        }
+        let token = self.enrollment_token(id);
+        let token = token.ok_or_else(|| Rejection::UnknownToken(Arc::clone(id)))?;
+        let before = Json::from(&**token);
+        cx.audit("enrollment_token.delete", id, before, Json::Null);
+        self.remove_enrollment_token(cx, id);
+        Ok(Outcome::Done)
     }
 
     /// Removes what is over, in steps.
     pub(super) fn sweep_tokens(&mut self, cx: &mut Context<'_>, limit: u16) -> Outcome {
         let limit = usize::from(limit).min(SWEEP_STEP);
         for _ in 0..limit {
-            let due = first(&self.derived.token_expiry).filter(|(at, _)| *at <= cx.time_ms);
+            let due = first(&self.derived.token_expiry).filter(|(at, _)| *at <= cx.deadline_ms);
             let token = due.and_then(|(_, id)| self.tokens.get(&id).cloned());
             let Some(token) = token.filter(|_| cx.rows_left() >= TOKEN_ROWS) else {
                 break;
@@ -62,7 +65,7 @@ impl Fleet {
         Outcome::Done
     }
 
-    /// Whether a sweep at fleet time `now_ms` would remove something.
+    /// Whether a sweep at deadline time `now_ms` would remove something.
     pub fn has_tokens_to_sweep(&self, now_ms: u64) -> bool {
         first(&self.derived.token_expiry).is_some_and(|(at, _)| at <= now_ms) || self.has_orphans()
     }

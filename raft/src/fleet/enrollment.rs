@@ -34,7 +34,7 @@ pub enum Standing {
 }
 
 impl Fleet {
-    /// How an agent stands to the token with this id at fleet time `now_ms`.
+    /// How an agent stands to the token with this id at deadline time `now_ms`.
     pub fn standing(
         &self,
         agent: InstanceUid,
@@ -126,9 +126,9 @@ impl Fleet {
     }
 
     /// Takes a token away; what hangs on it is void at once, and leaves as far as this entry has rows.
-    pub(super) fn remove_enrollment_token(&mut self, cx: &mut Context<'_>, id: &Arc<str>) -> bool {
+    pub(super) fn remove_enrollment_token(&mut self, cx: &mut Context<'_>, id: &Arc<str>) {
         let Some(token) = self.enrollment_tokens.remove_cow(id) else {
-            return false;
+            return;
         };
         cx.dirty(RowKey::EnrollmentToken(Arc::clone(id)));
         cx.effect(Effect::TokensChanged);
@@ -139,7 +139,6 @@ impl Fleet {
             self.derived.orphans.insert_cow(Arc::clone(id));
         }
         self.sweep_orphans(cx, usize::MAX);
-        true
     }
 
     /// Removes places of tokens that are gone, as many as `limit` and the entry allow.

@@ -17,7 +17,7 @@ impl Fleet {
         let limit = usize::from(limit).min(DELIVERIES_STEP);
         let mut expired = 0;
         while let Some((deadline, id)) = first(&self.derived.expiry) {
-            if deadline > cx.time_ms {
+            if deadline > cx.deadline_ms {
                 break;
             }
             if expired >= limit || cx.rows_left() < ROWS_PER_EXPIRY {

@@ -7,6 +7,9 @@ pub const ROWS_MAX: usize = 512;
 /// for an idempotency key, the oldest such answer leaving, and the row of the node.
 pub const ROWS_RESERVED: usize = 4;
 
+/// Rows more that what an operator asks may need: the head of the audit chain, the record, the oldest leaving.
+pub const AUDIT_ROWS: usize = 3;
+
 /// Operations of one node batch: each touches the row of one agent.
 pub const OPS_MAX: usize = ROWS_MAX - ROWS_RESERVED;
 
@@ -105,6 +108,21 @@ pub const NODES_MAX: usize = 1_000;
 
 /// Idempotency keys kept; beyond it the oldest leaves.
 pub const IDEMPOTENCY_MAX: usize = 65_536;
+
+/// Audit records kept; beyond it the oldest leaves: 2 700 changes a day for a year, at most 4 GiB of rows.
+pub const AUDIT_RECORDS_MAX: u64 = 1_000_000;
+
+/// Audit records that one entry drops at most.
+pub const AUDIT_TRIM_MAX: u16 = 256;
+
+/// The longest downtime that a new leader adds to deadline time: 30 days.
+pub const DOWNTIME_MAX_MS: u64 = 2_592_000_000;
+
+/// Bytes of a state in an audit record, before or after; longer ones are given by their hash.
+pub const AUDIT_VALUE_BYTES_MAX: usize = 1_200;
+
+/// Bytes of a text in such a state; longer ones are given by their hash.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 512;
 
 /// Bytes of a name that is part of a row key, and of an idempotency key.
 pub const KEY_BYTES_MAX: usize = 128;

@@ -27,7 +27,8 @@ pub enum LoadError {
 }
 
 impl Fleet {
-    /// Rebuilds the fleet from its rows, in any order. Parts of bodies are passed over: they are not memory.
+    /// Rebuilds the fleet from its rows, in any order. Parts of bodies and audit records are passed over: they
+    /// are not memory.
     ///
     /// # Errors
     /// A row that came twice, whose value does not belong to its key, or that contradicts another.
@@ -52,6 +53,7 @@ impl Fleet {
         fleet.check_configurations()?;
         fleet.check_groups()?;
         fleet.check_deliveries()?;
+        fleet.check_audit()?;
         Ok(fleet)
     }
 
@@ -76,7 +78,15 @@ impl Fleet {
                 self.derived.index_body(*hash, &meta);
                 self.bodies.insert_cow(*hash, meta).is_some()
             }
-            (RowKey::BodyPart(..), Row::BodyPart(_)) => false,
+            (RowKey::BodyPart(..), Row::BodyPart(_)) | (RowKey::Audit(_), Row::Audit(_)) => false,
+            (RowKey::Downtime, Row::Downtime(downtime)) => {
+                let known = std::mem::replace(&mut self.downtime, downtime);
+                known.wall_ms != 0
+            }
+            (RowKey::AuditHead, Row::AuditHead(head)) => {
+                let known = std::mem::replace(&mut self.audit, head);
+                known.last != 0
+            }
             (RowKey::Group(name), Row::Group(group)) if *name == group.name => {
                 self.derived.index_group(&group);
                 self.groups.insert_cow(Arc::clone(name), group).is_some()
@@ -195,6 +205,17 @@ impl Fleet {
                     ));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn check_audit(&self) -> Result<(), LoadError> {
+        let head = &self.audit;
+        if head.first > head.last.saturating_add(1) || head.last > 0 && head.first == 0 {
+            return Err(contradiction(
+                RowKey::AuditHead,
+                "its numbers are not in order",
+            ));
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ impl Fleet {
         let owned = self.owned_under(marker, mark);
         match (&delivery.state, &mark.to) {
             (DeliveryState::Queued, MarkTo::Sent { fence, hash }) => {
-                let due = self.dispatch(mark.dispatch)?.expires_at_ms > cx.time_ms;
+                let due = self.dispatch(mark.dispatch)?.expires_at_ms > cx.deadline_ms;
                 let by = (marker.0, marker.1, *fence);
                 (due && owned == Some(*fence)).then(|| sent(delivery, cx, by, *hash))
             }

@@ -3,8 +3,14 @@
 //!
 //! One file per proposal. Each checks everything first and changes after, so that a refusal changes
 //! nothing; records go in through `tables`, which keeps the derived indices and names the changed rows.
+//!
+//! What operators ask comes inside `Proposal::Asked`, and a change of theirs leaves a record of [`audit`]: a new
+//! proposal is classified by `Proposal::asker`, and an operator's calls, once, after its checks,
+//! `cx.audit(action, &target, before, after)` with the values as [`audit::Json`] (`Json::of(option)`,
+//! `Json::object([..])`, or a `From` in `audit/shapes.rs`). Without a change it does not call it.
 
 mod apply;
+pub mod audit;
 mod cancel_dispatch;
 mod context;
 mod create_dispatch;
@@ -21,6 +27,8 @@ pub mod limits;
 mod load;
 mod mark_deliveries;
 mod node_batch;
+mod note_read;
+mod note_wall_time;
 mod postings;
 mod put_group;
 mod put_token;
@@ -31,11 +39,11 @@ mod search;
 pub mod sizes;
 mod stage_body;
 mod tables;
+mod trim_audit;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use immutable_chunkmap::map::Map;
 use immutable_chunkmap::set::Set;
 
@@ -48,10 +56,10 @@ use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, Enrollment, EnrollmentToken,
-    FleetMeta, Group, Node, Token, TokenNote,
+    AgentRecord, AuditHead, BodyMeta, Configuration, Delivery, Dispatch, Downtime, Enrollment,
+    EnrollmentToken, FleetMeta, Group, Node, Token, TokenNote,
 };
-use crate::rows::{IdempotencyRow, RowKey};
+use crate::rows::{IdempotencyRow, Row, RowKey};
 
 /// Elements of a leaf of the persistent maps. A published view shares every leaf, so that the first
 /// change after it copies one; the crate's own 512 copies 12 KiB for each changed agent.
@@ -73,6 +81,8 @@ pub struct Fleet {
     deliveries: Table<(DispatchId, InstanceUid), Delivery>,
     tokens: Table<Arc<str>, Token>,
     idempotency: Table<Arc<str>, IdempotencyRow>,
+    audit: Arc<AuditHead>,
+    downtime: Arc<Downtime>,
     enrollment_tokens: Table<Arc<str>, EnrollmentToken>,
     enrollments: Table<InstanceUid, Enrollment>,
     token_notes: Table<Arc<str>, TokenNote>,
@@ -126,7 +136,7 @@ pub struct Applied {
     /// Rows whose value in memory changed or went, each once, sorted; at most 512 with `puts`.
     pub dirty: Vec<RowKey>,
     /// Rows that are not in memory: to be written, or removed.
-    pub puts: Vec<(RowKey, Option<Bytes>)>,
+    pub puts: Vec<(RowKey, Option<Row>)>,
 }
 
 /// The refusal of a collection that is full.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::audit::Json;
 use super::context::{Context, short, small};
 use super::limits::{GROUPS_MAX, KEY_BYTES_MAX};
 use super::{Fleet, limit_reached};
@@ -70,6 +71,12 @@ impl Fleet {
         group.changed_ms = cx.wall_ms;
         group.changed_by = Arc::clone(cx.actor);
         let group = Arc::new(group);
+        cx.audit(
+            "group.put",
+            &group.name,
+            Json::of(known.as_deref()),
+            Json::from(&*group),
+        );
         self.put_group_record(cx, Arc::clone(&group));
         Ok(Outcome::Group {
             group,

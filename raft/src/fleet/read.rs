@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::Fleet;
 use crate::ids::{ConfigHash, DispatchId, Epoch, InstanceUid, NodeId};
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, FleetMeta, Group, Node, Session,
-    Token,
+    AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime, FleetMeta, Group, Node,
+    Session, Token,
 };
 use crate::rows::{Row, RowKey};
 
@@ -192,7 +192,8 @@ impl Fleet {
             .filter(|session| self.is_live(session.node, session.epoch))
     }
 
-    /// The value in memory of a row; `None` when there is none, and always for parts of bodies.
+    /// The value in memory of a row; `None` when there is none, and always for what
+    /// is beside memory.
     pub fn row(&self, key: &RowKey) -> Option<Row> {
         match key {
             RowKey::Meta => Some(Row::Meta(Arc::clone(&self.meta))),
@@ -204,7 +205,14 @@ impl Fleet {
                 .cloned()
                 .map(Row::Configuration),
             RowKey::BodyMeta(hash) => self.bodies.get(hash).cloned().map(Row::BodyMeta),
-            RowKey::BodyPart(..) => None,
+            RowKey::BodyPart(..) | RowKey::Audit(_) => None,
+            RowKey::Downtime => {
+                let noted = *self.downtime != Downtime::default();
+                noted.then(|| Row::Downtime(Arc::clone(&self.downtime)))
+            }
+            RowKey::AuditHead => {
+                (self.audit.last > 0).then(|| Row::AuditHead(Arc::clone(&self.audit)))
+            }
             RowKey::Group(name) => self.groups.get(name).cloned().map(Row::Group),
             RowKey::Dispatch(id) => self.dispatches.get(id).cloned().map(Row::Dispatch),
             RowKey::Delivery(id, uid) => self
@@ -224,8 +232,8 @@ impl Fleet {
         }
     }
 
-    /// The names of all rows in memory, in key order: what a snapshot at this index holds besides the
-    /// parts of bodies.
+    /// The names of all rows in memory, in key order: what a snapshot at this index holds besides
+    /// parts of bodies and audit records.
     pub fn row_keys(&self) -> impl Iterator<Item = RowKey> {
         std::iter::once(RowKey::Meta)
             .chain((&self.nodes).into_iter().map(|(id, _)| RowKey::Node(*id)))
@@ -269,6 +277,8 @@ impl Fleet {
                     .into_iter()
                     .map(|(key, _)| RowKey::Idempotency(Arc::clone(key))),
             )
+            .chain((self.audit.last > 0).then_some(RowKey::AuditHead))
+            .chain((*self.downtime != Downtime::default()).then_some(RowKey::Downtime))
             .chain(
                 (&self.enrollment_tokens)
                     .into_iter()

@@ -137,6 +137,10 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
                     .sum::<usize>()
                 + text(&token.created_by)
         }
+        Proposal::Asked { from, proposal } => text(from) + 1 + proposal_bytes(proposal),
+        Proposal::NoteWallTime { .. } => 1,
+        Proposal::TrimAudit { .. } => 2 * NUMBER,
+        Proposal::NoteRead(_) => UID + 1 + 1 + HASH,
         Proposal::SweepTokens { .. } => NUMBER,
     }
 }

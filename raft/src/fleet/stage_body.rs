@@ -6,7 +6,7 @@ use super::{Fleet, first};
 use crate::outcome::{Outcome, Rejection};
 use crate::proposal::StageBody;
 use crate::records::BodyMeta;
-use crate::rows::RowKey;
+use crate::rows::{Row, RowKey};
 
 impl Fleet {
     pub(super) fn stage_body(
@@ -48,7 +48,7 @@ impl Fleet {
         self.put_body(cx, given.hash, body);
         cx.put(
             RowKey::BodyPart(given.hash, given.part),
-            Some(given.bytes.clone()),
+            Some(Row::BodyPart(given.bytes.clone())),
         );
         if self.derived.staged.len() > STAGED_MAX
             && let Some((_, oldest)) = first(&self.derived.staged)

@@ -8,8 +8,8 @@ use super::{Derived, Fleet, first};
 use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid};
 use crate::records::{
-    AgentRecord, BodyMeta, Configuration, Counts, Delivery, DeliveryState, Dispatch, DispatchState,
-    FleetMeta, Group, Node, Token,
+    AgentRecord, AuditHead, BodyMeta, Configuration, Counts, Delivery, DeliveryState, Dispatch,
+    DispatchState, Downtime, FleetMeta, Group, Node, Token,
 };
 use crate::rows::{IdempotencyRow, RowKey};
 
@@ -124,6 +124,16 @@ impl Fleet {
         self.derived.idempotency_order.remove_cow(&oldest);
         self.idempotency.remove_cow(&oldest.1);
         cx.dirty(RowKey::Idempotency(oldest.1));
+    }
+
+    pub(super) fn put_audit_head(&mut self, cx: &mut Context<'_>, head: AuditHead) {
+        cx.dirty(RowKey::AuditHead);
+        self.audit = Arc::new(head);
+    }
+
+    pub(super) fn put_downtime(&mut self, cx: &mut Context<'_>, downtime: Arc<Downtime>) {
+        cx.dirty(RowKey::Downtime);
+        self.downtime = downtime;
     }
 
     pub(super) fn put_dispatch(&mut self, cx: &mut Context<'_>, dispatch: Dispatch) {

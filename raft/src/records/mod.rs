@@ -2,8 +2,10 @@
 //! appended by a new row kind, never inserted.
 
 mod agent;
+mod audit;
 mod configuration;
 mod dispatch;
+mod downtime;
 mod enrollment;
 mod group;
 mod node;
@@ -14,10 +16,12 @@ pub use agent::{
     AgentRecord, AgentUpdate, ConfigReport, ConfigState, ConfigStatus, Description, Health, Label,
     PackageAggregate, ReleaseReason, Released, Session, Transport,
 };
+pub use audit::{AuditHead, AuditRecord};
 pub use configuration::{BodyMeta, Configuration, FileMeta, Version, VersionRef};
 pub use dispatch::{
     Action, Counts, Delivery, DeliveryError, DeliveryState, Dispatch, DispatchState, Target,
 };
+pub use downtime::Downtime;
 pub use enrollment::{Enrollment, EnrollmentToken, TokenNote};
 pub use group::{Assignment, Group, Pace};
 pub use node::{FleetMeta, Node};

@@ -1,5 +1,6 @@
 //! `GET /agents` and what hangs below one agent.
 
+mod raw;
 pub(crate) mod shape;
 pub(crate) mod state;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod tests;
 use std::sync::Arc;
 
 use ampora_raft::ids::{BodyHash, InstanceUid};
+use ampora_raft::proposal::{NoteRead, RawBody};
 use ampora_raft::records::AgentRecord;
 use ampora_raft::selector::Selector;
 use axum::Json;
@@ -18,14 +20,14 @@ use serde_json::{Value, json};
 pub(crate) use shape::{Lens, standing_of};
 pub(crate) use state::is_confirmed;
 
+use self::raw::{BodyQuery, Raw};
 use self::shape::Agent;
 use self::state::AgentState;
 use super::Api;
 use super::backend::{ReportedKind, View};
-use super::extract::{Params, Segments};
+use super::extract::{Params, Reader, Segments};
 use super::paging::{List, Page};
 use super::problem::{Code, Detail, Problem};
-use super::redact;
 use super::reject::unreadable;
 
 /// Records looked at before other tasks of the runtime get their turn: some hundred microseconds.
@@ -235,24 +237,11 @@ pub(crate) async fn show(
     Ok(Json(Lens::new(&api, &view).agent(&record)))
 }
 
-/// The query of reported bodies.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BodyQuery {
-    raw: Option<bool>,
-}
-
-impl BodyQuery {
-    /// Raw bodies need an audit record first, and there is no audit yet.
-    fn check(&self) -> Result<(), Problem> {
-        if self.raw == Some(true) {
-            return Err(Problem::at(
-                Code::NotAvailable,
-                "/query/raw",
-                "raw bodies come with the audit log, in a later version",
-            ));
-        }
-        Ok(())
+fn of(record: &AgentRecord, body: RawBody, hash: Option<BodyHash>) -> NoteRead {
+    NoteRead {
+        agent: record.uid,
+        body,
+        hash,
     }
 }
 
@@ -277,44 +266,43 @@ pub(crate) async fn effective_config(
     State(api): State<Api>,
     Segments(uid): Segments<String>,
     Params(query): Params<BodyQuery>,
+    reader: Reader,
 ) -> Result<Json<Value>, Problem> {
-    query.check()?;
+    let raw = query.wants(&reader)?;
     let record = find(&api.backend.view(), &uid)?;
     let hash = record
         .effective
         .ok_or_else(|| not_reported("an effective configuration"))?;
+    let read = of(&record, RawBody::EffectiveConfig, Some(hash));
+    raw.note(&api, &reader, read).await?;
     let files = api
         .backend
         .reported_files(hash)
         .await
         .map_err(|error| unreadable(&error))?
         .ok_or_else(|| unavailable(hash))?;
-    let files: Vec<Value> = files
-        .iter()
-        .map(|file| {
-            json!({
-                "name": file.name,
-                "content_type": file.content_type,
-                "body": redact::body(&file.body),
-            })
-        })
-        .collect();
+    let files: Vec<Value> = files.iter().map(|file| raw.file(file)).collect();
     Ok(Json(json!({
         "hash": hash.to_string(),
         "files": files,
-        "redacted": true,
+        "redacted": !raw.0,
     })))
 }
 
-/// A reported body in JSON, redacted.
-async fn reported(api: &Api, kind: ReportedKind, hash: BodyHash) -> Result<Value, Problem> {
+/// A reported body in JSON, redacted unless it is asked for raw.
+async fn reported(
+    api: &Api,
+    kind: ReportedKind,
+    hash: BodyHash,
+    raw: Raw,
+) -> Result<Value, Problem> {
     let mut value = api
         .backend
         .reported_json(kind, hash)
         .await
         .map_err(|error| unreadable(&error))?
         .ok_or_else(|| unavailable(hash))?;
-    redact::json(&mut value);
+    raw.json(&mut value);
     Ok(value)
 }
 
@@ -323,15 +311,18 @@ pub(crate) async fn health(
     State(api): State<Api>,
     Segments(uid): Segments<String>,
     Params(query): Params<BodyQuery>,
+    reader: Reader,
 ) -> Result<Json<Value>, Problem> {
-    query.check()?;
+    let raw = query.wants(&reader)?;
     let record = find(&api.backend.view(), &uid)?;
     let health = record
         .health
         .as_ref()
         .ok_or_else(|| not_reported("its health"))?;
+    let read = of(&record, RawBody::Health, health.body);
+    raw.note(&api, &reader, read).await?;
     let value = match health.body {
-        Some(hash) => reported(&api, ReportedKind::Health, hash).await?,
+        Some(hash) => reported(&api, ReportedKind::Health, hash, raw).await?,
         None => {
             let mut value = json!({
                 "healthy": health.healthy,
@@ -341,7 +332,7 @@ pub(crate) async fn health(
                 "status_time": null,
                 "components": {},
             });
-            redact::json(&mut value);
+            raw.json(&mut value);
             value
         }
     };
@@ -353,14 +344,17 @@ pub(crate) async fn components(
     State(api): State<Api>,
     Segments(uid): Segments<String>,
     Params(query): Params<BodyQuery>,
+    reader: Reader,
 ) -> Result<Json<Value>, Problem> {
-    query.check()?;
+    let raw = query.wants(&reader)?;
     let record = find(&api.backend.view(), &uid)?;
     if record.components_hash.is_none() && record.components.is_none() {
         return Err(not_reported("its components"));
     }
+    let read = of(&record, RawBody::Components, record.components);
+    raw.note(&api, &reader, read).await?;
     let components = match record.components {
-        Some(hash) => reported(&api, ReportedKind::Components, hash).await?,
+        Some(hash) => reported(&api, ReportedKind::Components, hash, raw).await?,
         None => Value::Null,
     };
     Ok(Json(json!({

@@ -387,7 +387,7 @@ async fn the_effective_configuration_is_redacted_or_says_why_not() {
     });
     assert_eq!(body, expected);
     let raw = site.get(&format!("{path}?raw=true")).await;
-    raw.problem(422, "not_available");
+    raw.problem(403, "forbidden");
     site.report(
         uid,
         AgentUpdate {

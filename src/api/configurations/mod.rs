@@ -236,7 +236,7 @@ pub(crate) async fn create(
         files: metas(&files),
         comment: Arc::from(comment),
     });
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     let Outcome::Version { version, created } = committed.outcome else {
         return Err(refused(committed.outcome));
     };

@@ -234,7 +234,7 @@ pub(crate) async fn put(
             return Ok(dry_answer(&trial, &change).await);
         }
     }
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     let Outcome::Group { group, created } = committed.outcome else {
         return Err(refused(committed.outcome));
     };
@@ -302,7 +302,7 @@ pub(crate) async fn delete(
         name: Arc::from(name),
         revision,
     };
-    let committed = api.backend.propose(write.origin, proposal).await?;
+    let committed = write.ask(&api, proposal).await?;
     if committed.outcome != Outcome::Done {
         return Err(refused(committed.outcome));
     }

@@ -196,7 +196,10 @@ impl Client {
             let next = answer.get("continue").and_then(Value::as_str);
             let is_enough = limit.is_some_and(|limit| items.len() >= limit as usize);
             match next {
-                Some(next) if !is_enough && !is_empty => token = Some(next.to_owned()),
+                // a page may be empty that looked at as much as it may
+                Some(next) if !is_enough && (!is_empty || token.as_deref() != Some(next)) => {
+                    token = Some(next.to_owned());
+                }
                 Some(_) | None => {
                     answer[field] = Value::Array(items);
                     return Ok(answer);

@@ -48,7 +48,7 @@ impl Writer {
         self.fleet.apply(self.index, &entry)
     }
 
-    fn stage(&self, dirty: Vec<RowKey>, puts: Vec<(RowKey, Option<Bytes>)>) {
+    fn stage(&self, dirty: Vec<RowKey>, puts: Vec<(RowKey, Option<Row>)>) {
         self.rows.stage(Change {
             state: AppliedState::default(),
             fleet: self.fleet.clone(),
@@ -155,11 +155,11 @@ fn what_waits_is_bounded() {
     let kv = CrashKv::default();
     let writer = writer(&kv, Arc::new(|_| {}));
     kv.fail();
-    let part = Bytes::from(vec![1; 256 * 1024]);
+    let part = bytes::Bytes::from(vec![1; 256 * 1024]);
     let mut parts = 0;
     while !writer.rows.overloaded() {
         let key = RowKey::BodyPart(ConfigHash([1; 32]), parts);
-        writer.stage(Vec::new(), vec![(key, Some(part.clone()))]);
+        writer.stage(Vec::new(), vec![(key, Some(Row::BodyPart(part.clone())))]);
         parts += 1;
         assert!(parts < 1_000, "nothing limits what waits");
     }

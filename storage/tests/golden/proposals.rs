@@ -7,14 +7,14 @@ use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, Epoch, Fence, InstanceU
 use ampora_raft::proposal::*;
 use ampora_raft::records::*;
 use ampora_raft::selector::Selector;
-use ampora_storage::codec::{Kind, encode};
+use ampora_storage::codec::{Kind, decode, encode};
 
 use super::{check, check_names};
 
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 22] = [
     "found",
     "register_node",
     "node_batch",
@@ -28,6 +28,10 @@ const KINDS: [&str; 18] = [
     "cancel_dispatch",
     "expire_deliveries",
     "put_token",
+    "asked",
+    "note_wall_time",
+    "trim_audit",
+    "note_read",
     "create_token",
     "delete_token",
     "create_enrollment_token",
@@ -50,6 +54,10 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::CancelDispatch { .. } => "cancel_dispatch",
         Proposal::ExpireDeliveries { .. } => "expire_deliveries",
         Proposal::PutToken { .. } => "put_token",
+        Proposal::Asked { .. } => "asked",
+        Proposal::NoteWallTime { .. } => "note_wall_time",
+        Proposal::TrimAudit { .. } => "trim_audit",
+        Proposal::NoteRead(_) => "note_read",
         Proposal::CreateToken { .. } => "create_token",
         Proposal::DeleteToken { .. } => "delete_token",
         Proposal::CreateEnrollmentToken { .. } => "create_enrollment_token",
@@ -361,6 +369,27 @@ fn proposals() -> Vec<Proposal> {
         [Role::Viewer, Role::Operator, Role::Admin]
             .map(|role| Proposal::PutToken { token: token(role) }),
     );
+    let cancel = Proposal::CancelDispatch {
+        dispatch: DispatchId(7),
+    };
+    all.push(cancel.asked("192.0.2.7".into()));
+    all.extend([true, false].map(|begins| Proposal::NoteWallTime { begins }));
+    all.push(Proposal::TrimAudit {
+        first: 300,
+        count: 256,
+    });
+    let bodies = [
+        RawBody::EffectiveConfig,
+        RawBody::Health,
+        RawBody::Components,
+    ];
+    all.extend(bodies.map(|body| {
+        Proposal::NoteRead(NoteRead {
+            agent: uid(1),
+            body,
+            hash: (body != RawBody::Health).then_some(BodyHash([3; 32])),
+        })
+    }));
     all.extend(access());
     all
 }
@@ -380,6 +409,23 @@ pub(crate) fn entry(proposal: Proposal) -> Entry {
         },
         proposal,
     }
+}
+
+/// Bytes that nest without end are an error, not the end of the stack.
+#[test]
+fn an_operators_wish_inside_another_is_no_entry() {
+    let cancel = Proposal::CancelDispatch {
+        dispatch: DispatchId(7),
+    };
+    let once = entry(cancel.asked("".into()));
+    let bytes = encode(Kind::LogEntry, &once).expect("small");
+    assert_eq!(decode::<Entry>(Kind::LogEntry, &bytes).expect("ours"), once);
+    let twice = Entry {
+        proposal: once.proposal.asked("".into()),
+        ..once
+    };
+    let bytes = encode(Kind::LogEntry, &twice).expect("small");
+    assert!(decode::<Entry>(Kind::LogEntry, &bytes).is_err());
 }
 
 #[test]

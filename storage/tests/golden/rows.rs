@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ampora_raft::fleet::limits::{AUDIT_VALUE_BYTES_MAX, TEXT_BYTES_MAX};
 use ampora_raft::fleet::sizes::record_bytes;
 use ampora_raft::ids::{BodyHash, DispatchId, Epoch, Fence, NodeId};
 use ampora_raft::outcome::{EnrollmentRefusal, OpOutcome, Outcome, Rejection};
@@ -18,7 +19,7 @@ use super::{check, check_bytes, check_names};
 const FILE: &str = "rows.txt";
 const KEYS: &str = "keys.txt";
 
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 17] = [
     "meta",
     "node",
     "agent",
@@ -30,6 +31,9 @@ const KINDS: [&str; 14] = [
     "delivery",
     "token",
     "idempotency",
+    "audit_head",
+    "audit",
+    "downtime",
     "enrollment_token",
     "enrollment",
     "token_note",
@@ -48,6 +52,9 @@ fn kind(row: &Row) -> &'static str {
         Row::Delivery(_) => "delivery",
         Row::Token(_) => "token",
         Row::Idempotency(_) => "idempotency",
+        Row::AuditHead(_) => "audit_head",
+        Row::Audit(_) => "audit",
+        Row::Downtime(_) => "downtime",
         Row::EnrollmentToken(_) => "enrollment_token",
         Row::Enrollment(_) => "enrollment",
         Row::TokenNote(_) => "token_note",
@@ -67,6 +74,9 @@ fn kind_of_key(key: &RowKey) -> &'static str {
         RowKey::Delivery(..) => "delivery",
         RowKey::Token(_) => "token",
         RowKey::Idempotency(_) => "idempotency",
+        RowKey::AuditHead => "audit_head",
+        RowKey::Audit(_) => "audit",
+        RowKey::Downtime => "downtime",
         RowKey::EnrollmentToken(_) => "enrollment_token",
         RowKey::Enrollment(_) => "enrollment",
         RowKey::TokenNote(_) => "token_note",
@@ -323,6 +333,17 @@ fn rows() -> Vec<Row> {
             at_ms: 3,
         }))
     }));
+    rows.push(Row::AuditHead(Arc::new(AuditHead {
+        last: 300,
+        hash: [8; 32],
+        first: 7,
+    })));
+    rows.push(Row::Audit(Arc::new(audit_record(5))));
+    rows.push(Row::Downtime(Arc::new(Downtime {
+        total_ms: 3_600_000,
+        wall_ms: 1_700_000_000_000,
+        at_ms: 5_000,
+    })));
     rows.extend(access());
     rows
 }
@@ -350,6 +371,42 @@ fn access() -> Vec<Row> {
         expires_wall_ms: Some(8),
     })));
     rows
+}
+
+/// A record with texts of this many bytes.
+fn audit_record(bytes: usize) -> AuditRecord {
+    let text: Arc<str> = "x".repeat(bytes).into();
+    let mut record = AuditRecord {
+        seq: 300,
+        index: 1_000_000,
+        at_ms: 1_700_000_000_000,
+        deadline_ms: 5_000,
+        actor: text.clone(),
+        from: text.clone(),
+        request_id: text.clone(),
+        action: "group.put".into(),
+        target: text,
+        before: "null".into(),
+        after: "{\"priority\":5}".into(),
+        previous: [1; 32],
+        hash: [0; 32],
+    };
+    record.hash = record.digest();
+    record
+}
+
+#[test]
+fn the_largest_audit_record_is_one_value_of_the_store() {
+    let value: Arc<str> = "x".repeat(AUDIT_VALUE_BYTES_MAX).into();
+    let record = AuditRecord {
+        index: u64::MAX,
+        at_ms: u64::MAX,
+        before: value.clone(),
+        after: value,
+        ..audit_record(TEXT_BYTES_MAX)
+    };
+    let bytes = encode(Kind::Row, &Row::Audit(Arc::new(record))).expect("small");
+    assert!(bytes.len() <= AuditRecord::BYTES_MAX, "{}", bytes.len());
 }
 
 #[test]
@@ -389,6 +446,9 @@ fn keys_are_what_they_were() {
         RowKey::Delivery(DispatchId(260), uid(6)),
         RowKey::Token("id".into()),
         RowKey::Idempotency("key".into()),
+        RowKey::AuditHead,
+        RowKey::Audit(300),
+        RowKey::Downtime,
         RowKey::EnrollmentToken("id".into()),
         RowKey::Enrollment(uid(7)),
         RowKey::TokenNote("id".into()),

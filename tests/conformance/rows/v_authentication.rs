@@ -243,6 +243,15 @@ fn c_288_no_secret_leaves() {
         said.push(server.get(path).to_string());
     }
     server.revoke_enrollment(&id);
+    let audit = server.get("/audit").to_string();
+    for action in [
+        "token.create",
+        "enrollment_token.create",
+        "enrollment_token.delete",
+    ] {
+        assert!(audit.contains(action), "{audit}");
+    }
+    said.push(audit);
     let metrics = http::once(
         server.admin,
         "GET",

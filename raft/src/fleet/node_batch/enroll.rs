@@ -31,7 +31,7 @@ impl Fleet {
             agents: owner.agents_max,
             per_token,
         };
-        match self.standing(agent, token, cx.time_ms, limits) {
+        match self.standing(agent, token, cx.deadline_ms, limits) {
             Standing::Enrolled => return OpOutcome::Done,
             Standing::Refused(refusal) => return OpOutcome::NotEnrolled(refusal),
             Standing::Welcome => {}

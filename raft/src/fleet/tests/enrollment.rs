@@ -146,7 +146,7 @@ fn a_forgotten_agent_keeps_its_place_where_uses_are_counted() {
     assert_eq!(log.enrolled(1, "a"), OpOutcome::Done);
     assert_eq!(log.enrolled(2, "b"), OpOutcome::Done);
     let entry = stamped(0, None, Proposal::SweepTokens { limit: 1 });
-    let mut cx = crate::fleet::context::Context::new(99, 0, &entry);
+    let mut cx = crate::fleet::context::Context::new(99, 0, 0, &entry);
     for n in [1, 2] {
         log.fleet.remove_agent(&mut cx, uid(n));
     }

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::proposal::{Asker, NoteRead, RawBody};
 use crate::records::{
     ConfigReport, ConfigStatus, DeliveryError, EnrollmentToken, FileMeta, Health, Pace,
     PackageAggregate, ReleaseReason, Role, Token,
@@ -236,6 +237,7 @@ fn dispatches() -> impl Strategy<Value = Proposal> {
 }
 
 fn nodes() -> impl Strategy<Value = Proposal> {
+    let body = prop::sample::select(vec![RawBody::EffectiveConfig, RawBody::Health]);
     let role = prop::sample::select(vec![Role::Viewer, Role::Operator, Role::Admin]);
     prop_oneof![
         1 => (any::<u8>()).prop_map(|lineage| Proposal::Found { lineage: u128::from(lineage) }),
@@ -255,6 +257,11 @@ fn nodes() -> impl Strategy<Value = Proposal> {
                 ops,
             })
         ),
+        1 => any::<bool>().prop_map(|begins| Proposal::NoteWallTime { begins }),
+        1 => (number(), 0..3_u16).prop_map(|(first, count)| Proposal::TrimAudit { first, count }),
+        1 => (agent(), body).prop_map(|(agent, body)| {
+            Proposal::NoteRead(NoteRead { agent, body, hash: None })
+        }),
         1 => (text(), text(), role, 0..3_u8, option::of(number())).prop_map(
             |(id, name, role, hash, expires_at_ms)| Proposal::PutToken {
                 token: Token { id, name, role, hash: [hash; 32], created_ms: 5, expires_at_ms },
@@ -306,6 +313,16 @@ pub(super) fn entry() -> impl Strategy<Value = Entry> {
     let idempotency = option::weighted(0.2, ("[kl]", 0..2_u8))
         .prop_map(|given| given.map(|(name, digest)| key(&name, digest)));
     let time = prop_oneof![99 => 0..5_000_u64, 1 => any::<u64>()];
-    (proposal, idempotency, time)
-        .prop_map(|(proposal, idempotency, time_ms)| stamped(time_ms / 2, idempotency, proposal))
+    (proposal, any::<u8>(), idempotency, time).prop_map(|(proposal, by, idempotency, time_ms)| {
+        let asked = match proposal.asker() {
+            Asker::Operator | Asker::Step => by < 128,
+            Asker::System => by < 8,
+        };
+        let proposal = if asked {
+            proposal.asked("192.0.2.7".into())
+        } else {
+            proposal
+        };
+        stamped(time_ms / 2, idempotency, proposal)
+    })
 }

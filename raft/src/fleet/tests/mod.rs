@@ -4,8 +4,10 @@
     reason = "an answer that a test does not name fails it"
 )]
 
+mod audit;
 mod deliveries;
 mod desired;
+mod downtime;
 mod enrollment;
 mod generate;
 mod limits;

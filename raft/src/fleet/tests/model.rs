@@ -7,6 +7,7 @@ use super::*;
 use crate::effect::Effect;
 use crate::fleet::limits::ROWS_MAX;
 use crate::fleet::sizes::record_bytes;
+use crate::proposal::Asker;
 use crate::records::{AgentRecord, Delivery};
 use crate::rows::{Row, RowKey};
 
@@ -34,6 +35,7 @@ impl Checked {
         check_agents(&before, &self.fleet, &applied, entry);
         check_deliveries(&before, &self.fleet, &applied);
         check_groups(&before, &self.fleet, &applied);
+        check_audit(&before, &self.fleet, &applied, entry);
         applied
     }
 
@@ -67,6 +69,37 @@ fn check_refusal(before: &Fleet, after: &Fleet, applied: &Applied) {
         still.meta_mut().time_ms = after.meta().time_ms;
         assert_eq!(still, *after);
         assert!(applied.effects.is_empty() && applied.puts.is_empty());
+    }
+}
+
+/// An operator's entry leaves a record exactly when it changed or shows something, and nobody else's ever does.
+fn check_audit(before: &Fleet, after: &Fleet, applied: &Applied, entry: &Entry) {
+    let records: Vec<_> = applied
+        .puts
+        .iter()
+        .filter_map(|(_, row)| match row {
+            Some(Row::Audit(record)) => Some(record),
+            _ => None,
+        })
+        .collect();
+    let mut still = after.clone();
+    still.meta_mut().time_ms = before.meta().time_ms;
+    still.audit = before.audit.clone();
+    still.idempotency = before.idempotency.clone();
+    still.derived.idempotency_order = before.derived.idempotency_order.clone();
+    let key = entry.origin.idempotency.as_ref().map(|given| &given.key);
+    let repeated = key.is_some_and(|key| before.idempotency.get(key).is_some());
+    let refused = matches!(applied.outcome, Outcome::Rejected(_));
+    let shows = matches!(entry.proposal.inner(), Proposal::NoteRead(_)) && !repeated && !refused;
+    let by_operator = matches!(entry.proposal, Proposal::Asked { .. })
+        && entry.proposal.inner().asker() == Asker::Operator;
+    let expected = usize::from(by_operator && (still != *before || shows));
+    assert_eq!(records.len(), expected, "{:?}", entry.proposal);
+    let (old, new) = (before.audit(), after.audit());
+    assert_eq!(new.last, old.last + expected as u64);
+    for record in records {
+        assert_eq!((record.seq, record.previous), (new.last, old.hash));
+        assert_eq!((record.hash, record.digest()), (new.hash, new.hash));
     }
 }
 
@@ -189,7 +222,11 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         let session = fleet.agent(uid)?.session?;
         Some(session.fence)
     };
-    match &mut entry.proposal {
+    let proposal = match &mut entry.proposal {
+        Proposal::Asked { proposal, .. } => proposal,
+        plain => plain,
+    };
+    match proposal {
         Proposal::NodeBatch(batch) => {
             if let Some(node) = fleet.node(batch.node) {
                 (batch.epoch, batch.number) = (node.epoch, node.batch + 1);
@@ -216,6 +253,7 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
                 }
             }
         }
+        Proposal::TrimAudit { first, .. } => *first = fleet.audit().first,
         Proposal::ExpandDispatch { dispatch, cursor } => {
             let Some(next) = fleet.expanding().next() else {
                 return;
@@ -237,6 +275,9 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::CancelDispatch { .. }
         | Proposal::ExpireDeliveries { .. }
         | Proposal::PutToken { .. }
+        | Proposal::Asked { .. }
+        | Proposal::NoteWallTime { .. }
+        | Proposal::NoteRead(_)
         | Proposal::CreateToken { .. }
         | Proposal::DeleteToken { .. }
         | Proposal::CreateEnrollmentToken { .. }

@@ -1,6 +1,6 @@
 //! Random logs: whatever stands in one, the fleet stays whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use proptest::prelude::*;
@@ -9,12 +9,13 @@ use proptest::test_runner::{Config, TestRunner};
 use super::generate::entry;
 use super::model::{Checked, aim};
 use super::*;
+use crate::rows::RowKey;
 
 /// What became of the entries of all runs, so that a generator that only makes refusals is noticed.
 type Seen = Mutex<BTreeMap<&'static str, usize>>;
 
-fn kind(entry: &Entry) -> &'static str {
-    match &entry.proposal {
+fn kind(proposal: &Proposal) -> &'static str {
+    match proposal {
         Proposal::Found { .. } => "found",
         Proposal::RegisterNode(_) => "register",
         Proposal::NodeBatch(_) => "batch",
@@ -28,6 +29,10 @@ fn kind(entry: &Entry) -> &'static str {
         Proposal::CancelDispatch { .. } => "cancel",
         Proposal::ExpireDeliveries { .. } => "expire",
         Proposal::PutToken { .. } => "token",
+        Proposal::Asked { proposal, .. } => kind(proposal),
+        Proposal::NoteWallTime { .. } => "wall time",
+        Proposal::TrimAudit { .. } => "trim audit",
+        Proposal::NoteRead(_) => "note read",
         Proposal::CreateToken { .. } => "create token",
         Proposal::DeleteToken { .. } => "delete token",
         Proposal::CreateEnrollmentToken { .. } => "create enrollment token",
@@ -36,17 +41,26 @@ fn kind(entry: &Entry) -> &'static str {
     }
 }
 
-fn note(seen: &Seen, entry: &Entry, applied: &Applied) {
+fn note(seen: &Seen, recorded: &Seen, entry: &Entry, applied: &Applied) {
+    let mut puts = applied.puts.iter();
+    if puts.any(|put| matches!(put, (RowKey::Audit(_), Some(_)))) {
+        let mut recorded = recorded.lock().expect("whole");
+        *recorded.entry(kind(&entry.proposal)).or_default() += 1;
+    }
     let marked = matches!(&applied.outcome, Outcome::Deliveries { taken, .. } if !taken.is_empty());
     let empty = matches!(&applied.outcome, Outcome::Deliveries { .. }) && !marked;
     if !empty && !matches!(applied.outcome, Outcome::Rejected(_)) {
-        *seen.lock().expect("whole").entry(kind(entry)).or_default() += 1;
+        *seen
+            .lock()
+            .expect("whole")
+            .entry(kind(&entry.proposal))
+            .or_default() += 1;
     }
 }
 
 #[test]
 fn any_log_keeps_the_fleet_whole() {
-    let seen = Seen::default();
+    let (seen, recorded) = (Seen::default(), Seen::default());
     let config = Config {
         cases: 200,
         failure_persistence: None,
@@ -60,7 +74,7 @@ fn any_log_keeps_the_fleet_whole() {
                 aim(&mut entry, &checked.fleet);
             }
             let applied = checked.apply(&entry);
-            note(&seen, &entry, &applied);
+            note(&seen, &recorded, &entry, &applied);
         }
         Ok(())
     });
@@ -68,8 +82,28 @@ fn any_log_keeps_the_fleet_whole() {
         panic!("{error}");
     }
     let seen = seen.into_inner().expect("whole");
-    assert_eq!(seen.len(), 18, "kinds that took effect: {seen:?}");
+    assert_eq!(seen.len(), 21, "kinds that took effect: {seen:?}");
     assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
+    let recorded = recorded.into_inner().expect("whole");
+    let operators = [
+        "version",
+        "put group",
+        "delete group",
+        "dispatch",
+        "cancel",
+        "token",
+        "create token",
+        "delete token",
+        "create enrollment token",
+        "delete enrollment token",
+        "note read",
+    ];
+    let kinds: BTreeSet<_> = recorded.keys().copied().collect();
+    assert_eq!(
+        kinds,
+        BTreeSet::from(operators),
+        "kinds that left a record: {recorded:?}"
+    );
 }
 
 proptest! {
