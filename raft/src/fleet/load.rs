@@ -111,6 +111,18 @@ impl Fleet {
                     .insert_cow((row.index, Arc::clone(name)));
                 self.idempotency.insert_cow(Arc::clone(name), row).is_some()
             }
+            (_, row) => self.take_access_row(&key, row)?,
+        };
+        if replaced {
+            Err(LoadError::Twice(key))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Rows about who may do what; true when one came twice.
+    fn take_access_row(&mut self, key: &RowKey, row: Row) -> Result<bool, LoadError> {
+        Ok(match (key, row) {
             (RowKey::EnrollmentToken(id), Row::EnrollmentToken(token)) if *id == token.id => {
                 self.derived
                     .enrollment_hashes
@@ -126,13 +138,8 @@ impl Fleet {
             (RowKey::TokenNote(id), Row::TokenNote(note)) if *id == note.token => {
                 self.token_notes.insert_cow(Arc::clone(id), note).is_some()
             }
-            (_, _) => return Err(LoadError::Foreign(key)),
-        };
-        if replaced {
-            Err(LoadError::Twice(key))
-        } else {
-            Ok(())
-        }
+            (_, _) => return Err(LoadError::Foreign(key.clone())),
+        })
     }
 
     fn check_agents(&self) -> Result<(), LoadError> {
