@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ampora_raft::fleet::limits::{TOKEN_LABELS_BYTES_MAX, TOKEN_USES_MAX};
+use ampora_raft::fleet::limits::{
+    TOKEN_LABEL_KEY_BYTES_MAX, TOKEN_LABEL_VALUE_BYTES_MAX, TOKEN_LABELS_BYTES_MAX,
+    TOKEN_LABELS_MAX, TOKEN_USES_MAX,
+};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::Proposal;
 use ampora_raft::records::EnrollmentToken;
@@ -26,9 +29,6 @@ use crate::secrets;
 
 /// Labels as the fleet keeps them.
 type Labels = Vec<(Arc<str>, Arc<str>)>;
-
-/// Bytes of the key of a label at most.
-const LABEL_KEY_BYTES_MAX: usize = 128;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,26 +124,30 @@ fn labels(given: BTreeMap<String, String>) -> Result<Labels, Problem> {
         .iter()
         .map(|(key, value)| key.len() + value.len())
         .sum();
-    if bytes > TOKEN_LABELS_BYTES_MAX {
+    if given.len() > TOKEN_LABELS_MAX || bytes > TOKEN_LABELS_BYTES_MAX {
         return Err(Problem::at(
             Code::ValidationFailed,
             "/labels",
-            format_args!("all labels of a token have {TOKEN_LABELS_BYTES_MAX} bytes at most"),
+            format_args!(
+                "a token gives {TOKEN_LABELS_MAX} labels at most, of {TOKEN_LABELS_BYTES_MAX} bytes together"
+            ),
         ));
     }
-    for (key, value) in &given {
-        let printable = |text: &str| !text.chars().any(char::is_control);
-        if key.is_empty() || key.len() > LABEL_KEY_BYTES_MAX || !printable(key) || !printable(value)
-        {
-            return Err(Problem::at(
-                Code::ValidationFailed,
-                "/labels",
-                format_args!(
-                    "the key of a label has 1 to {LABEL_KEY_BYTES_MAX} bytes, and neither key nor value has control \
-                     characters"
-                ),
-            ));
-        }
+    let fine = |text: &str, max: usize| text.len() <= max && !text.chars().any(char::is_control);
+    let is_bad = |(key, value): &(&String, &String)| {
+        key.is_empty()
+            || !fine(key, TOKEN_LABEL_KEY_BYTES_MAX)
+            || !fine(value, TOKEN_LABEL_VALUE_BYTES_MAX)
+    };
+    if given.iter().any(|label| is_bad(&label)) {
+        return Err(Problem::at(
+            Code::ValidationFailed,
+            "/labels",
+            format_args!(
+                "a label has a key of 1 to {TOKEN_LABEL_KEY_BYTES_MAX} bytes and a value of up to \
+                 {TOKEN_LABEL_VALUE_BYTES_MAX}, without control characters"
+            ),
+        ));
     }
     Ok(given
         .into_iter()

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::audit::Json;
 use super::context::{Context, short};
 use super::limits::{
-    ENROLLMENT_TOKENS_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX, TOKEN_LABELS_BYTES_MAX, TOKENS_MAX,
+    ENROLLMENT_TOKENS_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX, TOKEN_LABEL_KEY_BYTES_MAX,
+    TOKEN_LABEL_VALUE_BYTES_MAX, TOKEN_LABELS_BYTES_MAX, TOKEN_LABELS_MAX, TOKENS_MAX,
 };
 use super::{Fleet, limit_reached};
 use crate::outcome::{Outcome, Rejection};
@@ -45,12 +46,11 @@ impl Fleet {
     ) -> Result<Outcome, Rejection> {
         short(&token.id, KEY_BYTES_MAX, "id of a token")?;
         short(&token.name, TEXT_BYTES_MAX, "name of a token")?;
-        let labels = token.labels.iter();
-        if labels
-            .map(|(key, value)| key.len() + value.len())
-            .sum::<usize>()
-            > TOKEN_LABELS_BYTES_MAX
-        {
+        for (key, value) in &token.labels {
+            short(key, TOKEN_LABEL_KEY_BYTES_MAX, "key of a label")?;
+            short(value, TOKEN_LABEL_VALUE_BYTES_MAX, "value of a label")?;
+        }
+        if !fits(&token.labels) {
             return Err(Rejection::TooLarge("labels of a token".into()));
         }
         let orphaned = self.enrolled_len(&token.id) > 0;
@@ -69,4 +69,10 @@ impl Fleet {
         self.put_enrollment_token(cx, token.clone());
         Ok(Outcome::EnrollmentToken(Arc::new(token)))
     }
+}
+
+/// Whether all labels together are what a record has room for.
+pub(super) fn fits(labels: &[(Arc<str>, Arc<str>)]) -> bool {
+    let bytes = labels.iter().map(|(key, value)| key.len() + value.len());
+    labels.len() <= TOKEN_LABELS_MAX && bytes.sum::<usize>() <= TOKEN_LABELS_BYTES_MAX
 }

@@ -93,8 +93,17 @@ pub const ENROLLMENT_TOKENS_MAX: usize = 10_000;
 /// Uses that an enrollment token may have.
 pub const TOKEN_USES_MAX: u32 = 1_000_000;
 
-/// Bytes of all keys and values that an enrollment token gives as labels: a record holds them beside everything else.
+/// Labels that an enrollment token gives.
+pub const TOKEN_LABELS_MAX: usize = 32;
+
+/// Bytes of their keys and values together: a record holds them beside everything else.
 pub const TOKEN_LABELS_BYTES_MAX: usize = 512;
+
+/// Bytes of one key.
+pub const TOKEN_LABEL_KEY_BYTES_MAX: usize = 64;
+
+/// Bytes of one value.
+pub const TOKEN_LABEL_VALUE_BYTES_MAX: usize = 128;
 
 /// Places of enrollment tokens: four full fleets of 250 000, because where uses are counted an agent that was forgotten
 /// keeps its place.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::Fleet;
 use super::super::context::Context;
+use super::super::create_token::fits;
 use super::super::enrollment::{EnrollmentLimits, Standing};
 use super::super::sizes::record_bytes;
 use super::Owner;
@@ -64,7 +65,8 @@ impl Fleet {
     }
 }
 
-/// Takes back what the former token gave and nobody has changed since, then gives what this one gives.
+/// Takes back what the former token gave and nobody has changed since, then gives what this one gives. Where a
+/// record has no room for all of them, those of the token stay.
 fn relabel(
     record: &mut AgentRecord,
     before: &[(Arc<str>, Arc<str>)],
@@ -74,5 +76,8 @@ fn relabel(
         .server_labels
         .retain(|label| !before.contains(label) && !now.iter().any(|(key, _)| *key == label.0));
     record.server_labels.extend(now.iter().cloned());
+    if !fits(&record.server_labels) {
+        record.server_labels = now.to_vec();
+    }
     record.server_labels.sort();
 }

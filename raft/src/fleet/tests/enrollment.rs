@@ -242,3 +242,31 @@ fn the_last_administrator_stays_and_what_is_over_leaves() {
     assert_eq!(log.outcome(delete("a")), Outcome::Done);
     assert!(log.fleet.token(&[b'a'; 32]).is_none());
 }
+
+#[test]
+fn labels_of_a_token_stay_where_a_record_has_no_room_for_all() {
+    let mut log = Log::with_node();
+    for id in ["a", "b"] {
+        log.make(EnrollmentToken {
+            labels: labels(&[(&format!("{id}-{}", "k".repeat(40)), &"v".repeat(128))]),
+            ..token(id, None, None)
+        });
+    }
+    let large = EnrollmentToken {
+        labels: labels(&[("k", &"v".repeat(129))]),
+        ..token("c", None, None)
+    };
+    let refused = log.outcome(Proposal::CreateEnrollmentToken { token: large });
+    assert!(matches!(refused, Outcome::Rejected(Rejection::TooLarge(_))));
+    assert_eq!(log.enrolled(1, "a"), OpOutcome::Done);
+    // an operator has given as much as there is room for
+    let mut record = (**log.fleet.agent(uid(1)).expect("known")).clone();
+    let given = (0..3).map(|n| (Arc::from(format!("o{n}")), Arc::from("x".repeat(128))));
+    record.server_labels = given.collect();
+    let entry = stamped(0, None, Proposal::SweepTokens { limit: 1 });
+    let mut cx = crate::fleet::context::Context::new(99, 0, 0, &entry);
+    log.fleet.put_agent(&mut cx, record);
+    log.revoke("a");
+    assert_eq!(log.enrolled(1, "b"), OpOutcome::Done);
+    assert_eq!(log.server_labels(1).len(), 1);
+}
