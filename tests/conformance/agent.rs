@@ -128,8 +128,19 @@ impl<'a> Agent<'a> {
 
     /// Introduces itself.
     pub(crate) fn hello(&mut self) -> ServerToAgent {
-        let message = self.full();
-        self.ask(&message)
+        self.hello_with(|_| {})
+    }
+
+    /// Introduces itself with something more. One that enrolls does so again when it is asked to: the log of a
+    /// busy machine may not have had the time to give it its place.
+    pub(crate) fn hello_with(&mut self, more: impl Fn(&mut AgentToServer)) -> ServerToAgent {
+        until("an answer to who it is", || {
+            let mut message = self.full();
+            more(&mut message);
+            let reply = self.ask(&message);
+            let again = self.token.is_some() && say::asks_full_state(&reply);
+            (!again).then_some(reply)
+        })
     }
 
     /// Says that it is there.

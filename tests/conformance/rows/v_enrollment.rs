@@ -117,9 +117,7 @@ pub(crate) fn a_uid_that_was_asked_for_costs_one_use() {
     for via in BOTH {
         let (id, token) = server.enrollment_token(&json!({"uses": 1}));
         let mut agent = Agent::with_token(&server, via, say::uid(), &token);
-        let mut hello = agent.full();
-        hello.flags = 0x1;
-        let reply = agent.ask(&hello);
+        let reply = agent.hello_with(|message| message.flags = 0x1);
         let given = reply.agent_identification.expect("a uid");
         agent.uid = Uuid::from_slice(&given.new_instance_uid).expect("a uid");
         assert!(served(&agent.hello()));
@@ -136,9 +134,8 @@ pub(crate) fn a_uid_that_was_given_out_is_bound_too() {
     for via in BOTH {
         let old = say::uid();
         let mut agent = Agent::with_token(&server, via, old, &token);
-        let mut hello = agent.full();
-        hello.flags = 0x1;
-        let given = agent.ask(&hello).agent_identification.expect("a uid");
+        let reply = agent.hello_with(|message| message.flags = 0x1);
+        let given = reply.agent_identification.expect("a uid");
         agent.uid = Uuid::from_slice(&given.new_instance_uid).expect("a uid");
         assert!(served(&agent.hello()));
         agent.settled();

@@ -76,12 +76,12 @@ fn c_324_inbound_data_is_escaped_and_capped() {
     let script = "<script>alert(1)</script>";
     for via in BOTH {
         let mut agent = Agent::with_token(&server, via, say::uid(), &token);
-        let mut hello = agent.full();
-        hello.agent_description = Some(say::description(&[
-            ("conf", script),
-            ("long", &"x".repeat(100_000)),
-        ]));
-        assert_eq!(say::error(&agent.ask(&hello)), None);
+        let long = "x".repeat(100_000);
+        let reply = agent.hello_with(|message| {
+            let labels = [("conf", script), ("long", &long)];
+            message.agent_description = Some(say::description(&labels));
+        });
+        assert_eq!(say::error(&reply), None);
         // the value is data in JSON, and nothing that a browser would take for a page
         server.agent("the label", agent.uid, |agent| {
             agent["labels"]["conf"] == script && agent["labels"]["long"].is_null()
