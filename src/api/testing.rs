@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome};
-use ampora_raft::proposal::{Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
+use ampora_raft::proposal::{Asker, Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
 use ampora_raft::records::{
     AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role,
     Token, Transport,
@@ -96,6 +96,11 @@ impl Backend for Memory {
         origin: Origin,
         proposal: Proposal,
     ) -> BoxFuture<'_, Result<Committed, ProposeError>> {
+        let asked = matches!(proposal, Proposal::Asked { .. });
+        assert!(
+            asked || proposal.asker() != Asker::Operator || origin.idempotency.is_none(),
+            "it would leave no audit record: {proposal:?}"
+        );
         let mut state = self.state.lock();
         let answer = match state.fails.clone() {
             Some(error) => Err(error),
@@ -398,6 +403,11 @@ impl Site {
         if let Some(changed) = change((*record).clone()) {
             state.beside.insert(key, Row::Audit(Arc::new(changed)));
         }
+    }
+
+    /// Lets the wall clock go on, and no other.
+    pub(crate) fn wall_passes(&self, ms: u64) {
+        self.memory.state.lock().now.wall_ms += ms;
     }
 
     /// Every proposal from here on fails so.

@@ -115,6 +115,18 @@ impl Drop for Log {
     }
 }
 
+/// Adds to deadline time what passed while nobody led, before anything is judged by it.
+///
+/// # Errors
+/// Fails when the proposal is not committed.
+pub(super) async fn begin(consensus: &Consensus, node: NodeId) -> Result<(), RunError> {
+    let outcome = first(consensus, node, Proposal::NoteWallTime { begins: true }).await?;
+    if outcome == Outcome::Done {
+        return Ok(());
+    }
+    Err(RunError::Refused(Box::new(outcome)))
+}
+
 /// Adds the downtime to deadline time, founds the fleet if it has no lineage, and gives this node its
 /// incarnation.
 ///
@@ -126,12 +138,7 @@ pub(super) async fn register(
     node: NodeId,
     doors: &Doors,
 ) -> Result<Epoch, RunError> {
-    // before everything that is judged by deadline time
-    let begins = Proposal::NoteWallTime { begins: true };
-    let outcome = first(consensus, node, begins).await?;
-    if outcome != Outcome::Done {
-        return Err(RunError::Refused(Box::new(outcome)));
-    }
+    begin(consensus, node).await?;
     if consensus.view().fleet.meta().lineage == 0 {
         let lineage = u128::from_be_bytes(entropy::bytes());
         let outcome = first(consensus, node, Proposal::Found { lineage }).await?;

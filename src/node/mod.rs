@@ -10,7 +10,9 @@ mod health;
 pub mod identity;
 mod join;
 pub mod origin;
+mod retention;
 mod run;
+mod wall_time;
 
 pub use backend::NodeBackend;
 pub use run::{RunError, run};

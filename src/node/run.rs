@@ -16,7 +16,7 @@ use super::backend::NodeBackend;
 use super::doors::Doors;
 use super::identity::{self, IdentityError, Running};
 use super::join::{self, Log};
-use super::{banner, drain};
+use super::{banner, drain, retention, wall_time};
 use crate::agents::batches::{Author, Batches};
 use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
@@ -205,6 +205,12 @@ fn serve(
         background.stopping(),
     ));
     background.spawn(delivery::drive_marks(room.clone(), background.stopping()));
+    background.spawn(wall_time::drive(room.clone(), background.stopping()));
+    background.spawn(retention::drive(
+        room.clone(),
+        config.audit.retention_days,
+        background.stopping(),
+    ));
     background.spawn(upkeep(metrics, background.stopping()));
     let batches = room.tasks.clone();
     let stopping = batches.stopping();

@@ -3,6 +3,7 @@
 mod access;
 mod agent;
 mod answers;
+mod audit;
 mod fleet;
 mod reach;
 #[path = "../support/mod.rs"]

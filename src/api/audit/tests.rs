@@ -1,7 +1,7 @@
 //! The audit as auditors meet it: what is there, found by filters and pages, and what a tampered chain says.
 
 use ampora_raft::proposal::Proposal;
-use ampora_raft::records::{AgentUpdate, Health};
+use ampora_raft::records::{AgentUpdate, Health, Role};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -246,4 +246,23 @@ async fn raw_bodies_are_for_admins_and_noted_before_they_are_shown() {
         (&records[1]["target"], &records[1]["after"]),
         (&json!(uid), &shown)
     );
+}
+
+#[tokio::test]
+async fn a_token_expires_while_the_node_is_off() {
+    const HOUR_MS: u64 = 3_600_000;
+    let site = Site::new();
+    let begins = || Proposal::NoteWallTime { begins: true };
+    site.apply(begins());
+    site.token("short", Role::Viewer, Some(5_000 + HOUR_MS));
+    let asked = || site.ask(Method::GET, "/api/v1/groups").role("short").send();
+    assert_eq!(asked().await.status, 200);
+    site.wall_passes(HOUR_MS);
+    assert_eq!(
+        asked().await.status,
+        200,
+        "a wall clock alone decides nothing"
+    );
+    site.apply(begins());
+    asked().await.problem(401, "unauthenticated");
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    agents::AgentsCommand, cluster::ClusterCommand, configs::ConfigsCommand,
+    agents::AgentsCommand, audit::AuditCommand, cluster::ClusterCommand, configs::ConfigsCommand,
     dispatch::DispatchCommand, enrollment::EnrollmentCommand, groups::GroupsCommand,
     tokens::TokensCommand,
 };
@@ -26,6 +26,8 @@ pub enum ClientCommand {
     Dispatch(Noun<DispatchCommand>),
     /// Look at the nodes
     Cluster(Noun<ClusterCommand>),
+    /// See who changed what, and check that no record was altered
+    Audit(Noun<AuditCommand>),
     /// Say who may use this interface
     Tokens(Noun<TokensCommand>),
     /// Say with what agents may come
@@ -46,6 +48,7 @@ impl ClientCommand {
             Self::Groups(noun) => &mut noun.reach,
             Self::Dispatch(noun) => &mut noun.reach,
             Self::Cluster(noun) => &mut noun.reach,
+            Self::Audit(noun) => &mut noun.reach,
             Self::Tokens(noun) => &mut noun.reach,
             Self::Enrollment(noun) => &mut noun.reach,
         })

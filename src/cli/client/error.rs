@@ -70,6 +70,9 @@ pub enum ClientError {
     /// Instructions that did not succeed everywhere.
     #[error("{0}")]
     Undelivered(String),
+    /// The chain of audit records is not whole.
+    #[error("{0}")]
+    Audit(String),
     /// The node says that it cannot serve.
     #[error("the node is not ready")]
     NotReady,
@@ -105,6 +108,7 @@ impl ClientError {
             | Self::Foreign { .. }
             | Self::NoToken { .. }
             | Self::Undelivered(_)
+            | Self::Audit(_)
             | Self::NotReady
             | Self::Interrupted(_)
             | Self::Yaml(_) => false,

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 mod agents;
 pub mod args;
+mod audit;
 mod cluster;
 mod configs;
 mod connect;
@@ -93,6 +94,7 @@ async fn act(command: ClientCommand, session: &Session) -> Result<(), CliError> 
         ClientCommand::Groups(noun) => groups::run(session, noun.command).await,
         ClientCommand::Dispatch(noun) => dispatch::run(session, noun.command).await,
         ClientCommand::Cluster(noun) => cluster::run(session, noun.command).await,
+        ClientCommand::Audit(noun) => audit::run(session, noun.command).await,
         ClientCommand::Tokens(noun) => tokens::run(session, noun.command).await,
         ClientCommand::Enrollment(noun) => enrollment::run(session, noun.command).await,
     }

@@ -269,7 +269,7 @@ pub(super) const STREAMS: &[Key] = &[
         takes: "days, 1 to 36500",
         default: "365",
         meaning: "Days after which audit records go.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .count(1..=RETENTION_DAYS_MAX)

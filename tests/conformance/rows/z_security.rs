@@ -42,11 +42,11 @@ pub(crate) const ROWS: &[Row] = &[
         "Tenants are kept apart.",
         "there are no tenants: one cluster serves one organisation"
     ),
-    open!(
+    row!(
         326,
         "derived",
         "It is on record who offered what to whom.",
-        "the audit comes with step 3"
+        c_326_assignments_are_on_record
     ),
 ];
 
@@ -109,4 +109,20 @@ fn c_324_inbound_data_is_escaped_and_capped() {
         server.rejected("overload") >= before + 2.0,
         "each is counted"
     );
+}
+
+fn c_326_assignments_are_on_record() {
+    let server = server::shared();
+    let agent = Agent::introduced(&server, BOTH[0]);
+    let hash = server.assign_yaml(&agent.label, "a: 326\n");
+    let path = format!("/audit?target={}&action=group.put", agent.label);
+    let records = server.get(&path);
+    let record = &records["items"][0];
+    let settled = &record["after"]["assignment"]["settled"];
+    assert_eq!(settled["hash"], hex::encode(&hash), "{record}");
+    assert_eq!(record["after"]["selector"], format!("conf={}", agent.label));
+    assert_eq!(record["actor"], "admin");
+    assert_eq!(record["from"], "127.0.0.1");
+    let verified = server.get("/audit/verify");
+    assert_eq!(verified["ok"], true, "{verified}");
 }
