@@ -12,5 +12,6 @@ pub mod node;
 pub mod opamp;
 pub mod secrets;
 pub mod simulate;
+pub mod sockets;
 pub mod tasks;
 pub mod telemetry;

@@ -9,6 +9,7 @@ use ampora_raft::ids::{Fence, InstanceUid};
 use ampora_raft::records::Transport;
 use parking_lot::Mutex;
 
+use super::full_states::SetAside;
 use super::wake::Wake;
 
 /// An agent that is served here.
@@ -50,6 +51,8 @@ pub struct State {
     pub heartbeats: bool,
     /// Messages without content on this connection.
     pub empty_messages: u8,
+    /// What was set aside for the full state that the agent was asked for.
+    pub asked: SetAside,
 }
 
 /// Where an agent speaks from: a socket, or polls.
@@ -84,6 +87,7 @@ impl Agent {
                 seen_wall_ms: 0,
                 heartbeats: false,
                 empty_messages: 0,
+                asked: SetAside::default(),
             }),
         }
     }

@@ -15,6 +15,7 @@ pub mod convert;
 pub mod delivery;
 pub mod enrollment;
 pub mod exchange;
+pub mod full_states;
 pub mod identity;
 pub mod offers;
 pub mod pace;

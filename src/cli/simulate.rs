@@ -47,6 +47,9 @@ pub struct SimulateAgents {
     /// Bytes of the effective configuration that each agent reports
     #[arg(long, default_value_t = 300)]
     pub effective_bytes: usize,
+    /// After a lost connection go on where it was, as newer clients do, instead of sending everything again
+    #[arg(long)]
+    pub resume: bool,
     /// A further attribute of each agent; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     pub label: Vec<(String, String)>,
@@ -99,6 +102,7 @@ fn plan(args: SimulateAgents) -> Plan {
         heartbeat: Duration::from_secs(args.heartbeat_seconds),
         in_flight: args.in_flight,
         effective_bytes: args.effective_bytes,
+        resume: args.resume,
         labels: args.label,
         seed: args.seed,
     }

@@ -21,6 +21,7 @@ use crate::agents::batches::{Author, Batches};
 use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
+use crate::agents::full_states::FullStates;
 use crate::agents::room::{Room, Settings};
 use crate::agents::{delivery, enrollment, reconcile, sweep, timers};
 use crate::api::{self, Api};
@@ -167,7 +168,12 @@ fn room(
         agent_types: Default::default(),
         sockets: Default::default(),
         attempts: Default::default(),
-        full_states: Room::full_state_budget(now_ms),
+        unasked: Default::default(),
+        full_states: FullStates::new(
+            config.opamp.full_states_per_second,
+            config.opamp.full_state_bytes_per_second,
+            now_ms,
+        ),
     }))
 }
 

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -112,6 +113,9 @@ pub trait Agents: Send + Sync + 'static {
     /// reply out. There is always something to answer, for a malformed body too (C-037, C-293). The future
     /// is dropped when the peer goes away.
     fn poll(&self, peer: Peer, body: Bytes) -> impl Future<Output = Answer> + Send;
+
+    /// Hears that a poll was turned away and told to come back after `wait`; `uid` is what its header says.
+    fn told_to_wait(&self, uid: &str, wait: Duration);
 }
 
 /// The far side of one WebSocket. One task owns it and calls one method at a time; the futures of

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,14 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::admission::{Admission, Refusal};
 use super::budget::Budget;
 use super::exchange::Agents;
 use super::limits::{
-    DRAIN_SHARE, FIRST_REQUEST_TIMEOUT, FIRST_REQUEST_TIMEOUT_CROWDED, HEADER_BYTES_MAX,
-    KEEP_ALIVE, Limits, NEWCOMERS_CROWDED, NEWCOMERS_MAX,
+    DRAIN_SHARE, FIRST_REQUEST_TIMEOUT_CROWDED, HEADER_BYTES_MAX, KEEP_ALIVE, Limits,
+    NEWCOMERS_CROWDED, NEWCOMERS_MAX,
 };
 use super::linger::Linger;
 use super::patience::Patience;
@@ -27,12 +27,16 @@ use super::route;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::entropy;
+use crate::sockets::{Cut, Seat, Seats, Unread, cut};
 use crate::tasks::Tasks;
 use crate::telemetry::frames::{Rejected, rejected};
 use crate::telemetry::names;
 
 /// How long to wait after `accept` failed, as it does while there is no free descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// This door in metrics.
+const DOOR: &str = "opamp";
 
 /// What all connections of this door share.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ pub(super) struct Door<A> {
     pub(super) budget: Budget,
     pub(super) tasks: Tasks,
     admission: Mutex<Admission>,
-    newcomers: Arc<Semaphore>,
+    newcomers: Arc<Seats>,
     connections: AtomicU64,
 }
 
@@ -60,7 +64,7 @@ impl<A: Agents> Door<A> {
             limits,
             tasks: tasks.clone(),
             admission: Mutex::new(admission),
-            newcomers: Arc::new(Semaphore::new(NEWCOMERS_MAX)),
+            newcomers: Seats::new(DOOR, NEWCOMERS_MAX),
             connections: AtomicU64::new(0),
         }
     }
@@ -108,7 +112,7 @@ pub(super) struct Connection<A: Agents> {
 #[derive(Debug)]
 struct State<A: Agents> {
     /// Held until the first request.
-    newcomer: Option<OwnedSemaphorePermit>,
+    newcomer: Option<Seat>,
     /// Held from the first request on; shared with the WebSocket that the connection may become.
     place: Option<Arc<Place<A>>>,
     patience: Patience,
@@ -168,11 +172,12 @@ pub fn serve<A: Agents>(listener: TcpListener, agents: A, config: &Config, tasks
 }
 
 fn welcome<A: Agents>(door: &Arc<Door<A>>, stream: TcpStream, address: SocketAddr) {
-    let Ok(newcomer) = door.newcomers.clone().try_acquire_owned() else {
-        // too many that say nothing: there is no request yet that could be answered
+    let crowded = door.newcomers.taken() > NEWCOMERS_CROWDED;
+    let Some(newcomer) = door.newcomers.take() else {
         rejected(Rejected::Overload);
         return;
     };
+    let given_away = newcomer.cut();
     // messages are small and answers are waited for
     drop(stream.set_nodelay(true));
     let connection = Arc::new(Connection {
@@ -185,13 +190,44 @@ fn welcome<A: Agents>(door: &Arc<Door<A>>, stream: TcpStream, address: SocketAdd
             patience: Patience::default(),
         }),
     });
-    door.tasks.spawn(converse(connection, stream));
+    let patience = match door.limits.request_timeout {
+        timeout if crowded => timeout.min(FIRST_REQUEST_TIMEOUT_CROWDED),
+        timeout => timeout,
+    };
+    let no_request = async move {
+        tokio::select! {
+            () = tokio::time::sleep(patience) => Cut::Silent,
+            () = given_away.cancelled() => Cut::Crowded,
+        }
+    };
+    door.tasks.spawn(converse(connection, stream, no_request));
+}
+
+/// Waits for the first bytes, which cost nothing while they do not come, and then speaks HTTP.
+async fn converse<A: Agents>(
+    connection: Arc<Connection<A>>,
+    stream: TcpStream,
+    no_request: impl Future<Output = Cut>,
+) {
+    let stopping = connection.door.tasks.stopping();
+    let mut no_request = pin!(no_request);
+    let mut first_byte = [0];
+    tokio::select! {
+        // a look, because readiness alone is assumed at first; what is wrong with the stream shows when it is read
+        _ = stream.peek(&mut first_byte) => Box::pin(speak_http(connection, stream, no_request)).await,
+        why = &mut no_request => no_request_came(why),
+        () = stopping.cancelled() => {}
+    }
 }
 
 /// Speaks HTTP until the connection ends or becomes a WebSocket.
-async fn converse<A: Agents>(connection: Arc<Connection<A>>, stream: TcpStream) {
+async fn speak_http<A: Agents>(
+    connection: Arc<Connection<A>>,
+    stream: TcpStream,
+    no_request: impl Future<Output = Cut>,
+) {
     let stopping = connection.door.tasks.stopping();
-    let crowded = connection.door.newcomers.available_permits() < NEWCOMERS_MAX - NEWCOMERS_CROWDED;
+    let stream = Unread::new(stream, connection.door.limits.write_timeout, DOOR);
     let service = {
         let connection = connection.clone();
         service_fn(move |request| {
@@ -205,27 +241,34 @@ async fn converse<A: Agents>(connection: Arc<Connection<A>>, stream: TcpStream) 
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(Linger::new(stream)), service)
         .with_upgrades();
-    let mut http = std::pin::pin!(http);
-    let first_request = async {
-        tokio::time::sleep(if crowded {
-            FIRST_REQUEST_TIMEOUT_CROWDED
-        } else {
-            FIRST_REQUEST_TIMEOUT
-        })
-        .await;
+    let mut http = pin!(http);
+    let no_request = async {
+        let why = no_request.await;
         if connection.has_asked() {
             std::future::pending().await
         }
+        why
     };
     let ended = tokio::select! {
         ended = &mut http => ended,
-        () = first_request => return,
+        why = no_request => return no_request_came(why),
         () = stopping.cancelled() => {
             http.as_mut().graceful_shutdown();
             http.await
         }
     };
     if let Err(error) = ended {
+        if error.is_timeout() {
+            cut(DOOR, Cut::Silent);
+        }
         tracing::debug!(%error, connection = connection.number, "an agent's connection ended badly");
+    }
+}
+
+fn no_request_came(why: Cut) {
+    match why {
+        // counted as cut by who needed its place
+        Cut::Crowded => rejected(Rejected::Overload),
+        Cut::Silent | Cut::Unread => cut(DOOR, why),
     }
 }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -29,6 +30,7 @@ use super::listener::{Connection, Door, Place};
 use super::patience::Patience;
 use super::route;
 use crate::clock::SystemClock;
+use crate::sockets::Unread;
 use crate::telemetry::frames::{Rejected, rejected};
 use crate::telemetry::names;
 
@@ -58,7 +60,7 @@ pub(super) fn open<A: Agents>(
         let Ok(upgraded) = upgrading.await else {
             return;
         };
-        let Ok(parts) = upgraded.downcast::<TokioIo<Linger<TcpStream>>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<Linger<Unread<TcpStream>>>>() else {
             tracing::error!("an upgraded connection is not one of this listener");
             return;
         };
@@ -150,8 +152,9 @@ where
                 biased;
                 incoming = self.stream.next() => self.incoming(incoming).await,
                 () = poll_fn(|cx| self.agents.poll_push(cx)) => Ok(()),
-                _ = ping.tick() => self.tick().await,
-                () = &mut draining => {
+                // a peer that never rests spends the turns of this task, and time passes all the same
+                _ = unconstrained(ping.tick()) => self.tick().await,
+                () = unconstrained(&mut draining) => {
                     self.close(CloseCode::Away, "this node is stopping").await;
                     Err(Closed::Draining)
                 }

@@ -41,6 +41,8 @@ pub struct Plan {
     pub in_flight: usize,
     /// Bytes of the effective configuration that each agent reports when it connects.
     pub effective_bytes: usize,
+    /// After a lost connection the agents go on where they were, as clients from opamp-go 0.23 on do; else they send everything again.
+    pub resume: bool,
     /// Further attributes of each agent.
     pub labels: Vec<(String, String)>,
     /// Uids and chance come from this number: the same fleet comes back with it.
@@ -120,6 +122,7 @@ mod tests {
             heartbeat: Duration::from_secs(30),
             in_flight: 1,
             effective_bytes: 0,
+            resume: false,
             labels: Vec::new(),
             seed: 1,
         }

@@ -160,7 +160,7 @@ impl Carried {
         let hello: Vec<_> = self
             .agents
             .values_mut()
-            .map(|agent| agent.full_state(plan))
+            .map(|agent| agent.hello(plan))
             .collect();
         if self.send(&mut stream, hello, tally).await.is_err() {
             return false;

@@ -55,3 +55,11 @@ pub const RAFT_APPEND_DURATION: &str = "ampora_raft_append_duration_seconds";
 pub const RAFT_PROPOSE_DURATION: &str = "ampora_raft_propose_duration_seconds";
 /// Counter, `reason`: `oversize`, `unreadable`: offers that were left out of a message.
 pub const OFFERS_DISCARDED: &str = "ampora_opamp_offers_discarded_total";
+/// Counter: agents that were asked for their full state.
+pub const FULL_STATES_ASKED: &str = "ampora_opamp_full_states_asked_total";
+/// Counter: times that an agent's full state was needed and not asked for, because the budget was spent.
+pub const FULL_STATES_DEFERRED: &str = "ampora_opamp_full_states_deferred_total";
+/// Counter: bytes of full state that came because it was asked for.
+pub const FULL_STATE_BYTES: &str = "ampora_opamp_full_state_bytes_total";
+/// Counter, `door`: `opamp`, `admin`; `reason`: `silent`, `crowded`, `unread`: connections that were cut before they cost more.
+pub const CONNECTIONS_CUT: &str = "ampora_connections_cut_total";

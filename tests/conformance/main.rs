@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     row::check(&rows);
     let results = Arc::new(Mutex::new(Results::new()));
     let mut trials: Vec<Trial> = rows.iter().filter_map(|row| trial(row, &results)).collect();
-    let beyond = rows::BEYOND.iter();
+    let beyond = rows::BEYOND.iter().chain(rows::FLOODS);
     trials.extend(beyond.map(|(name, run)| recorded(name, *run, &results)));
     args.test_threads = args.test_threads.or(Some(ROWS_AT_A_TIME));
     let conclusion = libtest_mimic::run(&args, trials);
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 fn trial(row: &Row, results: &Arc<Mutex<Results>>) -> Option<Trial> {
     match row.proof {
         Proof::Test { name, run } => Some(recorded(name, run, results)),
-        Proof::Open(_) => None,
+        Proof::Elsewhere { .. } | Proof::Open(_) => None,
     }
 }
 
