@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::attempts::Attempts;
+
 mod agents;
 mod answer;
 mod audit;
@@ -16,6 +18,7 @@ pub mod backend;
 mod cluster;
 mod configurations;
 mod dispatches;
+mod enrollment_tokens;
 mod extract;
 mod gauges;
 mod groups;
@@ -35,6 +38,7 @@ pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod timestamp;
+mod tokens;
 
 pub use openapi::reference;
 pub use router::{admin, probes_only};
@@ -47,6 +51,8 @@ pub struct Api {
     settings: Arc<settings::Settings>,
     /// One permit for each call under way; see `Limits::concurrent_calls`.
     calls: Arc<Semaphore>,
+    /// Clients that showed tokens which do not work.
+    attempts: Arc<Attempts>,
 }
 
 impl Api {
@@ -58,6 +64,7 @@ impl Api {
             backend,
             settings: Arc::new(settings),
             calls,
+            attempts: Arc::default(),
         }
     }
 }

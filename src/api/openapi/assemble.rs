@@ -24,7 +24,7 @@ Every error is `application/problem+json`: `code` is stable, `retryable` says wh
 `may_have_taken_effect` whether something may have changed. A method that a path does not know is 405 with `Allow`, \
 whatever the path.";
 
-const HEADINGS: [(&str, &str); 8] = [
+const HEADINGS: [(&str, &str); 10] = [
     (
         "agents",
         "What runs where, and how it stands to what it should run.",
@@ -37,6 +37,8 @@ const HEADINGS: [(&str, &str); 8] = [
     ),
     ("cluster", "Nodes, leader, indexes."),
     ("audit", "Who changed what: a chain of hashes."),
+    ("tokens", "Who may use this interface."),
+    ("enrollment-tokens", "With what agents may come."),
     ("health", "What machines ask."),
     ("about", "This document."),
 ];
@@ -161,7 +163,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .filter_map(parameters::of_path);
+        .filter_map(|name| parameters::of_path(operation.path, name));
     let of_query = operation.query.iter().cloned().map(|mut parameter| {
         parameters::of_lists(&mut parameter);
         parameter
@@ -205,6 +207,7 @@ fn everywhere(route: &Route) -> &'static [Code] {
             Code::Forbidden,
             Code::Internal,
             Code::Overloaded,
+            Code::TooManyAttempts,
             Code::UriTooLong,
         ]
     } else if route.path.starts_with("/api/") {

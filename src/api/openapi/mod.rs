@@ -22,7 +22,9 @@ pub(crate) use operation::Operation;
 pub(crate) use page::page;
 pub use reference::reference;
 
-use super::{agents, audit, cluster, configurations, dispatches, groups, probes};
+use super::{
+    agents, audit, cluster, configurations, dispatches, enrollment_tokens, groups, probes, tokens,
+};
 
 /// What stands beside the handlers, room by room.
 fn operations() -> Vec<Operation> {
@@ -33,6 +35,8 @@ fn operations() -> Vec<Operation> {
         dispatches::operations(),
         cluster::operations(),
         audit::operations(),
+        tokens::operations(),
+        enrollment_tokens::operations(),
         probes::operations(),
         own_operations(),
     ]

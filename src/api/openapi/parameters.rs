@@ -9,8 +9,8 @@ use crate::api::paging::{LIMIT_DEFAULT, LIMIT_MAX};
 /// Names in paths.
 const NAME: &str = "^[a-z0-9][a-z0-9._-]{0,62}$";
 
-/// A parameter of a path by its name; `None` for one that nobody has described.
-pub(super) fn of_path(name: &str) -> Option<Value> {
+/// A parameter of a path by its place; `None` for one that nobody has described.
+pub(super) fn of_path(path: &str, name: &str) -> Option<Value> {
     let (text, schema, example) = match name {
         "uid" => (
             "The instance uid of an agent.",
@@ -26,6 +26,11 @@ pub(super) fn of_path(name: &str) -> Option<Value> {
             "The number of a version, from 1 on, or the word `newest`.",
             json!({"type": "string", "pattern": "^([1-9][0-9]{0,8}|newest)$"}),
             "newest",
+        ),
+        "id" if path.contains("tokens/") => (
+            "The id of a token; it says nothing of its secret.",
+            json!({"type": "string", "minLength": 1}),
+            "0123456789abcdef",
         ),
         "id" => (
             "The number of a dispatch.",

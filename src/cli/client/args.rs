@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::{
     agents::AgentsCommand, audit::AuditCommand, cluster::ClusterCommand, configs::ConfigsCommand,
-    dispatch::DispatchCommand, groups::GroupsCommand,
+    dispatch::DispatchCommand, enrollment::EnrollmentCommand, groups::GroupsCommand,
+    tokens::TokensCommand,
 };
 use crate::cli::args::ReachArgs;
 
@@ -27,6 +28,10 @@ pub enum ClientCommand {
     Cluster(Noun<ClusterCommand>),
     /// See who changed what, and check that no record was altered
     Audit(Noun<AuditCommand>),
+    /// Say who may use this interface
+    Tokens(Noun<TokensCommand>),
+    /// Say with what agents may come
+    Enrollment(Noun<EnrollmentCommand>),
 }
 
 impl ClientCommand {
@@ -44,6 +49,8 @@ impl ClientCommand {
             Self::Dispatch(noun) => &mut noun.reach,
             Self::Cluster(noun) => &mut noun.reach,
             Self::Audit(noun) => &mut noun.reach,
+            Self::Tokens(noun) => &mut noun.reach,
+            Self::Enrollment(noun) => &mut noun.reach,
         })
     }
 }
