@@ -79,10 +79,11 @@ fn kind(schema: &Value) -> String {
     if !either.is_empty() {
         return either.join(" or ");
     }
-    let types = match &schema["type"] {
-        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
-        one => vec![one.as_str().unwrap_or("any")],
-    };
+    let types = &schema["type"];
+    let types = types.as_array().map_or_else(
+        || vec![types.as_str().unwrap_or("any")],
+        |types| types.iter().filter_map(Value::as_str).collect(),
+    );
     let words: Vec<String> = types
         .into_iter()
         .map(|word| match word {

@@ -120,10 +120,8 @@ fn object(document: &Value, schema: &Value, value: &Value, place: &str) -> Resul
         }
     }
     for (name, field) in fields {
-        let known = match &schema["properties"][name] {
-            Value::Null => &schema["additionalProperties"],
-            known => known,
-        };
+        let own = schema["properties"].get(name);
+        let known = own.unwrap_or(&schema["additionalProperties"]);
         if known.is_null() || known == false {
             return Err(format!("{place}: {name} is not in the document"));
         }
@@ -133,18 +131,18 @@ fn object(document: &Value, schema: &Value, value: &Value, place: &str) -> Resul
 }
 
 fn has_type(types: &Value, value: &Value) -> bool {
-    match types {
-        Value::Null => true,
-        Value::Array(types) => types.iter().any(|one| has_type(one, value)),
-        one => match one.as_str() {
-            Some("null") => value.is_null(),
-            Some("boolean") => value.is_boolean(),
-            Some("integer") => value.is_u64() || value.is_i64(),
-            Some("number") => value.is_number(),
-            Some("string") => value.is_string(),
-            Some("array") => value.is_array(),
-            Some("object") => value.is_object(),
-            _ => false,
-        },
+    if let Some(types) = types.as_array() {
+        return types.iter().any(|one| has_type(one, value));
+    }
+    match types.as_str() {
+        None => types.is_null(),
+        Some("null") => value.is_null(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("number") => value.is_number(),
+        Some("string") => value.is_string(),
+        Some("array") => value.is_array(),
+        Some("object") => value.is_object(),
+        Some(_) => false,
     }
 }
