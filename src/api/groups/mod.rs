@@ -22,6 +22,7 @@ use serde::{Deserialize, Deserializer};
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use self::described::operations;
+pub(crate) use self::numbers::changes;
 pub(crate) use self::preview::preview;
 pub(crate) use self::shape::WouldChange;
 pub(crate) use self::ways_back::{lift, revert};
@@ -93,8 +94,7 @@ pub(crate) async fn show(
 
 /// A group with its live numbers and its entity tag.
 async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response {
-    let numbers = numbers::of_groups(view).await;
-    let numbers = numbers.get(&group.name).copied().unwrap_or_default();
+    let numbers = numbers::of_group(view, group).await;
     let mut body = GroupShown::of(&view.fleet, group, &numbers);
     body.applied_index = Some(view.applied_index);
     let mut response = (status, Json(body)).into_response();
@@ -230,8 +230,7 @@ async fn dry_answer(trial: Trial) -> Result<Response, Problem> {
     let Outcome::Group { group, .. } = trial.outcome else {
         return Err(refused(trial.outcome));
     };
-    let numbers = numbers::of_groups(&trial.view).await;
-    let numbers = numbers.get(&group.name).copied().unwrap_or_default();
+    let numbers = numbers::of_group(&trial.view, &group).await;
     let mut body = GroupShown::of(&trial.view.fleet, &group, &numbers);
     body.dry_run = Some(true);
     body.would_change = Some(WouldChange::of(trial.change));
