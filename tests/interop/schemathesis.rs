@@ -39,7 +39,7 @@ async fn furnished(stage: &Stage) -> Process {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_as_the_document_says() {
     let program = built("schemathesis").join("schemathesis");
-    let stage = Stage::new(&[]).await;
+    let stage = Stage::new(&["admin.trusted_proxies=127.0.0.0/8"]).await;
     let _agents = furnished(&stage).await;
     let (url, token) = stage.rest().place();
     let dir = stage.client("schemathesis");
