@@ -118,6 +118,8 @@ pub enum Proposal {
     },
     /// An operator is about to see something unredacted.
     NoteRead(NoteRead),
+    /// An operator takes everything along.
+    NoteSnapshot(NoteSnapshot),
 }
 
 /// Who may ask for a proposal.
@@ -141,7 +143,8 @@ impl Proposal {
             | Self::CreateDispatch(_)
             | Self::CancelDispatch { .. }
             | Self::PutToken { .. }
-            | Self::NoteRead(_) => Asker::Operator,
+            | Self::NoteRead(_)
+            | Self::NoteSnapshot(_) => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
             Self::Found { .. }
             | Self::RegisterNode(_)
@@ -207,6 +210,24 @@ pub enum RawBody {
     Health,
     /// The list of available components.
     Components,
+}
+
+/// See [`Proposal::NoteSnapshot`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteSnapshot {
+    /// The snapshot; at most 128 bytes.
+    pub id: Arc<str>,
+    /// What is done with it.
+    pub step: SnapshotStep,
+}
+
+/// What an operator does with a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SnapshotStep {
+    /// Has it taken.
+    Take,
+    /// Reads it.
+    Read,
 }
 
 /// See [`Proposal::RegisterNode`].

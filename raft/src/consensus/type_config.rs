@@ -35,6 +35,7 @@ impl fmt::Display for Entry {
             Proposal::NoteWallTime { .. } => "NoteWallTime",
             Proposal::TrimAudit { .. } => "TrimAudit",
             Proposal::NoteRead(_) => "NoteRead",
+            Proposal::NoteSnapshot(_) => "NoteSnapshot",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }

@@ -74,6 +74,7 @@ impl Fleet {
             Proposal::NoteWallTime { begins } => Ok(self.note_wall_time(cx, *begins)),
             Proposal::TrimAudit { first, count } => Ok(self.trim_audit(cx, *first, *count)),
             Proposal::NoteRead(read) => self.note_read(cx, read),
+            Proposal::NoteSnapshot(note) => self.note_snapshot(cx, note),
         }
     }
 

@@ -25,12 +25,14 @@ mod load;
 mod mark_deliveries;
 mod node_batch;
 mod note_read;
+mod note_snapshot;
 mod note_wall_time;
 mod postings;
 mod put_group;
 mod put_token;
 mod read;
 mod register_node;
+mod restore;
 mod retire;
 mod search;
 pub mod sizes;
@@ -45,7 +47,9 @@ use immutable_chunkmap::map::Map;
 use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
+pub use found::FEATURE_LEVEL;
 pub use load::LoadError;
+pub use restore::{JUMP, Restore};
 pub use search::{Search, Stride};
 
 use crate::effect::Effect;

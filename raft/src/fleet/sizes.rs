@@ -127,6 +127,7 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::NoteWallTime { .. } => 1,
         Proposal::TrimAudit { .. } => 2 * NUMBER,
         Proposal::NoteRead(_) => UID + 1 + 1 + HASH,
+        Proposal::NoteSnapshot(note) => text(&note.id) + 1,
     }
 }
 

@@ -14,7 +14,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "found",
     "register_node",
     "node_batch",
@@ -32,6 +32,7 @@ const KINDS: [&str; 17] = [
     "note_wall_time",
     "trim_audit",
     "note_read",
+    "note_snapshot",
 ];
 
 fn kind(proposal: &Proposal) -> &'static str {
@@ -53,6 +54,7 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::NoteWallTime { .. } => "note_wall_time",
         Proposal::TrimAudit { .. } => "trim_audit",
         Proposal::NoteRead(_) => "note_read",
+        Proposal::NoteSnapshot(_) => "note_snapshot",
     }
 }
 
@@ -338,6 +340,10 @@ fn proposals() -> Vec<Proposal> {
             body,
             hash: (body != RawBody::Health).then_some(BodyHash([3; 32])),
         })
+    }));
+    all.extend([SnapshotStep::Take, SnapshotStep::Read].map(|step| {
+        let id = "5eb1".into();
+        Proposal::NoteSnapshot(NoteSnapshot { id, step })
     }));
     all
 }

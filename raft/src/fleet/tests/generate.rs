@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::proposal::{Asker, NoteRead, RawBody};
+use crate::proposal::{Asker, NoteRead, NoteSnapshot, RawBody, SnapshotStep};
 use crate::records::{
     ConfigReport, ConfigStatus, DeliveryError, FileMeta, Health, Pace, PackageAggregate,
     ReleaseReason, Role, Token,
@@ -258,6 +258,9 @@ fn nodes() -> impl Strategy<Value = Proposal> {
         1 => (number(), 0..3_u16).prop_map(|(first, count)| Proposal::TrimAudit { first, count }),
         1 => (agent(), body).prop_map(|(agent, body)| {
             Proposal::NoteRead(NoteRead { agent, body, hash: None })
+        }),
+        1 => text().prop_map(|id| {
+            Proposal::NoteSnapshot(NoteSnapshot { id, step: SnapshotStep::Take })
         }),
         1 => (text(), text(), role, 0..3_u8, option::of(number())).prop_map(
             |(id, name, role, hash, expires_at_ms)| Proposal::PutToken {

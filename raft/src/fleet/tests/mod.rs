@@ -12,6 +12,7 @@ mod generate;
 mod limits;
 mod model;
 mod properties;
+mod restore;
 mod search;
 mod sessions;
 

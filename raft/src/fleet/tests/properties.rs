@@ -33,6 +33,7 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::NoteWallTime { .. } => "wall time",
         Proposal::TrimAudit { .. } => "trim audit",
         Proposal::NoteRead(_) => "note read",
+        Proposal::NoteSnapshot(_) => "note snapshot",
     }
 }
 
@@ -77,7 +78,7 @@ fn any_log_keeps_the_fleet_whole() {
         panic!("{error}");
     }
     let seen = seen.into_inner().expect("whole");
-    assert_eq!(seen.len(), 16, "kinds that took effect: {seen:?}");
+    assert_eq!(seen.len(), 17, "kinds that took effect: {seen:?}");
     assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
     let recorded = recorded.into_inner().expect("whole");
     let operators = [
@@ -88,6 +89,7 @@ fn any_log_keeps_the_fleet_whole() {
         "cancel",
         "token",
         "note read",
+        "note snapshot",
     ];
     let kinds: BTreeSet<_> = recorded.keys().copied().collect();
     assert_eq!(
