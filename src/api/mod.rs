@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 mod agents;
 mod answer;
@@ -42,6 +43,7 @@ pub struct Api {
     settings: Arc<settings::Settings>,
     /// One permit for each call under way; see `Limits::concurrent_calls`.
     calls: Arc<Semaphore>,
+    snapshots: Arc<cluster::snapshots::Snapshots>,
 }
 
 impl Api {
@@ -49,10 +51,17 @@ impl Api {
     #[must_use]
     pub fn new(backend: Arc<dyn backend::Backend>, settings: settings::Settings) -> Api {
         let calls = Arc::new(Semaphore::new(settings.limits.concurrent_calls));
+        let snapshots = Arc::new(cluster::snapshots::Snapshots::new(&settings.limits));
         Api {
             backend,
             settings: Arc::new(settings),
             calls,
+            snapshots,
         }
+    }
+
+    /// Drops snapshots whose time is over, until `stop`.
+    pub async fn sweep_snapshots(self, stop: CancellationToken) {
+        cluster::snapshots::sweep(self, stop).await;
     }
 }

@@ -111,6 +111,8 @@ codes! {
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, false, "the resource is not as expected";
     /// The body did not arrive in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, true, "the request did not arrive in time";
+    /// Not taken on this node, or held no longer.
+    SnapshotNotFound = "snapshot_not_found", NOT_FOUND, false, "no such snapshot";
     /// More agents would change than the caller allows.
     TooManyAffected = "too_many_affected", CONFLICT, false, "more agents would change than allowed";
     /// No token, or one that is unknown or over.

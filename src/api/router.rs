@@ -99,6 +99,16 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend([
         guarded("/api/v1/audit", get(audit::list)),
         guarded("/api/v1/audit/verify", get(audit::verify)),
+        Route::new(
+            Method::POST,
+            "/api/v1/cluster/snapshots",
+            ADMIN,
+            post(cluster::snapshots::take),
+        ),
+        guarded(
+            "/api/v1/cluster/snapshots/{id}",
+            get(cluster::snapshots::read),
+        ),
     ]);
     routes.extend(probe_routes());
     routes

@@ -230,6 +230,7 @@ fn serve(
     let (opamp, admin) = (Tasks::new(), Tasks::new());
     crate::opamp::serve(doors.opamp, Door::new(room.clone()), config, &opamp);
     let api = Api::new(backend.clone(), api_settings(config));
+    background.spawn(api.clone().sweep_snapshots(background.stopping()));
     crate::api::serve(doors.admin, crate::api::admin(api), &admin);
     Parts {
         opamp,

@@ -72,10 +72,6 @@ pub struct Checked<F> {
 pub struct Restored {
     store: Store,
     path: PathBuf,
-    /// Of what it was restored.
-    pub header: Header,
-    /// The nodes of the cluster before, with what they are known by.
-    pub fleet: Fleet,
 }
 
 impl<F: Read + Seek> Checked<F> {
@@ -178,8 +174,6 @@ impl<F: Read + Seek> Checked<F> {
         Ok(Restored {
             store,
             path: path.to_owned(),
-            header: self.header,
-            fleet: self.fleet,
         })
     }
 }

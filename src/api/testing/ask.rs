@@ -98,14 +98,19 @@ impl<'a> Ask<'a> {
     }
 
     pub(crate) async fn send(self) -> Answer {
+        self.send_whole().await.unwrap()
+    }
+
+    /// The answer, unless it breaks off.
+    pub(crate) async fn send_whole(self) -> Result<Answer, axum::Error> {
         let request = self.request.extension(ClientAddr::LOCAL);
         let request: Request<Body> = request.body(self.body).unwrap();
         let response: Response = self.site.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        Answer {
+        Ok(Answer {
             status: parts.status,
             headers: parts.headers,
-            body: body.collect().await.unwrap().to_bytes(),
-        }
+            body: body.collect().await?.to_bytes(),
+        })
     }
 }

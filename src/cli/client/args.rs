@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    agents::AgentsCommand, audit::AuditCommand, cluster::ClusterCommand, configs::ConfigsCommand,
-    dispatch::DispatchCommand, groups::GroupsCommand,
+    agents::AgentsCommand, audit::AuditCommand, backup::BackupCommand, cluster::ClusterCommand,
+    configs::ConfigsCommand, dispatch::DispatchCommand, groups::GroupsCommand,
 };
 use crate::cli::args::ReachArgs;
 
@@ -27,6 +27,8 @@ pub enum ClientCommand {
     Cluster(Noun<ClusterCommand>),
     /// See who changed what, and check that no record was altered
     Audit(Noun<AuditCommand>),
+    /// Save everything into a file, look at one, begin a new cluster from one
+    Backup(Noun<BackupCommand>),
 }
 
 impl ClientCommand {
@@ -44,6 +46,7 @@ impl ClientCommand {
             Self::Dispatch(noun) => &mut noun.reach,
             Self::Cluster(noun) => &mut noun.reach,
             Self::Audit(noun) => &mut noun.reach,
+            Self::Backup(noun) => &mut noun.reach,
         })
     }
 }

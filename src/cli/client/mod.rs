@@ -17,6 +17,7 @@ use serde_json::Value;
 mod agents;
 pub mod args;
 mod audit;
+mod backup;
 mod cluster;
 mod configs;
 mod connect;
@@ -72,6 +73,11 @@ pub(super) fn run(
         is_terminal: surroundings.is_output_terminal,
         shows_progress: surroundings.outlet.is_terminal,
     };
+    if let ClientCommand::Backup(noun) = &command
+        && let Some(ended) = backup::run_offline(&noun.command, &reach.source, output, surroundings)
+    {
+        return ended;
+    }
     let client = Client::new(connect::find(reach, surroundings)?)?;
     let session = Session { client, output };
     let runtime = runtime::Builder::new_current_thread()
@@ -93,5 +99,6 @@ async fn act(command: ClientCommand, session: &Session) -> Result<(), CliError> 
         ClientCommand::Dispatch(noun) => dispatch::run(session, noun.command).await,
         ClientCommand::Cluster(noun) => cluster::run(session, noun.command).await,
         ClientCommand::Audit(noun) => audit::run(session, noun.command).await,
+        ClientCommand::Backup(noun) => backup::run(session, noun.command).await,
     }
 }
