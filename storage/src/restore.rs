@@ -138,6 +138,7 @@ impl<F: Read + Seek> Checked<F> {
             lineage: begin.lineage,
             index: self.header.applied_index,
             wall_ms: begin.wall_ms,
+            made_ms: self.header.created_ms,
             source: Arc::from(&*self.header.id),
         });
         let state = AppliedState::founded(begin.node, self.header.applied_index);

@@ -3,6 +3,7 @@
 mod agent;
 mod answers;
 mod audit;
+mod backup;
 mod fleet;
 mod reach;
 #[path = "../support/mod.rs"]

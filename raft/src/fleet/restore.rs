@@ -30,6 +30,8 @@ pub struct Restore {
     pub index: u64,
     /// Wall time, for people.
     pub wall_ms: u64,
+    /// Wall time of the backup: when sessions that it names were seen last.
+    pub made_ms: u64,
     /// What was restored, for the audit record.
     pub source: Arc<str>,
 }
@@ -61,7 +63,7 @@ impl Fleet {
         cx.audit("cluster.restore", &restore.source, before, after);
         self.begin_anew(restore.lineage);
         self.void_nodes(&mut cx);
-        self.void_sessions(&mut cx);
+        self.void_sessions(&mut cx, restore.made_ms);
         self.end_uncertain_deliveries(&mut cx);
         self.record(&mut cx);
         cx.finish(Outcome::Done)
@@ -85,7 +87,7 @@ impl Fleet {
     }
 
     /// Nobody owns an agent, and no sequence number is known: the agent went on with the cluster before.
-    fn void_sessions(&mut self, cx: &mut Context<'_>) {
+    fn void_sessions(&mut self, cx: &mut Context<'_>, made_ms: u64) {
         let uids: Vec<InstanceUid> = self.agents(None).map(|agent| agent.uid).collect();
         for uid in uids {
             let Some(agent) = self.agent(uid) else {
@@ -95,7 +97,7 @@ impl Fleet {
             let over = Released {
                 reason: ReleaseReason::OwnerDied,
                 at_ms: cx.time_ms,
-                wall_ms: cx.wall_ms,
+                wall_ms: made_ms,
                 last_sequence: None,
             };
             if agent.session.take().is_some() {

@@ -12,6 +12,7 @@ fn restored(fleet: &Fleet) -> (Fleet, Applied) {
         lineage: 77,
         index: 900,
         wall_ms: 5_000_000,
+        made_ms: 4_000_000,
         source: "snap".into(),
     });
     let rows = fleet
@@ -42,7 +43,10 @@ fn sessions_are_void_and_what_comes_after_is_beyond_what_was_before() {
     let first = fleet.agent(uid(1)).unwrap();
     assert_eq!(first.session, None);
     let released = first.released.unwrap();
-    assert_eq!(released.reason, ReleaseReason::OwnerDied);
+    assert_eq!(
+        (released.reason, released.wall_ms),
+        (ReleaseReason::OwnerDied, 4_000_000)
+    );
     let second = fleet.agent(uid(2)).unwrap().released.unwrap();
     assert_eq!(
         (second.reason, second.last_sequence),
