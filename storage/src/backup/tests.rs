@@ -1,4 +1,8 @@
 //! Any rows come back; any other byte is found.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an error that a test does not name fails it"
+)]
 
 use std::sync::Arc;
 
@@ -151,6 +155,28 @@ fn what_is_newer_or_no_backup_is_said_to_be_so() {
         refused.contains("by ampora 9.0.0 at feature level 2"),
         "{refused}"
     );
+}
+
+/// Whole chunks in another order have every checksum of their own right.
+#[test]
+fn chunks_that_changed_places_are_found() {
+    let part = |part| {
+        let key = RowKey::BodyPart(ConfigHash([1; 32]), part);
+        (key, Row::BodyPart(vec![9; 200_000].into()))
+    };
+    let (mut writer, mut swapped) = Writer::begin(&header()).expect("small");
+    let mut chunks = Vec::new();
+    for (key, row) in [part(0), part(1), part(2)] {
+        chunks.extend(writer.row(&key, &row).expect("small"));
+    }
+    let last = writer.end().expect("small");
+    assert_eq!(chunks.len(), 2, "one row each, the third with the end");
+    let straight = [&swapped[..], &chunks.concat(), &last].concat();
+    assert_eq!(read(&straight).expect("ours").0.len(), 3);
+    chunks.reverse();
+    swapped.extend([chunks.concat(), last].concat());
+    let refused = read(&swapped).map(drop).expect_err("refused").to_string();
+    assert!(refused.contains("SHA-256"), "{refused}");
 }
 
 /// A length that says four gigabytes costs nothing.
