@@ -43,8 +43,9 @@ fix:
 	AMPORA_REWRITE=1 cargo test --test tidy generated
 	AMPORA_REWRITE=1 cargo test --test conformance
 
-test: tests/interop/build.sh
+test: tests/interop/build.sh tests/doors/proxies.sh
 	tests/interop/build.sh
+	tests/doors/proxies.sh
 	cargo test --workspace --locked
 
 interop: tests/interop/build.sh

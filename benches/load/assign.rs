@@ -40,6 +40,7 @@ impl Assign {
             heartbeat: Duration::from_secs(30),
             in_flight: 1,
             effective_bytes: 300,
+            resume: false,
             labels: Vec::new(),
             seed: 1,
         })

@@ -66,6 +66,7 @@ impl Idle {
             heartbeat: Duration::from_secs(30),
             in_flight: 1,
             effective_bytes: self.effective_bytes,
+            resume: false,
             labels: Vec::new(),
             seed: 1,
         })

@@ -3,8 +3,11 @@
 
 mod assign;
 mod fleet;
+mod flood;
 mod idle;
 mod process;
+mod returning;
+mod storm;
 mod throughput;
 
 use std::io::Write;
@@ -27,6 +30,10 @@ enum Question {
     Throughput(throughput::Throughput),
     /// When has the last of many agents its new configuration, all at once?
     Assign(assign::Assign),
+    /// How fast is everything asked for again, when the server was killed and agents remember more than it does?
+    Returning(returning::Returning),
+    /// What do floods of bad peers cost, and how are others served meanwhile?
+    Storm(storm::Storm),
     /// What do a page, a preview and a write cost in a large fleet, and what does a record take?
     Fleet(fleet::FleetSizes),
     /// Writes agents into the directory of a stopped node; `fleet` uses it.
@@ -40,6 +47,8 @@ async fn main() -> anyhow::Result<()> {
         Question::Idle(idle) => idle.answer().await?,
         Question::Throughput(throughput) => throughput.answer().await?,
         Question::Assign(assign) => assign.answer().await?,
+        Question::Returning(returning) => returning.answer().await?,
+        Question::Storm(storm) => storm.answer().await?,
         Question::Fleet(fleet) => fleet.answer().await?,
         Question::Fill(fill) => fill.answer()?,
     };

@@ -1,5 +1,6 @@
 //! A server as a child process, and what the system says of it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -35,29 +36,24 @@ impl Server {
 
     /// Our server on a directory that may have served before.
     pub(crate) async fn on(data: TempDir, core: Option<u32>, set: &[&str]) -> anyhow::Result<Self> {
+        let file = data.path().join("node.json");
+        // of a process that was killed
+        drop(std::fs::remove_file(&file));
         let mut command = command(&super::beside("ampora")?, core);
         command.arg("serve").arg("--data-dir").arg(data.path());
-        for key in [
-            "opamp.listen=127.0.0.1:0",
-            "admin.listen=127.0.0.1:0",
-            "log.level=warn",
-        ]
-        .iter()
-        .chain(set)
+        for key in ["admin.listen=127.0.0.1:0", "log.level=warn"]
+            .iter()
+            .chain(set)
         {
             command.arg("--set").arg(key);
+        }
+        if !set.iter().any(|key| key.starts_with("opamp.listen=")) {
+            command.arg("--set").arg("opamp.listen=127.0.0.1:0");
         }
         let child = command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let mut server = Self {
-            child,
-            agents: Url::parse("ws://127.0.0.1/")?,
-            admin: None,
-            data: None,
-        };
-        let file = data.path().join("node.json");
         let node = tokio::time::timeout(START, async {
             loop {
                 if let Ok(text) = tokio::fs::read_to_string(&file).await {
@@ -68,12 +64,30 @@ impl Server {
         });
         let node: Value = serde_json::from_str(&node.await.context("the server did not start")?)?;
         let address = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
-        server.agents = Url::parse(&format!("ws://{}/v1/opamp", address("opamp_address")))?;
         let token = tokio::fs::read_to_string(data.path().join("admin.token")).await?;
         let admin = format!("http://{}", address("admin_address"));
-        server.admin = Some((admin, token.trim().to_owned()));
-        server.data = Some(data);
-        Ok(server)
+        Ok(Self {
+            child,
+            agents: Url::parse(&format!("ws://{}/v1/opamp", address("opamp_address")))?,
+            admin: Some((admin, token.trim().to_owned())),
+            data: Some(data),
+        })
+    }
+
+    /// Kills it and starts it again at the same address for agents, in the same directory or an empty one.
+    pub(crate) async fn kill_and_start(&mut self, lost: bool) -> anyhow::Result<()> {
+        self.child.kill().await?;
+        let kept = self.data.take().filter(|_| !lost);
+        let data = kept.map_or_else(tempfile::tempdir, Ok)?;
+        let listen = format!("opamp.listen={}", self.agents_address()?);
+        *self = Self::on(data, None, &[&listen]).await?;
+        Ok(())
+    }
+
+    /// Where agents connect, as an address.
+    pub(crate) fn agents_address(&self) -> anyhow::Result<SocketAddr> {
+        let addresses = self.agents.socket_addrs(|| None)?;
+        addresses.first().copied().context("an address")
     }
 
     /// Ends the process and returns its directory.
@@ -110,6 +124,33 @@ impl Server {
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> anyhow::Result<u64> {
         resident(self.pid()?)
+    }
+
+    /// Resident memory at its highest since [`Self::forget_peak`], in bytes.
+    pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
+        status(self.pid()?, "VmHWM:")
+    }
+
+    /// The highest memory is what there is now.
+    pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
+        Ok(std::fs::write(
+            format!("/proc/{}/clear_refs", self.pid()?),
+            "5",
+        )?)
+    }
+
+    /// The value of a metric, labels included in its name; 0 while it is not there.
+    pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let (admin, _) = self.admin.as_ref().context("a peer has no metrics")?;
+        let text = reqwest::get(format!("{admin}/metrics"))
+            .await?
+            .text()
+            .await?;
+        let value = text.lines().find_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            rest.strip_prefix(' ')?.parse().ok()
+        });
+        Ok(value.unwrap_or(0.0))
     }
 
     /// Processor time so far, in seconds.
@@ -149,11 +190,15 @@ impl Server {
 
 /// Resident memory of a process in bytes.
 pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+fn status(pid: u32, name: &'static str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(name));
     let kib = line
         .and_then(|line| line.split_whitespace().nth(1))
-        .context("VmRSS")?;
+        .context(name)?;
     Ok(kib.parse::<u64>()? * 1024)
 }
 

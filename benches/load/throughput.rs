@@ -79,6 +79,7 @@ impl Throughput {
             heartbeat: Duration::from_secs(30),
             in_flight,
             effective_bytes: 300,
+            resume: false,
             labels: Vec::new(),
             seed: 1,
         })

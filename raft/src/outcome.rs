@@ -45,6 +45,13 @@ pub enum Outcome {
     },
     /// Refused; nothing changed.
     Rejected(Rejection),
+    /// How many things left the fleet.
+    Removed {
+        /// Their number.
+        count: u32,
+        /// Whether more of what was asked for remains, because the entry had no more rows.
+        more: bool,
+    },
 }
 
 /// The answer to one operation of a node's batch.
@@ -146,4 +153,7 @@ pub enum Rejection {
     /// What the system alone proposes came as an operator's wish.
     #[error("operators cannot ask for this")]
     NotForOperators,
+    /// Somebody owns the agent's session, live.
+    #[error("agent {0} is connected")]
+    AgentConnected(InstanceUid),
 }

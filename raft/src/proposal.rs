@@ -118,6 +118,24 @@ pub enum Proposal {
     },
     /// An operator is about to see something unredacted.
     NoteRead(NoteRead),
+    /// Replaces the labels that operators gave to an agent.
+    SetLabels(SetLabels),
+    /// Takes an agent that is gone out of the fleet, in steps where many deliveries wait for it.
+    ForgetAgent {
+        /// The agent.
+        agent: InstanceUid,
+        /// A session that may be ended for it: the proposer knows that the agent is silent for too long.
+        fence: Option<Fence>,
+    },
+    /// Lets go of what has had its time.
+    Retention(Retention),
+    /// A new version, if nobody made one since the proposer looked.
+    CreateVersionAfter {
+        /// The newest version that the proposer saw; 0 means that there must be no such configuration.
+        newest: u32,
+        /// The version.
+        version: CreateVersion,
+    },
     /// An operator takes everything along.
     NoteSnapshot(NoteSnapshot),
 }
@@ -144,6 +162,9 @@ impl Proposal {
             | Self::CancelDispatch { .. }
             | Self::PutToken { .. }
             | Self::NoteRead(_)
+            | Self::SetLabels(_)
+            | Self::ForgetAgent { .. }
+            | Self::CreateVersionAfter { .. }
             | Self::NoteSnapshot(_) => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
             Self::Found { .. }
@@ -154,7 +175,8 @@ impl Proposal {
             | Self::ExpireDeliveries { .. }
             | Self::Asked { .. }
             | Self::NoteWallTime { .. }
-            | Self::TrimAudit { .. } => Asker::System,
+            | Self::TrimAudit { .. }
+            | Self::Retention(_) => Asker::System,
         }
     }
 
@@ -371,6 +393,50 @@ pub struct CreateDispatch {
     pub requires: u64,
     /// 1 to 604800 s; a value outside is moved to the nearer end.
     pub expires_in_ms: u64,
+}
+
+/// See [`Proposal::SetLabels`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetLabels {
+    /// The agent.
+    pub agent: InstanceUid,
+    /// All its labels from here on; of two with one key the last counts. Limits are
+    /// [`crate::fleet::limits::SERVER_LABELS_MAX`] and those beside it.
+    pub labels: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// See [`Proposal::Retention`]. The proposer says where to look, `apply` judges by fleet time; what an entry
+/// has no rows for stays, and the answer says that there is more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Retention {
+    /// Forgets those of these agents that are gone for so long. One whose owner died without a word is noted
+    /// as gone from this entry on.
+    ForgetAgents {
+        /// At most [`crate::fleet::limits::AGENTS_STEP`].
+        agents: Vec<InstanceUid>,
+        /// Fleet time after which an agent is forgotten.
+        after_ms: u64,
+        /// The same for agents that have no configuration and no label.
+        bare_after_ms: u64,
+    },
+    /// Removes versions beyond [`crate::fleet::limits::VERSIONS_KEPT`] that nothing refers to, with their bodies.
+    TrimVersions {
+        /// The configuration.
+        configuration: Arc<str>,
+    },
+    /// Removes those of these dispatches that are finished for
+    /// [`crate::fleet::limits::DISPATCH_KEPT_MS`], with their deliveries.
+    RetireDispatches {
+        /// At most [`crate::fleet::limits::DISPATCHES_STEP`].
+        dispatches: Vec<DispatchId>,
+    },
+    /// Removes idempotency keys older than [`crate::fleet::limits::KEY_KEPT_MS`].
+    ExpireKeys,
+    /// Removes bodies that no version came to use.
+    DropStaged {
+        /// Those whose first part stands at this index of the log or before.
+        until_index: u64,
+    },
 }
 
 /// See [`Proposal::MarkDeliveries`].

@@ -9,6 +9,7 @@ use ampora_raft::ids::{Fence, InstanceUid};
 use ampora_raft::records::Transport;
 use parking_lot::Mutex;
 
+use super::full_states::SetAside;
 use super::wake::Wake;
 
 /// An agent that is served here.
@@ -32,6 +33,8 @@ pub struct State {
     pub fence: Option<Fence>,
     /// A claim is on its way to the log.
     pub claiming: bool,
+    /// The session knows what a record holds: when the record is gone, the agent must say it again.
+    pub recorded: bool,
     /// Where the agent speaks from; none while there is no transport.
     pub link: Option<Link>,
     /// The offer that was written last and its boot time, until the agent says that it is applied.
@@ -48,6 +51,8 @@ pub struct State {
     pub heartbeats: bool,
     /// Messages without content on this connection.
     pub empty_messages: u8,
+    /// What was set aside for the full state that the agent was asked for.
+    pub asked: SetAside,
 }
 
 /// Where an agent speaks from: a socket, or polls.
@@ -73,6 +78,7 @@ impl Agent {
                 holder: Holder::default(),
                 fence: None,
                 claiming: false,
+                recorded: false,
                 link: None,
                 offered: None,
                 transport,
@@ -81,6 +87,7 @@ impl Agent {
                 seen_wall_ms: 0,
                 heartbeats: false,
                 empty_messages: 0,
+                asked: SetAside::default(),
             }),
         }
     }

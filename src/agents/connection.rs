@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ampora_proto::frame::{self, Malformed, Reason};
 use ampora_proto::session::ConnectionKey;
@@ -55,6 +56,14 @@ impl Agents for Door {
             wake,
             carried: BTreeMap::new(),
             unwritten: Vec::new(),
+        }
+    }
+
+    fn told_to_wait(&self, uid: &str, wait: Duration) {
+        let uid = InstanceUid::try_parse(uid).ok();
+        let agent = uid.and_then(|uid| self.room.registry.get(uid));
+        if let Some(agent) = agent {
+            self.room.excuse(&agent, wait);
         }
     }
 

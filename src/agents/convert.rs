@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ampora_proto::attributes::{self, Attribute};
 use ampora_proto::session::Report;
 use ampora_proto::wire;
+use ampora_raft::fleet::sizes::{SERVER_LABELS_ROOM, label_bytes};
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::records::{
     AgentUpdate, ConfigReport, ConfigStatus, Description, Health, Label, PackageAggregate,
@@ -30,11 +31,8 @@ const NAME_BYTES_MAX: usize = 256;
 const TYPE_BYTES_MAX: usize = 128;
 const WORD_BYTES_MAX: usize = 64;
 
-/// All labels of a record together: what of its 4 KiB the rest can never need.
-const LABELS_BYTES_MAX: usize = 1472;
-
-/// What a label takes beside its texts.
-const LABEL_BYTES: usize = 19;
+/// All labels of a record together: what of its 4 KiB the rest can never need, labels of operators included.
+const LABELS_BYTES_MAX: usize = 1552 - SERVER_LABELS_ROOM;
 
 /// What a report changes, with the bodies put away. `wall_ms` stamps a health that `apply` finds changed.
 pub fn update(
@@ -86,7 +84,7 @@ pub fn description(uid: InstanceUid, reported: &wire::AgentDescription) -> Descr
     let mut bytes = 0;
     let mut truncated = false;
     for Attribute { key, text, scalar } in attributes {
-        let size = key.len() + text.len() + LABEL_BYTES;
+        let size = label_bytes(&key, &text);
         if text.len() > TEXT_BYTES_MAX || bytes + size > LABELS_BYTES_MAX {
             truncated = true;
             continue;
@@ -233,6 +231,7 @@ mod tests {
 
     #[test]
     fn whatever_an_agent_says_its_record_is_taken() {
+        use ampora_raft::fleet::limits::SERVER_LABELS_MAX;
         use ampora_raft::fleet::sizes::record_bytes;
         use ampora_raft::records::{AgentRecord, ConfigState};
         let dir = tempfile::tempdir().expect("a directory");
@@ -240,11 +239,13 @@ mod tests {
         let bodies = ReportedBodies::start(files).expect("starts");
         let uid = InstanceUid::from_u128(1);
         let update = update(uid, verbose(), &bodies, u64::MAX);
+        let label = |n: usize| (format!("{n:02}").into(), "v".repeat(14).into());
+        let server_labels: Vec<_> = (0..SERVER_LABELS_MAX).map(label).collect();
         let config = update.config.expect("a status");
         let record = AgentRecord {
             uid,
             description: update.description.expect("a description"),
-            server_labels: Vec::new(),
+            server_labels,
             capabilities: u64::MAX,
             health: update.health,
             config: ConfigState {

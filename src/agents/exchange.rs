@@ -13,6 +13,7 @@ use ampora_proto::wire;
 use ampora_raft::ids::{ConfigHash, InstanceUid};
 use ampora_raft::records::{AgentUpdate, ReleaseReason, Transport};
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::agent::Agent;
 use super::identity::{self, Route};
@@ -232,7 +233,19 @@ fn converse(
 ) -> Handled {
     let now_ms = room.clock.boot_ms();
     agent.with(|state| {
-        let mut full_state_allowed = || room.full_state_allowed();
+        if state.asked.is_open() && incoming.message.agent_description.is_some() {
+            let set_aside = std::mem::take(&mut state.asked);
+            let bytes = incoming.message.encoded_len();
+            room.full_states.arrived(set_aside, bytes, now_ms);
+        }
+        let mut asked = None;
+        let mut full_state_allowed = || {
+            asked = room.full_states.ask(now_ms);
+            if asked.is_none() {
+                room.unasked.lock().insert(agent.uid);
+            }
+            asked.is_some()
+        };
         let components_known = |hash: &[u8]| {
             let view = room.consensus.view();
             let record = view.fleet.agent(agent.uid);
@@ -252,6 +265,9 @@ fn converse(
             components_known: &components_known,
         };
         let handled = state.session.handle_message(incoming, &mut context);
+        if let Some(asked) = asked {
+            state.asked = asked;
+        }
         room.arm(agent.uid, state.session.poll_timeout());
         handled
     })

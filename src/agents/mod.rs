@@ -14,6 +14,7 @@ pub mod connection;
 pub mod convert;
 pub mod delivery;
 pub mod exchange;
+pub mod full_states;
 pub mod identity;
 pub mod offers;
 pub mod pace;

@@ -19,9 +19,9 @@ use super::agent::{Agent, State};
 use super::agent_types::AgentTypes;
 use super::batches::{Author, Batches};
 use super::bodies::ReportedBodies;
-use super::budget::Budget;
 use super::changes::Changes;
 use super::delivery::Evidence;
+use super::full_states::FullStates;
 use super::offers::Offers;
 use super::registry::Registry;
 use crate::tasks::Tasks;
@@ -35,9 +35,6 @@ const CLAIM_TRIES: u32 = 3;
 
 /// Between two looks at whether a release has reached the fleet.
 const RELEASE_LOOK_MS: u64 = 500;
-
-/// Full reports that may be asked for in a second: a takeover of 30 000 agents is not a storm (design §3).
-const FULL_STATES_PER_SECOND: u32 = 200;
 
 /// What the configuration says about serving agents.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +76,9 @@ pub struct Room {
     /// Agent types that have a metric label.
     pub agent_types: AgentTypes,
     /// Full reports that may still be asked for.
-    pub full_states: Mutex<Budget>,
+    pub full_states: FullStates,
+    /// Agents whose full state could not be asked for yet: each is there once.
+    pub unasked: Mutex<BTreeSet<InstanceUid>>,
 }
 
 /// Whether an agent may be served.
@@ -103,11 +102,6 @@ impl std::fmt::Debug for Room {
 }
 
 impl Room {
-    /// The budget with which a room starts.
-    pub fn full_state_budget(now_ms: u64) -> Mutex<Budget> {
-        Mutex::new(Budget::new(FULL_STATES_PER_SECOND, now_ms))
-    }
-
     /// Runs `f` on the agent, with a session made from what the fleet remembers when it is not served yet.
     /// What `f` sees stays in the registry unless it leaves the agent idle.
     pub fn with_agent<T>(
@@ -121,8 +115,11 @@ impl Room {
             || {
                 let view = self.consensus.view();
                 let record = view.fleet.agent(uid);
+                let is_recorded = record.is_some();
                 let known = record.map_or_else(Known::default, |record| known(record));
-                Agent::new(uid, Session::new(uid, &known), transport)
+                let agent = Agent::new(uid, Session::new(uid, &known), transport);
+                agent.with(|state| state.recorded = is_recorded);
+                agent
             },
             |agent| agent.with(f),
         )
@@ -180,9 +177,9 @@ impl Room {
         for _ in 0..CLAIM_TRIES {
             let outcome = self.batches.claim(uid, expect, transport).await;
             match outcome {
-                Ok(OpOutcome::Granted { fence, .. }) => {
+                Ok(OpOutcome::Granted { fence, created, .. }) => {
                     acquired("granted");
-                    return self.granted(agent, fence);
+                    return self.granted(agent, fence, created);
                 }
                 // the later live connection wins: this one lives, so it tries again with what it learnt
                 Ok(OpOutcome::Conflict(held)) if agent.with(|state| state.connected) => {
@@ -208,12 +205,17 @@ impl Room {
         Entered::NotYet
     }
 
-    fn granted(&self, agent: &Agent, fence: Fence) -> Entered {
+    fn granted(&self, agent: &Agent, fence: Fence, created: bool) -> Entered {
         let view = self.consensus.view();
         let record = view.fleet.agent(agent.uid);
         let desired = record.and_then(|record| view.fleet.desired(record).version);
         let owned = agent.with(|state| {
             state.claiming = false;
+            let is_forgotten = created && state.recorded;
+            state.recorded = true;
+            if is_forgotten {
+                state.session.request_full_state();
+            }
             if !state.connected {
                 return false;
             }
@@ -272,6 +274,17 @@ impl Room {
         });
     }
 
+    /// An agent that polls was told to come back later: until then its silence says nothing (C-306).
+    pub fn excuse(&self, agent: &Agent, wait: Duration) {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = self.clock.boot_ms().saturating_add(wait_ms);
+        agent.with(|state| {
+            if state.connected && state.transport == Transport::Http {
+                state.heard_ms = state.heard_ms.max(until_ms);
+            }
+        });
+    }
+
     /// Another connection or node has the session under a newer fence.
     pub fn session_moved(&self, uid: InstanceUid, fence: Fence) {
         let Some(agent) = self.registry.get(uid) else {
@@ -324,11 +337,6 @@ impl Room {
         if let Some(at_ms) = at_ms {
             self.timers.lock().insert((at_ms, uid));
         }
-    }
-
-    /// Whether one more full report may be asked for now.
-    pub fn full_state_allowed(&self) -> bool {
-        self.full_states.lock().take(1, self.clock.boot_ms())
     }
 }
 

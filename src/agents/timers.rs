@@ -13,6 +13,9 @@ use super::room::Room;
 /// Deadlines are stated in seconds.
 const TICK: Duration = Duration::from_millis(250);
 
+/// More than the largest budget would give in a tick of a healthy node; the rest comes with the next.
+const ASKED_PER_TICK_MAX: usize = 4_096;
+
 /// Every so many ticks all polled agents are looked at; the window is tens of seconds.
 const TICKS_PER_SWEEP: u32 = 20;
 
@@ -27,6 +30,7 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         fire(&room);
+        ask_waiting(&room);
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
             release_silent_polls(&room);
@@ -56,6 +60,38 @@ fn fire(room: &Room) {
         // never again at the same instant, so that a session cannot hold this loop
         room.arm(uid, next_ms.map(|at_ms| at_ms.max(now_ms + 1)));
         room.drop_if_idle(uid);
+    }
+}
+
+/// Asks agents for their full state that could not be asked with a reply, as far as the budget goes. Otherwise those
+/// that heartbeat in phase would leave most of the budget unused.
+fn ask_waiting(room: &Room) {
+    let now_ms = room.clock.boot_ms();
+    for _ in 0..ASKED_PER_TICK_MAX {
+        if room.full_states.is_spent(now_ms) {
+            return;
+        }
+        let Some(uid) = room.unasked.lock().pop_first() else {
+            return;
+        };
+        let Some(agent) = room.registry.get(uid) else {
+            continue;
+        };
+        let asked = agent.with(|state| {
+            let mut asked = None;
+            let mut allowed = || {
+                asked = room.full_states.ask(now_ms);
+                asked.is_some()
+            };
+            state.session.push_full_state(now_ms, &mut allowed);
+            if let Some(asked) = asked {
+                state.asked = asked;
+            }
+            asked.is_some()
+        });
+        if asked {
+            agent.wake();
+        }
     }
 }
 

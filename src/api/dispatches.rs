@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ampora_proto::capabilities::agent;
-use ampora_raft::fleet::limits::{EXPIRY_MAX_MS, EXPIRY_MIN_MS};
+use ampora_raft::fleet::limits::{EXPAND_LOOKED_AT_MAX, EXPIRY_MAX_MS, EXPIRY_MIN_MS};
 use ampora_raft::ids::{DispatchId, InstanceUid};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{CreateDispatch, Proposal};
@@ -19,7 +19,7 @@ use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::agents::parse_selector;
+use super::agents::{STRIDE, parse_selector};
 use super::backend::View;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
@@ -179,6 +179,7 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
         let owner = session.map(|session| session.node);
         crate::telemetry::dispatches::accepted(owner, api.backend.status().node);
     }
+    let dispatch = end_if_for_nobody(&api, &write, dispatch).await;
     let location = format!("/api/v1/dispatches/{}", dispatch.id);
     let page = first_page(&dispatch)?;
     let body = with_deliveries(&api.backend.view(), &dispatch, &page, None);
@@ -188,6 +189,45 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
         Json(body),
     )
         .into_response())
+}
+
+/// Ends the expansion of a dispatch that matches nobody, so that it is answered as done; others are expanded by
+/// the delivery task. What cannot be proposed here is left to that task too.
+async fn end_if_for_nobody(api: &Api, write: &Write, made: Arc<Dispatch>) -> Arc<Dispatch> {
+    let Target::Selector(selector) = &made.target else {
+        return made;
+    };
+    let view = api.backend.view();
+    let search = view.fleet.search(Some(selector));
+    let mut after = None;
+    loop {
+        let stride = search.stride(after, STRIDE);
+        if !stride.agents.is_empty() {
+            return made;
+        }
+        if stride.next.is_none() {
+            break;
+        }
+        after = stride.next;
+        tokio::task::yield_now().await;
+    }
+    let steps = view.fleet.agents_len() / EXPAND_LOOKED_AT_MAX + 2;
+    for _ in 0..steps {
+        let current = api.backend.view().fleet.dispatch(made.id).cloned();
+        let Some(current) = current else {
+            return made;
+        };
+        let DispatchState::Expanding { cursor } = current.state else {
+            return current;
+        };
+        let dispatch = made.id;
+        let proposal = Proposal::ExpandDispatch { dispatch, cursor };
+        let proposed = api.backend.propose(write.step_origin(), proposal).await;
+        if proposed.is_err() {
+            return current;
+        }
+    }
+    made
 }
 
 fn first_page(dispatch: &Dispatch) -> Result<Page, Problem> {

@@ -22,6 +22,9 @@ mod gauges;
 mod groups;
 pub mod idempotency;
 pub mod paging;
+#[cfg(test)]
+mod paging_tests;
+mod precondition;
 mod probes;
 pub mod problem;
 pub mod redact;

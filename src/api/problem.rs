@@ -53,6 +53,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// An agent is forgotten only when it is disconnected.
+    AgentConnected = "agent_connected", CONFLICT, false, "the agent is not disconnected";
     /// No agent with this uid is known.
     AgentNotFound = "agent_not_found", NOT_FOUND, false, "no such agent";
     /// Parts of a body vanished between upload and use.

@@ -28,6 +28,7 @@ impl From<Rejection> for Problem {
             Rejection::UnknownDispatch(_) => Code::DispatchNotFound,
             Rejection::UnknownGroup(_) => Code::GroupNotFound,
             Rejection::UnknownVersion { .. } => Code::VersionNotFound,
+            Rejection::AgentConnected(_) => Code::AgentConnected,
         };
         Problem::new(code, rejection)
     }

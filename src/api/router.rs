@@ -110,8 +110,36 @@ pub(crate) fn routes() -> Vec<Route> {
             get(cluster::snapshots::read),
         ),
     ]);
+    routes.extend(management_routes());
     routes.extend(probe_routes());
     routes
+}
+
+/// What operators do to agents, and what they compare.
+fn management_routes() -> Vec<Route> {
+    let read = |path, handler| Route::new(Method::GET, path, VIEWER, handler);
+    let write = |method, path, handler| Route::new(method, path, OPERATOR, handler);
+    vec![
+        write(
+            Method::DELETE,
+            "/api/v1/agents/{uid}",
+            delete(agents::forget),
+        ),
+        write(
+            Method::PUT,
+            "/api/v1/agents/{uid}/labels",
+            put(agents::put_labels),
+        ),
+        write(
+            Method::DELETE,
+            "/api/v1/agents/{uid}/labels",
+            delete(agents::delete_labels),
+        ),
+        read(
+            "/api/v1/configurations/{name}/diff",
+            get(configurations::diff),
+        ),
+    ]
 }
 
 /// Probes and metrics: what `metrics.listen` moves to a listener of its own.

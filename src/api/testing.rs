@@ -1,6 +1,7 @@
 //! A node in memory for tests: a fleet, applied directly, behind the real router.
 
 mod ask;
+mod time;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -123,6 +123,14 @@ pub struct ClientArgs {
     /// Token to send [default: `admin.token` of the data directory, for loopback URLs] [env: `AMPORA_TOKEN`]
     #[arg(long, value_name = "TOKEN", global = true)]
     pub token: Option<String>,
+    /// Authorities that an https address is checked against, PEM [default: those of the system; for the node of this
+    /// machine its own certificate] [env: `AMPORA_CA_FILE`]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca_file: Option<PathBuf>,
+    /// Certificate to show, with its key, PEM: where `admin.tls.client_ca_file` asks for one [env:
+    /// `AMPORA_CLIENT_CERT`]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub client_cert: Option<PathBuf>,
     /// table, wide, json, yaml or name; json and yaml are what REST answers, all pages in one [default: table]
     #[arg(
         short,
@@ -140,6 +148,8 @@ impl ClientArgs {
         Self {
             url: self.url.or(before.url),
             token: self.token.or(before.token),
+            ca_file: self.ca_file.or(before.ca_file),
+            client_cert: self.client_cert.or(before.client_cert),
             output: self.output.or(before.output),
         }
     }

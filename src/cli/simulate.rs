@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CliError, print};
 use crate::simulate::{Crowd, Plan, Profile, Progress, Summary};
+use crate::trust::Trust;
 
 /// What can be simulated.
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,9 @@ pub struct SimulateAgents {
         default_value = "ws://127.0.0.1:4320/v1/opamp"
     )]
     pub url: url::Url,
+    /// Authorities that the server of a wss:// address is checked against, PEM [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<std::path::PathBuf>,
     /// Agents in all
     #[arg(long, default_value_t = 100)]
     pub count: usize,
@@ -47,6 +51,9 @@ pub struct SimulateAgents {
     /// Bytes of the effective configuration that each agent reports
     #[arg(long, default_value_t = 300)]
     pub effective_bytes: usize,
+    /// After a lost connection go on where it was, as newer clients do, instead of sending everything again
+    #[arg(long)]
+    pub resume: bool,
     /// A further attribute of each agent; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     pub label: Vec<(String, String)>,
@@ -68,6 +75,8 @@ fn label(text: &str) -> Result<(String, String), String> {
 /// Runs simulated agents for as long as was asked, or until Ctrl-C.
 pub(super) fn agents(args: SimulateAgents) -> Result<(), CliError> {
     let length = args.seconds.map(Duration::from_secs);
+    let ca_file = args.ca_file.clone();
+    let trust = ca_file.map_or(Trust::System, Trust::Authorities);
     let plan = plan(args);
     plan.check().map_err(CliError::Plan)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -76,7 +85,9 @@ pub(super) fn agents(args: SimulateAgents) -> Result<(), CliError> {
         .map_err(CliError::Runtime)?;
     let summary = runtime.block_on(async {
         let progress = progress(&plan);
-        let mut crowd = Crowd::start(plan).await.map_err(CliError::Simulate)?;
+        let mut crowd = Crowd::trusting(plan, &trust)
+            .await
+            .map_err(CliError::Simulate)?;
         let interrupted = tokio::select! {
             () = crowd.run(Some(length.unwrap_or(Duration::MAX)), &progress) => Ok(()),
             interrupted = tokio::signal::ctrl_c() => interrupted,
@@ -99,6 +110,7 @@ fn plan(args: SimulateAgents) -> Plan {
         heartbeat: Duration::from_secs(args.heartbeat_seconds),
         in_flight: args.in_flight,
         effective_bytes: args.effective_bytes,
+        resume: args.resume,
         labels: args.label,
         seed: args.seed,
     }

@@ -75,7 +75,8 @@ pub(super) fn advice(config: &Config) -> Vec<String> {
             interval.as_secs()
         ));
     }
-    if !is_loopback(config.admin.listen) && config.admin.insecure {
+    let admin = &config.admin;
+    if !is_loopback(admin.listen) && admin.insecure && !admin.tls.is_stated() {
         let listen = config.admin.listen;
         advice.push(format!(
             "tokens cross the network readable: `admin.listen` is {listen} without TLS"
@@ -95,24 +96,19 @@ fn cannot_honour(key: &Key, config: &Config) -> Option<String> {
     if key.effect != Effect::RefusedUntilLater {
         return None;
     }
-    let what = if name.contains(".tls.") {
-        "TLS"
-    } else {
-        "joining a cluster"
-    };
     Some(format!(
-        "`{name}`: {what} is not available in this version; remove the key to start without"
+        "`{name}`: joining a cluster is not available in this version; remove the key to start without"
     ))
 }
 
 fn doors(config: &Config, is_set: &impl Fn(&str) -> bool, say: &mut impl FnMut(&str, String)) {
     let (opamp, admin, metrics) = (&config.opamp, &config.admin, &config.metrics);
-    if !is_loopback(opamp.listen) && opamp.auth.is_none() && !opamp.tls.is_stated() {
+    if !is_loopback(opamp.listen) && opamp.auth.is_none() {
         say(
             "opamp.listen",
             format!(
                 "`opamp.listen` is {}, which others can reach: say how agents are let in with `opamp.auth` (`open` \
-                 or `token`) or with `opamp.tls.cert_file`",
+                 or `token`), with or without TLS",
                 opamp.listen
             ),
         );

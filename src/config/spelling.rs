@@ -116,7 +116,13 @@ fn begins_with(path: &[&str], name: &str) -> bool {
 
 /// Ours exactly, or the predecessor's form of it.
 fn same(given: &str, ours: &str) -> bool {
-    given == ours || (!given.contains('_') && given.eq_ignore_ascii_case(&ours.replace('_', "")))
+    // without making a text: each part of each name is compared with all keys
+    given == ours
+        || (!given.contains('_')
+            && given
+                .bytes()
+                .map(|byte| byte.to_ascii_lowercase())
+                .eq(ours.bytes().filter(|byte| *byte != b'_')))
 }
 
 fn matches_pattern(folded: &[&str], pattern: &[&str]) -> bool {
@@ -131,18 +137,38 @@ fn matches_pattern(folded: &[&str], pattern: &[&str]) -> bool {
 }
 
 fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let folded = |text: &str| cut(text).to_lowercase().replace('_', "");
+    let folded = |text: &str| -> Vec<char> {
+        let folded = cut(text).to_lowercase();
+        folded.chars().filter(|letter| *letter != '_').collect()
+    };
     let given = folded(given);
-    names.min_by_key(|name| distance(&given, &folded(name)))
+    let mut nearest = None;
+    let mut least = usize::MAX;
+    for name in names {
+        // most names are too long or too short, which needs no folding: it makes them no longer
+        let underscores = name.bytes().filter(|byte| *byte == b'_').count();
+        if (name.len() - underscores).abs_diff(given.len()) >= least {
+            continue;
+        }
+        if let Some(edits) = distance_below(least, &given, &folded(name)) {
+            (least, nearest) = (edits, Some(name));
+        }
+    }
+    nearest
 }
 
-/// Edits (insert, delete, replace, swap of neighbours) that turn one text into the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+/// Edits (insert, delete, replace, swap of neighbours) that turn one text into the other, when they are fewer than
+/// `limit`: what cannot be the nearest is not looked at to its end.
+fn distance_below(limit: usize, a: &[char], b: &[char]) -> Option<usize> {
+    if a.len().abs_diff(b.len()) >= limit {
+        return None;
+    }
     let mut before_last: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
+    let mut row: Vec<usize> = Vec::with_capacity(b.len() + 1);
     for (i, x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
+        row.clear();
+        row.push(i + 1);
         for (j, y) in b.iter().enumerate() {
             let replaced = last[j] + usize::from(x != y);
             let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
@@ -151,9 +177,15 @@ fn distance(a: &str, b: &str) -> usize {
             }
             row.push(best);
         }
-        before_last = std::mem::replace(&mut last, row);
+        // a swap may go on from the row before
+        let least = row.iter().chain(&last).min().copied();
+        if least.is_some_and(|least| least >= limit) {
+            return None;
+        }
+        std::mem::swap(&mut before_last, &mut last);
+        std::mem::swap(&mut last, &mut row);
     }
-    last.last().copied().unwrap_or(a.len())
+    last.last().copied().filter(|edits| *edits < limit)
 }
 
 fn cut(text: &str) -> String {
@@ -241,7 +273,12 @@ mod tests {
             ("abcd", "acbd", 1),
             ("kitten", "sitting", 3),
         ] {
-            assert_eq!((distance(a, b), distance(b, a)), (edits, edits), "{a} {b}");
+            let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+            for (a, b) in [(&a, &b), (&b, &a)] {
+                assert_eq!(distance_below(usize::MAX, a, b), Some(edits), "{a:?} {b:?}");
+                assert_eq!(distance_below(edits + 1, a, b), Some(edits));
+                assert_eq!(distance_below(edits, a, b), None);
+            }
         }
     }
 

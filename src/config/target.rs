@@ -19,32 +19,62 @@ pub struct Target {
     pub url: String,
     /// The file with the token of the first admin. Only for loopback URLs: the token of this machine is for no other.
     pub token_file: Option<PathBuf>,
+    /// The file with the certificate of the node of this machine, when this is that node and its door has TLS.
+    pub certificate_file: Option<PathBuf>,
 }
 
 /// Finds the node: at the given URL, else where the node of this data directory listens, else at `admin.listen`.
 ///
 /// A running node says in `node.json` where it listens: it may have been started with other flags, or with port 0.
 pub fn locate_admin(config: &Config, url: Option<&str>) -> Target {
+    let node = running_node(config);
     let url = match url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", reachable(listening_at(config))),
+        None => {
+            let scheme = if node.certificate_file.is_some() {
+                "https"
+            } else {
+                "http"
+            };
+            format!("{scheme}://{}", reachable(node.address))
+        }
     };
-    let token_file = is_loopback(&url).then(|| config.node.data_dir.join("admin.token"));
-    Target { url, token_file }
+    let loopback_port = loopback_port(&url);
+    let token_file = loopback_port.map(|_| config.node.data_dir.join("admin.token"));
+    let is_it = url == format!("https://{}", reachable(node.address))
+        || loopback_port == Some(node.address.port());
+    Target {
+        url,
+        token_file,
+        certificate_file: node.certificate_file.filter(|_| is_it),
+    }
 }
 
-fn listening_at(config: &Config) -> SocketAddr {
+/// Where the operators' door of this machine's node is.
+struct AdminDoor {
+    address: SocketAddr,
+    certificate_file: Option<PathBuf>,
+}
+
+fn running_node(config: &Config) -> AdminDoor {
     let running = config.node.data_dir.join("node.json");
-    written_address(&running).unwrap_or(config.admin.listen)
+    written(&running).unwrap_or_else(|| AdminDoor {
+        address: config.admin.listen,
+        certificate_file: config.admin.tls.cert_file.clone(),
+    })
 }
 
-fn written_address(path: &Path) -> Option<SocketAddr> {
+fn written(path: &Path) -> Option<AdminDoor> {
     let length = std::fs::metadata(path).ok()?.len();
     if length > NODE_FILE_BYTES_MAX {
         return None;
     }
     let node: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    node.get("admin_address")?.as_str()?.parse().ok()
+    let certificate_file = node.get("admin_certificate");
+    Some(AdminDoor {
+        address: node.get("admin_address")?.as_str()?.parse().ok()?,
+        certificate_file: certificate_file.and_then(|path| path.as_str().map(PathBuf::from)),
+    })
 }
 
 /// The unspecified address is where a node listens, not where it is reached.
@@ -57,16 +87,15 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn is_loopback(url: &str) -> bool {
-    let Ok(url) = Url::parse(url) else {
-        return false;
+/// The port of a URL of this machine.
+fn loopback_port(url: &str) -> Option<u16> {
+    let url = Url::parse(url).ok()?;
+    let is_loopback = match url.host()? {
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.to_canonical().is_loopback(),
+        Host::Domain(name) => name == "localhost",
     };
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
+    url.port_or_known_default().filter(|_| is_loopback)
 }
 
 #[cfg(test)]
@@ -119,7 +148,27 @@ mod tests {
             assert_eq!(locate_admin(&config, None).url, "http://127.0.0.1:39001");
             std::fs::write(&running, "{").unwrap();
             assert_eq!(locate_admin(&config, None).url, url);
+            let written = r#"{"admin_address": "[::]:39001", "admin_certificate": "/c.pem"}"#;
+            std::fs::write(&running, written).unwrap();
+            let target = locate_admin(&config, None);
+            assert_eq!(target.url, "https://[::1]:39001");
+            assert_eq!(target.certificate_file, Some(PathBuf::from("/c.pem")));
             std::fs::remove_file(&running).unwrap();
+        }
+    }
+
+    #[test]
+    fn certificate_of_this_machine_is_for_its_own_node() {
+        let mut config = config("0.0.0.0:4321", Path::new("/d"));
+        config.admin.tls.cert_file = Some(PathBuf::from("/c.pem"));
+        let certificate_of = |url| locate_admin(&config, url).certificate_file.is_some();
+        assert_eq!(locate_admin(&config, None).url, "https://127.0.0.1:4321");
+        for url in ["https://localhost:4321", "https://127.0.0.1:4321/"] {
+            assert!(certificate_of(Some(url)), "{url}");
+        }
+        assert!(certificate_of(None));
+        for url in ["https://localhost:4322", "https://192.0.2.1:4321", "x"] {
+            assert!(!certificate_of(Some(url)), "{url}");
         }
     }
 }

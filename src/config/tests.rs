@@ -321,9 +321,6 @@ fn later_keys_say_that_they_have_no_effect_yet() {
 fn protection_that_cannot_be_given_is_refused_not_ignored() {
     for set in [
         "opamp.auth=token",
-        "opamp.tls.cert_file=c",
-        "opamp.tls.key_file=k",
-        "admin.tls.client_ca_file=c",
         "cluster.join=h:1",
         "cluster.join_token_file=t",
     ] {
@@ -349,6 +346,11 @@ fn door_to_the_network_needs_its_protection_stated() {
     refused(&["opamp.listen=0.0.0.0:4320"], "`opamp.auth`");
     refused(&["opamp.listen=[::]:4320"], "`opamp.auth`");
     refused(&["opamp.listen=192.0.2.1:0"], "`opamp.auth`");
+    let tls = ["opamp.tls.cert_file=c", "opamp.tls.key_file=k"];
+    refused(
+        &["opamp.listen=192.0.2.1:0", tls[0], tls[1]],
+        "`opamp.auth`",
+    );
     refused(&["admin.listen=0.0.0.0:4321"], "`admin.insecure: true`");
     refused(&["metrics.listen=0.0.0.0:9090"], "`metrics.insecure: true`");
     loaded("", &[], &["opamp.listen=0.0.0.0:4320", "opamp.auth=open"]);
@@ -357,6 +359,8 @@ fn door_to_the_network_needs_its_protection_stated() {
         &[],
         &["admin.listen=0.0.0.0:4321", "admin.insecure=true"],
     );
+    let tls = ["admin.tls.cert_file=c", "admin.tls.key_file=k"];
+    loaded("", &[], &["admin.listen=0.0.0.0:4321", tls[0], tls[1]]);
     loaded(
         "",
         &[],
@@ -367,6 +371,24 @@ fn door_to_the_network_needs_its_protection_stated() {
         &[],
         &["opamp.listen=127.8.9.1:4320", "admin.listen=[::1]:4321"],
     );
+}
+
+#[test]
+fn half_a_certificate_is_refused_with_what_is_missing() {
+    for door in ["opamp", "admin"] {
+        for (given, missing) in [
+            ("cert_file", "key_file"),
+            ("key_file", "cert_file"),
+            ("client_ca_file", "cert_file"),
+        ] {
+            let set = format!("{door}.tls.{given}=f");
+            let found = problems("", &[], &[&set]);
+            let wanted = format!(
+                "--set {door}.tls.{given}: `{door}.tls.{given}` needs `{door}.tls.{missing}` as well"
+            );
+            assert_eq!(found, [wanted]);
+        }
+    }
 }
 
 #[test]

@@ -7,11 +7,14 @@ use crate::config::Config;
 /// Prints one screen on standard output.
 pub(super) fn print(running: &Running, config: &Config) {
     let path = &config.opamp.path;
+    let secure = |is_secure| if is_secure { "s" } else { "" };
+    let opamp_s = secure(config.opamp.tls.is_stated());
+    let admin_s = secure(config.admin.tls.is_stated());
     let text = format!(
         "ampora {version} · node {node} is ready\n\
          \n\
-         agents connect   ws://{opamp}{path}   or   http://{opamp}{path}\n\
-         people look      http://{admin}/health/ready · /metrics · /api/v1\n\
+         agents connect   ws{opamp_s}://{opamp}{path}   or   http{opamp_s}://{opamp}{path}\n\
+         people look      http{admin_s}://{admin}/health/ready · /metrics · /api/v1\n\
          data             {data}\n\
          admin token      {token}\n\
          \n\

@@ -3,14 +3,61 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::run::RunError;
-use crate::config::Config;
+use crate::config::{Config, Tls};
+use crate::doors::{Certificates, Entrance, TlsError};
+use crate::tasks::Tasks;
 
 /// The longest queue that the kernel grants by default; beyond it a SYN waits a second (`somaxconn`).
 const BACKLOG: u32 = 4096;
+
+/// The certificates of both doors; none where there is no TLS.
+#[derive(Debug)]
+pub(super) struct Protection {
+    opamp: Option<Arc<Certificates>>,
+    admin: Option<Arc<Certificates>>,
+}
+
+impl Protection {
+    /// Reads the certificates. Holds its thread.
+    ///
+    /// # Errors
+    /// When one cannot be used: nobody is served without the protection that was asked for.
+    pub(super) fn load(config: &Config) -> Result<Self, TlsError> {
+        Ok(Self {
+            opamp: Certificates::load("opamp", &config.opamp.tls)?,
+            admin: Certificates::load("admin", &config.admin.tls)?,
+        })
+    }
+
+    /// Takes up changed certificates until `tasks` is stopped.
+    pub(super) fn watch(&self, tasks: &Tasks) {
+        for certificates in self.opamp.iter().chain(&self.admin) {
+            certificates.watch(tasks);
+        }
+    }
+
+    /// The way in for agents.
+    pub(super) fn opamp_entrance(&self, config: &Config) -> Entrance {
+        Entrance::new("opamp", self.opamp.clone(), &config.opamp.trusted_proxies)
+    }
+
+    /// The way in for operators.
+    pub(super) fn admin_entrance(&self, config: &Config) -> Entrance {
+        Entrance::new("admin", self.admin.clone(), &config.admin.trusted_proxies)
+    }
+}
+
+/// The certificate file of a door, as others of this machine find it.
+pub(super) fn certificate_file(tls: &Tls) -> Option<PathBuf> {
+    let path = tls.cert_file.as_ref()?;
+    Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+}
 
 /// Both doors, open and not yet served.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ampora_raft::ids::NodeId;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct Running {
     pub opamp_address: SocketAddr,
     /// Operators.
     pub admin_address: SocketAddr,
+    /// The certificate file of their door when it has TLS: whoever may read this file may trust that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_certificate: Option<PathBuf>,
 }
 
 /// Why the node has no id.

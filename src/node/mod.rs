@@ -4,6 +4,7 @@
 pub mod admin_token;
 mod backend;
 mod banner;
+mod bounds;
 mod doors;
 mod drain;
 mod health;

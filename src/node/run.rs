@@ -13,19 +13,21 @@ use ampora_storage::bodies::Bodies;
 use ampora_storage::store::{OpenError, Store, StoreOptions};
 
 use super::backend::NodeBackend;
-use super::doors::Doors;
+use super::doors::{Doors, Protection, certificate_file};
 use super::identity::{self, IdentityError, Running};
 use super::join::{self, Log};
-use super::{banner, drain, retention, wall_time};
+use super::{banner, bounds, drain, retention, wall_time};
 use crate::agents::batches::{Author, Batches};
 use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
+use crate::agents::full_states::FullStates;
 use crate::agents::room::{Room, Settings};
 use crate::agents::{delivery, reconcile, sweep, timers};
 use crate::api::{self, Api};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::doors::TlsError;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::{Metrics, UPKEEP_PERIOD};
 use crate::telemetry::names;
@@ -54,6 +56,9 @@ pub enum RunError {
     /// The fleet refused this node.
     #[error("the fleet refused this node: {0:?}")]
     Refused(Box<Outcome>),
+    /// TLS was asked for and cannot be had.
+    #[error("cannot serve TLS")]
+    Tls(#[from] TlsError),
     /// A listener could not be opened.
     #[error("cannot listen on {address} (`{key}`)")]
     Listen {
@@ -85,6 +90,7 @@ pub enum RunError {
 pub async fn run(config: Config) -> Result<(), RunError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data_dir = config.node.data_dir.clone();
+    let protection = Protection::load(&config)?;
     let store = Arc::new(Store::open(&data_dir, &store_options())?);
     Running::remove(&data_dir).map_err(cannot("node.json"))?;
     let node = identity::node_id(&data_dir, config.node.id)?;
@@ -102,13 +108,14 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     let room = room(&config, &log, clock, changes, author)?;
     let backend = NodeBackend::new(room.clone(), store, metrics.clone());
-    let parts = serve(&config, doors, &room, &backend, metrics);
+    let parts = serve(&config, doors, &protection, &room, &backend, metrics);
     let running = Running {
         pid: std::process::id(),
         node_id: node.0,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         opamp_address: parts.opamp_address,
         admin_address: parts.admin_address,
+        admin_certificate: certificate_file(&config.admin.tls),
     };
     running.write(&data_dir).map_err(cannot("node.json"))?;
     backend.set_started();
@@ -163,7 +170,12 @@ fn room(
         timers: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),
-        full_states: Room::full_state_budget(now_ms),
+        unasked: Default::default(),
+        full_states: FullStates::new(
+            config.opamp.full_states_per_second,
+            config.opamp.full_state_bytes_per_second,
+            now_ms,
+        ),
     }))
 }
 
@@ -187,6 +199,7 @@ pub(super) struct Parts {
 fn serve(
     config: &Config,
     doors: Doors,
+    protection: &Protection,
     room: &Arc<Room>,
     backend: &Arc<NodeBackend>,
     metrics: Metrics,
@@ -207,6 +220,8 @@ fn serve(
         background.stopping(),
     ));
     background.spawn(upkeep(metrics, background.stopping()));
+    let rules = bounds::Rules::new(config.agents.forget_after, config.dispatch.ownership_ttl);
+    background.spawn(bounds::drive(room.clone(), rules, background.stopping()));
     let batches = room.tasks.clone();
     let stopping = batches.stopping();
     let drive = room.batches.clone().drive(
@@ -228,10 +243,14 @@ fn serve(
     room.changes.everything();
 
     let (opamp, admin) = (Tasks::new(), Tasks::new());
-    crate::opamp::serve(doors.opamp, Door::new(room.clone()), config, &opamp);
+    protection.watch(&background);
+    let agents = Door::new(room.clone());
+    let entrance = protection.opamp_entrance(config);
+    crate::opamp::serve(doors.opamp, entrance, agents, config, &opamp);
     let api = Api::new(backend.clone(), api_settings(config));
     background.spawn(api.clone().sweep_snapshots(background.stopping()));
-    crate::api::serve(doors.admin, crate::api::admin(api), &admin);
+    let entrance = protection.admin_entrance(config);
+    crate::api::serve(doors.admin, entrance, crate::api::admin(api), &admin);
     Parts {
         opamp,
         opamp_address: doors.opamp_address,

@@ -12,6 +12,8 @@ pub(super) struct Admission {
     /// Peers that were turned away and are not expected back yet, in thousandths: the door takes in as many
     /// as its rate allows, so the crowd shrinks by that rate.
     crowd: u64,
+    /// Refusals that may still cost a handshake of TLS, in thousandths.
+    telling: u64,
     last_ms: u64,
 }
 
@@ -25,6 +27,9 @@ pub(super) struct Refusal {
 /// One connection in thousandths.
 const ONE: u64 = 1000;
 
+/// One handshake of TLS to so many admitted connections is spent on telling a peer when to come back.
+const TELLING_SHARE: u64 = 2;
+
 impl Admission {
     /// Nobody has come yet at `now_ms`.
     pub(super) fn new(connections_max: usize, rate_per_second: u32, now_ms: u64) -> Self {
@@ -34,6 +39,7 @@ impl Admission {
             open: 0,
             credit: u64::from(rate_per_second.max(1)) * ONE,
             crowd: 0,
+            telling: (u64::from(rate_per_second) * ONE / TELLING_SHARE).max(ONE),
             last_ms: now_ms,
         }
     }
@@ -59,6 +65,17 @@ impl Admission {
         })
     }
 
+    /// Whether a peer that was turned away may have a handshake of TLS, to be told when to come back. A handshake
+    /// costs more than a request, so that in a storm most are turned away without.
+    pub(super) fn tells(&mut self, now_ms: u64) -> bool {
+        self.pass_time(now_ms);
+        let may = self.telling >= ONE;
+        if may {
+            self.telling -= ONE;
+        }
+        may
+    }
+
     /// A connection that was let in has ended.
     pub(super) fn leave(&mut self) {
         self.open = self.open.saturating_sub(1);
@@ -76,6 +93,8 @@ impl Admission {
         let burst = u64::from(self.rate_per_second) * ONE;
         self.credit = self.credit.saturating_add(earned).min(burst);
         self.crowd = self.crowd.saturating_sub(earned);
+        let told = self.telling.saturating_add(earned / TELLING_SHARE);
+        self.telling = told.min((burst / TELLING_SHARE).max(ONE));
     }
 }
 
@@ -122,6 +141,17 @@ mod tests {
         assert!((9..=13).contains(&last), "{waits:?}");
         // later refusals know of a larger crowd, so no second gets much more than the rate
         assert!(waits.values().all(|count| *count < 6000), "{waits:?}");
+    }
+
+    #[test]
+    fn half_as_many_are_told_as_are_let_in() {
+        let mut admission = Admission::new(usize::MAX, 100, 0);
+        let told =
+            |admission: &mut Admission, ms| (0..1000).filter(|_| admission.tells(ms)).count();
+        assert_eq!(told(&mut admission, 0), 50);
+        assert_eq!(told(&mut admission, 100), 5);
+        assert_eq!(told(&mut admission, 60_000), 50);
+        assert!(Admission::new(1, 1, 0).tells(1000), "at least one");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One budget of bytes for all large messages of the node that are on their way in. A message beyond
 //! [`LARGE_BYTES`] holds its size until it was answered; who finds the budget spent waits, and is cut when its
-//! message takes too long.
+//! message takes too long. Messages come in pieces, so that all of them may hold a part and none the rest: one at a
+//! time then goes on without the budget.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,6 +22,8 @@ const BUDGET_BYTES_MIN: u64 = 256 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     units: Arc<Semaphore>,
+    /// Whoever holds it may finish its message without asking.
+    beyond: Arc<Semaphore>,
     total: u32,
 }
 
@@ -33,6 +36,7 @@ impl Budget {
         let permits = usize::try_from(total).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
             units: Arc::new(Semaphore::new(permits)),
+            beyond: Arc::new(Semaphore::new(1)),
             total,
         }
     }
@@ -41,6 +45,8 @@ impl Budget {
     pub(super) fn reservation(&self) -> Reservation {
         Reservation {
             budget: PollSemaphore::new(self.units.clone()),
+            beyond: PollSemaphore::new(self.beyond.clone()),
+            goes_beyond: None,
             total: self.total,
             held: None,
         }
@@ -51,6 +57,8 @@ impl Budget {
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: PollSemaphore,
+    beyond: PollSemaphore,
+    goes_beyond: Option<OwnedSemaphorePermit>,
     total: u32,
     held: Option<OwnedSemaphorePermit>,
 }
@@ -67,15 +75,18 @@ impl Reservation {
         let held = self.held.as_ref().map_or(0, |permit| {
             u32::try_from(permit.num_permits()).unwrap_or(u32::MAX)
         });
-        if wanted <= held {
+        if wanted <= held || self.goes_beyond.is_some() {
             return Poll::Ready(());
         }
-        // the semaphore is never closed
-        if let Some(more) = ready!(self.budget.poll_acquire_many(cx, wanted - held)) {
-            match &mut self.held {
+        // the semaphores are never closed
+        match self.budget.poll_acquire_many(cx, wanted - held) {
+            Poll::Ready(Some(more)) => match &mut self.held {
                 Some(permit) => permit.merge(more),
                 None => self.held = Some(more),
-            }
+            },
+            Poll::Ready(None) => {}
+            Poll::Pending if self.held.is_none() => return Poll::Pending,
+            Poll::Pending => self.goes_beyond = ready!(self.beyond.poll_acquire(cx)),
         }
         Poll::Ready(())
     }
@@ -91,6 +102,27 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[tokio::test]
+    async fn messages_that_hold_all_of_it_together_end_one_after_the_other() {
+        let budget = Budget::new(64 * 1024 * 1024);
+        let mut all: Vec<_> = (0..8).map(|_| budget.reservation()).collect();
+        for reservation in &mut all {
+            reservation.cover(32 * 1024 * 1024).await;
+        }
+        // each of them wants as much again, and nobody has finished
+        let mut rest = futures_util::stream::FuturesUnordered::new();
+        for mut reservation in all {
+            rest.push(async move {
+                reservation.cover(64 * 1024 * 1024).await;
+            });
+        }
+        let ended = async { while futures_util::StreamExt::next(&mut rest).await.is_some() {} };
+        tokio::time::timeout(Duration::from_secs(5), ended)
+            .await
+            .expect("all of them end");
+        assert_eq!(budget.units.available_permits(), 256 * 1024);
+    }
 
     #[tokio::test]
     async fn large_messages_wait_for_each_other_and_small_ones_do_not() {

@@ -2,8 +2,9 @@
 //! other. Transports frame, bound and time bytes and know nothing of their meaning; [`Agents`] knows nothing
 //! of sockets.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -30,8 +31,8 @@ impl Transport {
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Where the bytes come from.
-    pub address: SocketAddr,
+    /// Who it is: the peer, or whom trusted proxies named.
+    pub client: IpAddr,
     /// How they come.
     pub transport: Transport,
     /// Number of the TCP connection, unique within the process.
@@ -92,6 +93,9 @@ pub trait Agents: Send + Sync + 'static {
     /// reply out. There is always something to answer, for a malformed body too (C-037, C-293). The future
     /// is dropped when the peer goes away.
     fn poll(&self, peer: Peer, body: Bytes) -> impl Future<Output = Answer> + Send;
+
+    /// Hears that a poll was turned away and told to come back after `wait`; `uid` is what its header says.
+    fn told_to_wait(&self, uid: &str, wait: Duration);
 }
 
 /// The far side of one WebSocket. One task owns it and calls one method at a time; the futures of

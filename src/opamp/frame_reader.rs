@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::poll_proceed;
 
 use super::budget::{Budget, Reservation};
 
@@ -206,6 +207,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for FrameReader<S> {
         let this = &mut *self;
         ready!(this.poll_budget(cx));
         if !this.ahead.is_empty() {
+            // one read of the socket may have brought thousands of tiny frames: others have their turn in between
+            ready!(poll_proceed(cx)).made_progress();
             let ahead = this.ahead.clone();
             let taken = this.hand_out(&ahead, buf);
             this.ahead.advance(taken);

@@ -7,13 +7,10 @@ use crate::config::Config;
 /// A request line and its headers may have this many bytes; what is longer is answered 431.
 pub(super) const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-/// A new connection has to bring its first request within this.
-pub(super) const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The same while many wait: whoever is slow then makes room for others.
+/// A new connection has to bring its first request within this while many wait.
 pub(super) const FIRST_REQUEST_TIMEOUT_CROWDED: Duration = Duration::from_secs(1);
 
-/// Connections that have not brought their first request yet; beyond it new ones are dropped.
+/// Connections that have not brought their first request yet; beyond it the oldest of them is cut for a new one.
 pub(super) const NEWCOMERS_MAX: usize = 4096;
 
 /// Beyond this many newcomers the door is crowded.
@@ -21,9 +18,6 @@ pub(super) const NEWCOMERS_CROWDED: usize = NEWCOMERS_MAX / 2;
 
 /// Between two requests of a connection; longer than the usual polling interval of 30 s.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(120);
-
-/// The body of one request has to arrive within this.
-pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a peer that was told Close may take to answer; some never do.
 pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -45,6 +39,10 @@ pub(super) struct Limits {
     pub(super) ping_interval: Duration,
     /// `opamp.write_timeout_seconds`.
     pub(super) write_timeout: Duration,
+    /// `opamp.request_timeout_seconds`.
+    pub(super) request_timeout: Duration,
+    /// `opamp.body_timeout_seconds`.
+    pub(super) body_timeout: Duration,
     /// `opamp.max_connections`.
     pub(super) connections_max: usize,
     /// `opamp.accept_rate_per_second`.
@@ -61,6 +59,8 @@ impl Limits {
             message_bytes_max: usize::try_from(opamp.max_message_bytes).unwrap_or(usize::MAX),
             ping_interval: opamp.ping_interval,
             write_timeout: opamp.write_timeout,
+            request_timeout: opamp.request_timeout,
+            body_timeout: opamp.body_timeout,
             connections_max: usize::try_from(opamp.max_connections).unwrap_or(usize::MAX),
             accept_rate: opamp.accept_rate_per_second,
             drain: config.node.drain,

@@ -1,38 +1,36 @@
 //! The accept loop of the agents' door and the life of one connection until it is a WebSocket or ends.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ampora_raft::time::Clock;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::HeaderMap;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::admission::{Admission, Refusal};
 use super::budget::Budget;
 use super::exchange::Agents;
 use super::limits::{
-    DRAIN_SHARE, FIRST_REQUEST_TIMEOUT, FIRST_REQUEST_TIMEOUT_CROWDED, HEADER_BYTES_MAX,
-    KEEP_ALIVE, Limits, NEWCOMERS_CROWDED, NEWCOMERS_MAX,
+    DRAIN_SHARE, FIRST_REQUEST_TIMEOUT_CROWDED, HEADER_BYTES_MAX, KEEP_ALIVE, Limits,
+    NEWCOMERS_CROWDED, NEWCOMERS_MAX,
 };
-use super::linger::Linger;
-use super::patience::Patience;
+use super::patience::{Patience, Patients};
 use super::route;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::doors::{self, Entrance, HttpLimits, Unwelcome};
 use crate::entropy;
+use crate::sockets::{Cut, Seat, Seats, cut};
 use crate::tasks::Tasks;
 use crate::telemetry::frames::{Rejected, rejected};
 use crate::telemetry::names;
 
-/// How long to wait after `accept` failed, as it does while there is no free descriptor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// This door in metrics.
+const DOOR: &str = "opamp";
 
 /// What all connections of this door share.
 #[derive(Debug)]
@@ -41,13 +39,15 @@ pub(super) struct Door<A> {
     pub(super) limits: Limits,
     pub(super) budget: Budget,
     pub(super) tasks: Tasks,
+    entrance: Entrance,
     admission: Mutex<Admission>,
-    newcomers: Arc<Semaphore>,
+    patients: Mutex<Patients>,
+    newcomers: Arc<Seats>,
     connections: AtomicU64,
 }
 
 impl<A: Agents> Door<A> {
-    fn new(agents: A, config: &Config, tasks: &Tasks) -> Self {
+    fn new(agents: A, entrance: Entrance, config: &Config, tasks: &Tasks) -> Self {
         let limits = Limits::of(config);
         let admission = Admission::new(
             limits.connections_max,
@@ -59,8 +59,10 @@ impl<A: Agents> Door<A> {
             budget: Budget::new(limits.message_bytes_max),
             limits,
             tasks: tasks.clone(),
+            entrance,
             admission: Mutex::new(admission),
-            newcomers: Arc::new(Semaphore::new(NEWCOMERS_MAX)),
+            patients: Mutex::default(),
+            newcomers: Seats::new(DOOR, NEWCOMERS_MAX),
             connections: AtomicU64::new(0),
         }
     }
@@ -81,6 +83,18 @@ impl<A: Agents> Door<A> {
         self.admission.lock().enter(now_ms, entropy::number())?;
         Ok(Place { door: self.clone() })
     }
+
+    /// What becomes of a connection that asks for a handshake: a place, or one that is only to tell it when to come
+    /// back, or neither.
+    fn before_handshake(self: &Arc<Self>) -> Option<Standing<A>> {
+        match self.admit() {
+            Ok(place) => Some(Standing::In(Arc::new(place))),
+            Err(refusal) if self.admission.lock().tells(SystemClock.boot_ms()) => {
+                Some(Standing::Refused(refusal))
+            }
+            Err(_) => None,
+        }
+    }
 }
 
 /// The place of an admitted connection; free again when it is dropped.
@@ -99,7 +113,8 @@ impl<A: Agents> Drop for Place<A> {
 #[derive(Debug)]
 pub(super) struct Connection<A: Agents> {
     pub(super) door: Arc<Door<A>>,
-    pub(super) address: SocketAddr,
+    /// Who it is from; its requests may be from others, behind trusted proxies.
+    client: IpAddr,
     /// Unique within the process.
     pub(super) number: u64,
     state: Mutex<State<A>>,
@@ -108,25 +123,40 @@ pub(super) struct Connection<A: Agents> {
 #[derive(Debug)]
 struct State<A: Agents> {
     /// Held until the first request.
-    newcomer: Option<OwnedSemaphorePermit>,
-    /// Held from the first request on; shared with the WebSocket that the connection may become.
-    place: Option<Arc<Place<A>>>,
+    newcomer: Option<Seat>,
+    standing: Standing<A>,
     patience: Patience,
 }
 
+/// How a connection stands with admission.
+#[derive(Debug)]
+enum Standing<A: Agents> {
+    /// It will ask with its next request.
+    Unasked,
+    /// It is in; the place is shared with the WebSocket that the connection may become.
+    In(Arc<Place<A>>),
+    /// It was turned away before its handshake, and hears so with its next request.
+    Refused(Refusal),
+}
+
 impl<A: Agents> Connection<A> {
-    /// The place of this connection, which it gets with its first request.
+    /// The place of this connection, which it gets with its first request or before its handshake.
     ///
     /// # Errors
     /// When the door is too crowded.
     pub(super) fn place(&self) -> Result<Arc<Place<A>>, Refusal> {
         let mut state = self.state.lock();
         state.newcomer = None;
-        if let Some(place) = &state.place {
-            return Ok(place.clone());
-        }
-        match self.door.admit() {
-            Ok(place) => Ok(state.place.insert(Arc::new(place)).clone()),
+        let asked = match std::mem::replace(&mut state.standing, Standing::Unasked) {
+            Standing::In(place) => Ok(place),
+            Standing::Refused(refusal) => Err(refusal),
+            Standing::Unasked => self.door.admit().map(Arc::new),
+        };
+        match asked {
+            Ok(place) => {
+                state.standing = Standing::In(place.clone());
+                Ok(place)
+            }
             Err(refusal) => {
                 rejected(Rejected::Overload);
                 Err(refusal)
@@ -134,10 +164,20 @@ impl<A: Agents> Connection<A> {
         }
     }
 
-    /// How long the answer to a malformed message has to wait.
-    pub(super) fn impatience(&self) -> Duration {
+    /// Who a request with these headers is from.
+    pub(super) fn client(&self, headers: &HeaderMap) -> IpAddr {
+        self.door.entrance.client(self.client, headers)
+    }
+
+    /// How long the answer to a malformed message of a client has to wait. The connection of a proxy is not made to
+    /// wait for one of those behind it.
+    pub(super) fn impatience(&self, client: IpAddr) -> Duration {
         let now_ms = SystemClock.boot_ms();
-        Duration::from_millis(self.state.lock().patience.delay_ms(now_ms))
+        Duration::from_millis(if client == self.client {
+            self.state.lock().patience.delay_ms(now_ms)
+        } else {
+            self.door.patients.lock().delay_ms(client, now_ms)
+        })
     }
 
     fn has_asked(&self) -> bool {
@@ -146,86 +186,204 @@ impl<A: Agents> Connection<A> {
 }
 
 /// Serves `agents` on `listener` until `tasks` is stopped.
-pub fn serve<A: Agents>(listener: TcpListener, agents: A, config: &Config, tasks: &Tasks) {
-    let door = Arc::new(Door::new(agents, config, tasks));
-    let stopping = tasks.stopping();
-    tasks.spawn(async move {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stopping.cancelled() => return,
-            };
-            match accepted {
-                Ok((stream, address)) => welcome(&door, stream, address),
-                Err(error) => {
-                    metrics::counter!(names::ACCEPT_ERRORS).increment(1);
-                    tracing::warn!(%error, "the agents' listener cannot accept");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+pub fn serve<A: Agents>(
+    listener: TcpListener,
+    entrance: Entrance,
+    agents: A,
+    config: &Config,
+    tasks: &Tasks,
+) {
+    let door = Arc::new(Door::new(agents, entrance, config, tasks));
+    let failed = |error: &std::io::Error| {
+        metrics::counter!(names::ACCEPT_ERRORS).increment(1);
+        tracing::warn!(%error, "the agents' listener cannot accept");
+    };
+    doors::accept(listener, tasks, failed, move |stream, peer| {
+        welcome(&door, stream, peer);
     });
 }
 
-fn welcome<A: Agents>(door: &Arc<Door<A>>, stream: TcpStream, address: SocketAddr) {
-    let Ok(newcomer) = door.newcomers.clone().try_acquire_owned() else {
-        // too many that say nothing: there is no request yet that could be answered
+/// Gives a connection its seat and its time.
+fn welcome<A: Agents>(door: &Arc<Door<A>>, stream: TcpStream, peer: SocketAddr) {
+    let crowded = door.newcomers.taken() > NEWCOMERS_CROWDED;
+    let Some(newcomer) = door.newcomers.take() else {
+        // all others are being served: there is no request yet that could be answered
         rejected(Rejected::Overload);
         return;
     };
-    // messages are small and answers are waited for
-    drop(stream.set_nodelay(true));
+    let patience = match door.limits.request_timeout {
+        timeout if crowded => timeout.min(FIRST_REQUEST_TIMEOUT_CROWDED),
+        timeout => timeout,
+    };
+    let arrival = Arrival {
+        newcomer,
+        stream,
+        peer,
+        patience,
+    };
+    door.tasks.spawn(await_bytes(door.clone(), arrival));
+}
+
+/// A connection that has not said anything yet.
+struct Arrival {
+    newcomer: Seat,
+    stream: TcpStream,
+    peer: SocketAddr,
+    /// How long it may take to its first request.
+    patience: Duration,
+}
+
+/// Waits for the first bytes, which cost nothing while they do not come.
+async fn await_bytes<A: Agents>(door: Arc<Door<A>>, arrival: Arrival) {
+    let stopping = door.tasks.stopping();
+    let mut no_request = pin!(no_request_within(arrival.patience, &arrival.newcomer));
+    let mut first_byte = [0];
+    tokio::select! {
+        // a look, because readiness alone is assumed at first; what is wrong with the stream shows when it is read
+        _ = arrival.stream.peek(&mut first_byte) => {}
+        why = &mut no_request => return no_request_came(why),
+        () = stopping.cancelled() => return,
+    }
+    // the future of HTTP is large, and what it became lives on without it
+    Box::pin(meet(door, arrival, no_request)).await;
+}
+
+/// Ends when the time for a first request is over, or others need the seat.
+fn no_request_within(patience: Duration, newcomer: &Seat) -> impl Future<Output = Cut> + use<> {
+    let given_away = newcomer.cut();
+    async move {
+        tokio::select! {
+            () = tokio::time::sleep(patience) => Cut::Silent,
+            () = given_away.cancelled() => Cut::Crowded,
+        }
+    }
+}
+
+/// Brings a connection in and lets it speak.
+async fn meet<A: Agents>(
+    door: Arc<Door<A>>,
+    arrival: Arrival,
+    mut no_request: Pin<&mut impl Future<Output = Cut>>,
+) {
+    let Arrival {
+        newcomer,
+        stream,
+        peer,
+        patience,
+    } = arrival;
+    let whole_patience = door.limits.request_timeout;
+    let (mut standing, asked) = (Standing::Unasked, AtomicBool::new(false));
+    let entering = door.entrance.enter(stream, peer, || {
+        asked.store(true, Ordering::Relaxed);
+        let before = door.before_handshake();
+        let has_room = before.is_some();
+        standing = before.unwrap_or(Standing::Unasked);
+        has_room
+    });
+    // what was let in is not hurried: a handshake that is cut was work for nothing
+    let overdue = async {
+        let why = no_request.as_mut().await;
+        if why == Cut::Silent && asked.load(Ordering::Relaxed) {
+            tokio::time::sleep(whole_patience.saturating_sub(patience)).await;
+        }
+        why
+    };
+    let entered = tokio::select! {
+        entered = entering => entered,
+        why = overdue => return no_request_came(why),
+        () = door.tasks.stopping().cancelled_owned() => return,
+    };
+    let entered = match entered {
+        Ok(entered) => entered,
+        Err(why) => return turned_away(peer, &why),
+    };
+    let anew = match &standing {
+        Standing::Unasked => None,
+        Standing::In(_) | Standing::Refused(_) => {
+            Some(no_request_within(whole_patience, &newcomer))
+        }
+    };
     let connection = Arc::new(Connection {
-        door: door.clone(),
-        address,
+        client: entered.client,
         number: door.connections.fetch_add(1, Ordering::Relaxed),
         state: Mutex::new(State {
             newcomer: Some(newcomer),
-            place: None,
+            standing,
             patience: Patience::default(),
         }),
+        door,
     });
-    door.tasks.spawn(converse(connection, stream));
+    match anew {
+        Some(no_request) => converse(connection, entered, no_request).await,
+        None => converse(connection, entered, no_request).await,
+    }
+}
+
+fn turned_away(peer: SocketAddr, why: &Unwelcome) {
+    match why {
+        Unwelcome::ProxyHeader | Unwelcome::NotTls => rejected(Rejected::Malformed),
+        Unwelcome::Stranger(_) => rejected(Rejected::Auth),
+        Unwelcome::Crowded => rejected(Rejected::Overload),
+        Unwelcome::Handshake(_) | Unwelcome::Gone(_) => {}
+    }
+    let source = std::error::Error::source(why);
+    tracing::debug!(
+        client.address = %peer.ip(),
+        cause = source.map(ToString::to_string),
+        "an agent's connection did not come in: {why}"
+    );
 }
 
 /// Speaks HTTP until the connection ends or becomes a WebSocket.
-async fn converse<A: Agents>(connection: Arc<Connection<A>>, stream: TcpStream) {
-    let stopping = connection.door.tasks.stopping();
-    let crowded = connection.door.newcomers.available_permits() < NEWCOMERS_MAX - NEWCOMERS_CROWDED;
-    let service = {
+async fn converse<A: Agents>(
+    connection: Arc<Connection<A>>,
+    entered: doors::Entered,
+    no_request: impl Future<Output = Cut>,
+) {
+    let answer = {
         let connection = connection.clone();
-        service_fn(move |request| {
+        move |request| {
             let connection = connection.clone();
-            async move { Ok::<_, Infallible>(route::answer(&connection, request).await) }
-        })
+            async move { route::answer(&connection, request).await }
+        }
     };
-    let http = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(KEEP_ALIVE)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(Linger::new(stream)), service)
-        .with_upgrades();
-    let mut http = std::pin::pin!(http);
-    let first_request = async {
-        tokio::time::sleep(if crowded {
-            FIRST_REQUEST_TIMEOUT_CROWDED
-        } else {
-            FIRST_REQUEST_TIMEOUT
-        })
-        .await;
+    let limits = HttpLimits {
+        head_timeout: KEEP_ALIVE,
+        head_bytes: HEADER_BYTES_MAX,
+        idle_timeout: KEEP_ALIVE,
+        write_timeout: connection.door.limits.write_timeout,
+        door: DOOR,
+    };
+    let tasks = &connection.door.tasks;
+    let speaking = doors::speak(entered.stream, entered.protocol, answer, limits, tasks);
+    let no_request = async {
+        let why = no_request.await;
         if connection.has_asked() {
             std::future::pending().await
         }
+        why
     };
     let ended = tokio::select! {
-        ended = &mut http => ended,
-        () = first_request => return,
-        () = stopping.cancelled() => {
-            http.as_mut().graceful_shutdown();
-            http.await
-        }
+        ended = speaking => ended,
+        why = no_request => return no_request_came(why),
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, connection = connection.number, "an agent's connection ended badly");
+        if error.is_timeout() {
+            cut(DOOR, Cut::Silent);
+        }
+        tracing::debug!(
+            %error,
+            connection = connection.number,
+            client.address = %connection.client,
+            "an agent's connection ended badly"
+        );
+    }
+}
+
+fn no_request_came(why: Cut) {
+    match why {
+        // counted as cut by who needed its place
+        Cut::Crowded => rejected(Rejected::Overload),
+        Cut::Silent | Cut::Unread => cut(DOOR, why),
     }
 }

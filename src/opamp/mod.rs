@@ -8,7 +8,6 @@ mod exchange;
 mod frame_reader;
 mod handshake;
 mod limits;
-mod linger;
 mod listener;
 mod patience;
 mod poll;

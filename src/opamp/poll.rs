@@ -9,7 +9,6 @@ use hyper::body::{Body, Incoming};
 use super::budget::Reservation;
 use super::coding::{self, Coding, Unpacked};
 use super::exchange::{Agents, Peer};
-use super::limits::BODY_TIMEOUT;
 use super::listener::Door;
 use super::reply;
 use crate::telemetry::frames::{Rejected, rejected};
@@ -107,7 +106,7 @@ async fn read<A: Agents>(
         return Err(Refused::TooLarge);
     }
     let within = collect(reservation, request.into_body(), limit);
-    let body = tokio::time::timeout(BODY_TIMEOUT, within)
+    let body = tokio::time::timeout(door.limits.body_timeout, within)
         .await
         .map_err(|_| Refused::TooSlow)??;
     match coding {

@@ -1,6 +1,8 @@
 //! What a request at the agents' door is: an exchange, the opening of a WebSocket, or neither (C-002 to C-009).
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -12,6 +14,9 @@ use super::exchange::{Agents, Peer, Transport};
 use super::listener::Connection;
 use super::{handshake, poll, reply, socket};
 
+/// Who polls, in clients that say so.
+const INSTANCE_UID: &str = "opamp-instance-uid";
+
 /// Answers one request. The content type decides which transport is meant (C-004, C-006).
 pub(super) async fn answer<A: Agents>(
     connection: &Arc<Connection<A>>,
@@ -20,7 +25,14 @@ pub(super) async fn answer<A: Agents>(
     // before anything else: whoever asks for something that is not here takes a place too
     let place = match connection.place() {
         Ok(place) => place,
-        Err(refusal) => return reply::later(refusal.retry_after_seconds),
+        Err(refusal) => {
+            let wait = Duration::from_secs(refusal.retry_after_seconds);
+            let uid = request.headers().get(INSTANCE_UID);
+            if let Some(uid) = uid.and_then(|uid| uid.to_str().ok()) {
+                connection.door.agents.told_to_wait(uid, wait);
+            }
+            return reply::later(refusal.retry_after_seconds);
+        }
     };
     if request.uri().path() != connection.door.limits.path {
         return reply::text(StatusCode::NOT_FOUND, "agents connect at opamp.path");
@@ -55,18 +67,28 @@ async fn exchange<A: Agents>(
     connection: &Arc<Connection<A>>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let peer = peer(connection, Transport::Http);
+    let client = connection.client(request.headers());
+    let peer = peer(connection, client, Transport::Http);
     let (response, malformed) = poll::answer(&connection.door, peer, request).await;
     if malformed {
-        tokio::time::sleep(connection.impatience()).await;
+        tracing::debug!(
+            connection = connection.number,
+            client.address = %client,
+            "a poll is malformed"
+        );
+        tokio::time::sleep(connection.impatience(client)).await;
     }
     response
 }
 
 /// Who is at the other end of a connection.
-pub(super) fn peer<A: Agents>(connection: &Connection<A>, transport: Transport) -> Peer {
+pub(super) fn peer<A: Agents>(
+    connection: &Connection<A>,
+    client: IpAddr,
+    transport: Transport,
+) -> Peer {
     Peer {
-        address: connection.address,
+        client,
         transport,
         connection: connection.number,
     }

@@ -12,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -24,11 +24,11 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::exchange::{AgentConnection, Agents, Closed, Push, Transport};
 use super::frame_reader::FrameReader;
 use super::limits::{CLOSE_WAIT, WRITE_BYTES_PER_SECOND_MIN};
-use super::linger::Linger;
 use super::listener::{Connection, Door, Place};
 use super::patience::Patience;
 use super::route;
 use crate::clock::SystemClock;
+use crate::doors::Held;
 use crate::telemetry::frames::{Rejected, rejected};
 use crate::telemetry::names;
 
@@ -51,17 +51,19 @@ pub(super) fn open<A: Agents>(
     mut request: http::Request<Incoming>,
 ) {
     let upgrading = hyper::upgrade::on(&mut request);
+    let client = connection.client(request.headers());
     let connection = connection.clone();
     let tasks = connection.door.tasks.clone();
     tasks.spawn(async move {
         let Ok(upgraded) = upgrading.await else {
             return;
         };
-        let Ok(parts) = upgraded.downcast::<TokioIo<Linger<TcpStream>>>() else {
+        let Ok(parts) = upgraded.downcast::<TokioIo<Held>>() else {
             tracing::error!("an upgraded connection is not one of this listener");
             return;
         };
-        let peer = route::peer(&connection, Transport::WebSocket);
+        let peer = route::peer(&connection, client, Transport::WebSocket);
+        tracing::debug!(connection = peer.connection, client.address = %client, "a socket opened");
         let door = connection.door.clone();
         // what HTTP needed is not kept for the hours that a socket lives
         drop(connection);
@@ -149,8 +151,9 @@ where
                 biased;
                 incoming = self.stream.next() => self.incoming(incoming).await,
                 () = poll_fn(|cx| self.agents.poll_push(cx)) => Ok(()),
-                _ = ping.tick() => self.tick().await,
-                () = &mut draining => {
+                // a peer that never rests spends the turns of this task, and time passes all the same
+                _ = unconstrained(ping.tick()) => self.tick().await,
+                () = unconstrained(&mut draining) => {
                     self.close(CloseCode::Away, "this node is stopping").await;
                     Err(Closed::Draining)
                 }

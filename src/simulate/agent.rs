@@ -74,7 +74,16 @@ impl SimulatedAgent {
         self.uid
     }
 
-    /// Everything about it, as at the beginning of a connection.
+    /// What it says first on a connection.
+    pub(super) fn hello(&mut self, plan: &Plan) -> Vec<u8> {
+        if plan.resume && self.sequence > 0 {
+            self.heartbeat()
+        } else {
+            self.full_state(plan)
+        }
+    }
+
+    /// Everything about it.
     pub(super) fn full_state(&mut self, plan: &Plan) -> Vec<u8> {
         let text = |key: &str, value: &str| wire::KeyValue {
             key: key.to_owned(),
@@ -266,6 +275,7 @@ mod tests {
             heartbeat: Duration::from_secs(30),
             in_flight: 1,
             effective_bytes: 300,
+            resume: false,
             labels: vec![("env".to_owned(), "prod".to_owned())],
             seed: 7,
         }
@@ -319,6 +329,26 @@ mod tests {
         let status = last.remote_config_status.expect("a status");
         assert_eq!(status.status(), wire::RemoteConfigStatuses::Applied);
         assert_eq!(status.last_remote_config_hash, vec![9; 32]);
+    }
+
+    #[test]
+    fn an_agent_that_resumes_says_everything_once_and_when_it_is_asked() {
+        let plan = Plan {
+            resume: true,
+            ..plan()
+        };
+        let mut agent = SimulatedAgent::new(&plan, 0, 1);
+        assert!(decode(&agent.hello(&plan)).agent_description.is_some());
+        let again = decode(&agent.hello(&plan));
+        assert_eq!((again.sequence_num, again.agent_description), (1, None));
+        let asks = wire::ServerToAgent {
+            flags: 1,
+            ..Default::default()
+        };
+        let heard = agent.hear(&plan, asks);
+        let answer = decode(&heard.answers[0]);
+        assert!(heard.asked_again && answer.agent_description.is_some());
+        assert_eq!(answer.sequence_num, 2);
     }
 
     #[test]

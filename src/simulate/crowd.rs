@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::plan::Plan;
-use super::socket;
+use super::socket::{self, Server};
 use super::tally::{Summary, Tally};
 use crate::clock::SystemClock;
 use crate::tasks::Tasks;
+use crate::trust::Trust;
 
 /// How often sockets are opened: a fraction of the pace each time.
 const OPENING_PERIOD: Duration = Duration::from_millis(20);
@@ -40,8 +41,16 @@ impl Crowd {
     /// # Errors
     /// Fails when the host of the plan has no address.
     pub async fn start(plan: Plan) -> io::Result<Self> {
+        Self::trusting(plan, &Trust::System).await
+    }
+
+    /// Begins to open sockets to a server that shows a certificate.
+    ///
+    /// # Errors
+    /// Fails when the host of the plan has no address, or the authorities cannot be read.
+    pub async fn trusting(plan: Plan, trust: &Trust) -> io::Result<Self> {
         let plan = Arc::new(plan);
-        let server = address(&plan).await?;
+        let server = Arc::new(Server::of(&plan, address(&plan).await?, trust)?);
         let crowd = Self {
             tally: Arc::new(Tally::new()),
             tasks: Tasks::new(),
@@ -104,7 +113,7 @@ async fn address(plan: &Plan) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other(format!("{host} has no address")))
 }
 
-async fn open(plan: Arc<Plan>, tally: Arc<Tally>, server: SocketAddr, tasks: Tasks) {
+async fn open(plan: Arc<Plan>, tally: Arc<Tally>, server: Arc<Server>, tasks: Tasks) {
     let stopping = tasks.stopping();
     let mut tick = tokio::time::interval(OPENING_PERIOD);
     let per_second = u64::from(plan.connects_per_second);
@@ -121,7 +130,7 @@ async fn open(plan: Arc<Plan>, tally: Arc<Tally>, server: SocketAddr, tasks: Tas
         tasks.spawn(socket::keep(
             plan.clone(),
             tally.clone(),
-            server,
+            server.clone(),
             number,
             stopping.clone(),
         ));

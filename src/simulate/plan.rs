@@ -25,7 +25,7 @@ pub enum Profile {
 /// Everything that a run needs to know.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where the server is: `ws://host:port/path`.
+    /// Where the server is: `ws://host:port/path`, or `wss`.
     pub url: Url,
     /// Agents in all.
     pub agents: usize,
@@ -41,6 +41,8 @@ pub struct Plan {
     pub in_flight: usize,
     /// Bytes of the effective configuration that each agent reports when it connects.
     pub effective_bytes: usize,
+    /// After a lost connection the agents go on where they were, as clients from opamp-go 0.23 on do; else they send everything again.
+    pub resume: bool,
     /// Further attributes of each agent.
     pub labels: Vec<(String, String)>,
     /// Uids and chance come from this number: the same fleet comes back with it.
@@ -51,7 +53,7 @@ pub struct Plan {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PlanError {
     /// Another scheme.
-    #[error("`{0}` is not simulated: use ws://")]
+    #[error("`{0}` is not simulated: use ws:// or wss://")]
     Scheme(String),
     /// No host or port.
     #[error("the address of the server has no host or port")]
@@ -67,7 +69,7 @@ impl Plan {
     /// # Errors
     /// Names the first thing that cannot be done.
     pub fn check(&self) -> Result<(), PlanError> {
-        if self.url.scheme() != "ws" {
+        if !self.is_secure() && self.url.scheme() != "ws" {
             return Err(PlanError::Scheme(self.url.scheme().to_owned()));
         }
         if self.url.host_str().is_none() || self.url.port_or_known_default().is_none() {
@@ -84,6 +86,11 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Whether sockets are inside TLS.
+    pub fn is_secure(&self) -> bool {
+        self.url.scheme() == "wss"
     }
 
     /// How many sockets there are.
@@ -120,6 +127,7 @@ mod tests {
             heartbeat: Duration::from_secs(30),
             in_flight: 1,
             effective_bytes: 0,
+            resume: false,
             labels: Vec::new(),
             seed: 1,
         }

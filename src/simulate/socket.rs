@@ -1,6 +1,7 @@
 //! One socket of the crowd: it connects, comes back when it is lost or refused, and carries its agents.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +13,15 @@ use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use http::header::RETRY_AFTER;
 use prost::Message as _;
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -25,6 +30,7 @@ use super::plan::{Plan, Profile};
 use super::tally::{Tally, count};
 use crate::clock::SystemClock;
 use crate::entropy;
+use crate::trust::{self, Trust};
 
 /// The library's buffer for reading.
 const READ_BUFFER_BYTES: usize = 4096;
@@ -39,7 +45,30 @@ const WAITING_MAX: usize = 1024;
 /// Messages that are taken in before the answers to them leave together.
 const AT_ONCE_MAX: usize = 64;
 
-type Stream = WebSocketStream<TcpStream>;
+type Stream = WebSocketStream<Either<TcpStream, TlsStream<TcpStream>>>;
+
+/// Where all sockets go.
+pub(super) struct Server {
+    address: SocketAddr,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Server {
+    /// The server of a plan, at the address that its host has.
+    pub(super) fn of(plan: &Plan, address: SocketAddr, trust: &Trust) -> io::Result<Self> {
+        let secure = || -> io::Result<_> {
+            let mut settings = trust::client_settings(trust, None).map_err(io::Error::other)?;
+            settings.alpn_protocols.clear();
+            let host = plan.url.host_str().unwrap_or_default().to_owned();
+            let name = ServerName::try_from(host).map_err(io::Error::other)?;
+            Ok((TlsConnector::from(Arc::new(settings)), name))
+        };
+        Ok(Self {
+            address,
+            tls: plan.is_secure().then(secure).transpose()?,
+        })
+    }
+}
 
 /// Why a socket is not there.
 enum Away {
@@ -53,7 +82,7 @@ enum Away {
 pub(super) async fn keep(
     plan: Arc<Plan>,
     tally: Arc<Tally>,
-    server: SocketAddr,
+    server: Arc<Server>,
     number: usize,
     stop: CancellationToken,
 ) {
@@ -64,7 +93,7 @@ pub(super) async fn keep(
     let mut carried = Carried::new(agents);
     let mut pause = RETRY_FIRST;
     loop {
-        let wait = match connect(&plan, server, number).await {
+        let wait = match connect(&plan, &server, number).await {
             Ok(stream) => {
                 pause = RETRY_FIRST;
                 count(&tally.connects);
@@ -99,9 +128,9 @@ fn jittered(pause: Duration) -> Duration {
     Duration::from_millis(ms / 2 + entropy::number() % (ms + 1))
 }
 
-async fn connect(plan: &Plan, server: SocketAddr, number: usize) -> Result<Stream, Away> {
+async fn connect(plan: &Plan, server: &Server, number: usize) -> Result<Stream, Away> {
     let open = async {
-        let socket = if server.is_ipv4() {
+        let socket = if server.address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
             TcpSocket::new_v6()?
@@ -109,9 +138,12 @@ async fn connect(plan: &Plan, server: SocketAddr, number: usize) -> Result<Strea
         if let Some(source) = plan.source(number) {
             socket.bind(SocketAddr::from((source, 0)))?;
         }
-        let stream = socket.connect(server).await?;
+        let stream = socket.connect(server.address).await?;
         stream.set_nodelay(true)?;
-        std::io::Result::Ok(stream)
+        io::Result::Ok(match &server.tls {
+            None => Either::Left(stream),
+            Some((tls, name)) => Either::Right(tls.connect(name.clone(), stream).await?),
+        })
     };
     let stream = open.await.map_err(|_| Away::Failed)?;
     let request = plan
@@ -160,7 +192,7 @@ impl Carried {
         let hello: Vec<_> = self
             .agents
             .values_mut()
-            .map(|agent| agent.full_state(plan))
+            .map(|agent| agent.hello(plan))
             .collect();
         if self.send(&mut stream, hello, tally).await.is_err() {
             return false;

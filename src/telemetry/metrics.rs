@@ -49,10 +49,18 @@ impl Metrics {
             .install_recorder()?;
         describe_opamp();
         describe_fleet();
+        describe_bounds();
         describe_raft();
+        describe_tls();
         frames::register();
         dispatches::register();
-        for name in [names::SLOW_READERS, names::ACCEPT_ERRORS] {
+        for name in [
+            names::SLOW_READERS,
+            names::ACCEPT_ERRORS,
+            names::FULL_STATES_ASKED,
+            names::FULL_STATES_DEFERRED,
+            names::FULL_STATE_BYTES,
+        ] {
             metrics::counter!(name).absolute(0);
         }
         let process = Collector::default();
@@ -70,6 +78,25 @@ impl Metrics {
         self.process.collect();
         self.handle.render()
     }
+}
+
+fn describe_bounds() {
+    describe_counter!(
+        names::FULL_STATES_ASKED,
+        "Agents that were asked for their full state"
+    );
+    describe_counter!(
+        names::FULL_STATES_DEFERRED,
+        "Times that a needed full state was not asked for yet, because its budget was spent"
+    );
+    describe_counter!(
+        names::FULL_STATE_BYTES,
+        "Bytes of full state that came because they were asked for"
+    );
+    describe_counter!(
+        names::CONNECTIONS_CUT,
+        "Connections that were cut before they cost more, by listener and reason"
+    );
 }
 
 fn describe_opamp() {
@@ -180,5 +207,21 @@ fn describe_raft() {
         names::RAFT_PROPOSE_DURATION,
         Unit::Seconds,
         "Time from a proposal to its outcome"
+    );
+}
+
+fn describe_tls() {
+    describe_gauge!(
+        names::TLS_EXPIRY,
+        Unit::Seconds,
+        "Seconds since 1970 at which the certificate in use on a door is over, by door"
+    );
+    describe_counter!(
+        names::TLS_RELOADS,
+        "Changed certificates that were taken up or refused, by door and result"
+    );
+    describe_counter!(
+        names::TLS_HANDSHAKE_FAILURES,
+        "Connections whose TLS handshake came to nothing, by door"
     );
 }

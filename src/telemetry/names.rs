@@ -55,3 +55,17 @@ pub const RAFT_APPEND_DURATION: &str = "ampora_raft_append_duration_seconds";
 pub const RAFT_PROPOSE_DURATION: &str = "ampora_raft_propose_duration_seconds";
 /// Counter, `reason`: `oversize`, `unreadable`: offers that were left out of a message.
 pub const OFFERS_DISCARDED: &str = "ampora_opamp_offers_discarded_total";
+/// Counter: agents that were asked for their full state.
+pub const FULL_STATES_ASKED: &str = "ampora_opamp_full_states_asked_total";
+/// Counter: times that an agent's full state was needed and not asked for, because the budget was spent.
+pub const FULL_STATES_DEFERRED: &str = "ampora_opamp_full_states_deferred_total";
+/// Counter: bytes of full state that came because it was asked for.
+pub const FULL_STATE_BYTES: &str = "ampora_opamp_full_state_bytes_total";
+/// Counter, `door`: `opamp`, `admin`; `reason`: `silent`, `crowded`, `unread`: connections that were cut before they cost more.
+pub const CONNECTIONS_CUT: &str = "ampora_connections_cut_total";
+/// Gauge, `door`: seconds since 1970 at which the certificate in use is over.
+pub const TLS_EXPIRY: &str = "ampora_tls_certificate_expiry_seconds";
+/// Counter, `door`, `result`: `taken_up`, `refused`.
+pub const TLS_RELOADS: &str = "ampora_tls_reloads_total";
+/// Counter, `door`: handshakes of TLS that came to nothing.
+pub const TLS_HANDSHAKE_FAILURES: &str = "ampora_tls_handshake_failures_total";

@@ -88,6 +88,14 @@ impl Agent {
         });
     }
 
+    /// Says goodbye.
+    pub(crate) fn leave(&mut self) {
+        self.say(wire::AgentToServer {
+            agent_disconnect: Some(wire::AgentDisconnect {}),
+            ..Default::default()
+        });
+    }
+
     fn say(&mut self, mut message: wire::AgentToServer) -> wire::ServerToAgent {
         message.instance_uid = self.uid.to_vec().into();
         message.sequence_num = self.sequence;

@@ -8,10 +8,10 @@ use crate::agent::{Agent, CAPABLE, MUTE};
 use crate::support::{Node, eventually, start};
 use crate::{Beside, has, json, line, run_with, typed};
 
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// An agent that has connected and whose report the node has taken in, which no reply waits for.
-fn arrived(node: &Node, number: u8, capabilities: u64) -> Agent {
+pub(crate) fn arrived(node: &Node, number: u8, capabilities: u64) -> Agent {
     let agent = Agent::connect(node.opamp_addr, number, capabilities);
     eventually("the report of the agent", SOON, || {
         let list = json(node, &format!("agents list -q host-{number}"));

@@ -4,6 +4,7 @@ mod agent;
 mod answers;
 mod audit;
 mod backup;
+mod bounds;
 mod fleet;
 mod reach;
 #[path = "../support/mod.rs"]

@@ -20,7 +20,7 @@ fn wrong_words_end_with_two() {
         &["groups", "put", "g"],
         &["groups", "delete", ".."],
         &["dispatch", "show", "x"],
-        &["status", "--url", "https://127.0.0.1:4321"],
+        &["status", "--url", "ftp://127.0.0.1:4321"],
         &["status", "--url", "127.0.0.1:4321"],
         &["agents", "list", "--token", "two words"],
         &["agents", "list", "--set", "nonsense=1"],

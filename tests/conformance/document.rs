@@ -15,6 +15,7 @@ const END: &str = "<!-- end -->";
 fn result(row: &Row, results: &Results) -> &'static str {
     match row.proof {
         Proof::Open(_) => "open",
+        Proof::Elsewhere { .. } => "passes",
         // a row that was filtered out counts as it did before
         Proof::Test { name, .. } => match results.get(name) {
             Some(false) => "fails",
@@ -28,7 +29,7 @@ pub(crate) fn table(rows: &[Row], results: &Results) -> String {
     let mut text = String::from("\nrow    result\n");
     for row in rows {
         let ran = match row.proof {
-            Proof::Open(_) => true,
+            Proof::Open(_) | Proof::Elsewhere { .. } => true,
             Proof::Test { name, .. } => results.contains_key(name),
         };
         if ran {
@@ -69,6 +70,7 @@ fn made(rows: &[Row], results: &Results) -> String {
         for row in rows.iter().filter(|row| (*first..end).contains(&row.id)) {
             let why = match row.proof {
                 Proof::Test { name, .. } => format!("`{name}`"),
+                Proof::Elsewhere { file, names } => format!("`{file}`: {}", names.join(", ")),
                 Proof::Open(reason) => reason.to_owned(),
             };
             line(

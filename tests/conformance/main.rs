@@ -10,6 +10,7 @@ mod http;
 mod row;
 mod rows;
 mod say;
+mod secure;
 mod server;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "a suite uses what it needs of it")]
@@ -39,7 +40,10 @@ fn main() -> ExitCode {
     row::check(&rows);
     let results = Arc::new(Mutex::new(Results::new()));
     let mut trials: Vec<Trial> = rows.iter().filter_map(|row| trial(row, &results)).collect();
-    let beyond = rows::BEYOND.iter();
+    let beyond = rows::BEYOND
+        .iter()
+        .chain(rows::FLOODS)
+        .chain(rows::FORGOTTEN);
     trials.extend(beyond.map(|(name, run)| recorded(name, *run, &results)));
     args.test_threads = args.test_threads.or(Some(ROWS_AT_A_TIME));
     let conclusion = libtest_mimic::run(&args, trials);
@@ -61,7 +65,7 @@ fn main() -> ExitCode {
 fn trial(row: &Row, results: &Arc<Mutex<Results>>) -> Option<Trial> {
     match row.proof {
         Proof::Test { name, run } => Some(recorded(name, run, results)),
-        Proof::Open(_) => None,
+        Proof::Elsewhere { .. } | Proof::Open(_) => None,
     }
 }
 

@@ -1,5 +1,8 @@
 //! One row of the checklist: what is required, how strongly, and what proves it. It knows no server.
 
+use std::fs;
+use std::path::Path;
+
 /// A claim that a server must live up to.
 pub(crate) struct Row {
     /// Its number in the checklist.
@@ -29,6 +32,13 @@ pub(crate) enum Proof {
         name: &'static str,
         /// It panics when the claim does not hold.
         run: fn(),
+    },
+    /// Tests of another suite.
+    Elsewhere {
+        /// Its file, from the root.
+        file: &'static str,
+        /// The names that stand in it.
+        names: &'static [&'static str],
     },
     /// Nothing yet, for this reason.
     Open(&'static str),
@@ -61,7 +71,22 @@ macro_rules! open {
     };
 }
 
-pub(crate) use {open, row};
+/// A row that another suite proves: `elsewhere!(320, "derived", "…", "tests/interop/libraries.rs", ["python_http"])`.
+macro_rules! elsewhere {
+    ($id:literal, $strength:literal, $text:literal, $file:literal, [$($name:literal),+]) => {
+        $crate::row::Row {
+            id: $id,
+            strength: $strength,
+            text: $text,
+            proof: $crate::row::Proof::Elsewhere {
+                file: $file,
+                names: &[$($name),+],
+            },
+        }
+    };
+}
+
+pub(crate) use {elsewhere, open, row};
 
 /// How many rows the checklist has.
 pub(crate) const ROWS: u16 = 326;
@@ -96,14 +121,25 @@ pub(crate) const GROUPS: [(char, u16, &str); 26] = [
     ('Z', 321, "Security"),
 ];
 
-/// Fails unless every row of the checklist is there once, in order, and tests are named after their rows.
+/// Fails unless every row of the checklist is there once, in order, tests are named after their rows, and those of
+/// other suites are there.
 pub(crate) fn check(rows: &[Row]) {
     let ids: Vec<u16> = rows.iter().map(|row| row.id).collect();
     assert_eq!(ids, (1..=ROWS).collect::<Vec<_>>(), "rows of the checklist");
     for row in rows {
-        if let Proof::Test { name, .. } = row.proof {
-            let prefix = format!("c_{:03}_", row.id);
-            assert!(name.starts_with(&prefix), "{name} proves row {}", row.id);
+        match row.proof {
+            Proof::Test { name, .. } => {
+                let prefix = format!("c_{:03}_", row.id);
+                assert!(name.starts_with(&prefix), "{name} proves row {}", row.id);
+            }
+            Proof::Elsewhere { file, names } => {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+                let text = fs::read_to_string(path).expect("the other suite");
+                for name in names {
+                    assert!(text.contains(name), "{file} has no {name}");
+                }
+            }
+            Proof::Open(_) => {}
         }
     }
 }

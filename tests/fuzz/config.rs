@@ -21,7 +21,14 @@ use libfuzzer_sys::fuzz_target;
 /// Where the file of this process stands.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let name = format!("ampora-fuzz-config-{}.yaml", std::process::id());
-    std::env::temp_dir().join(name)
+    // three writes for each input: memory, where there is a directory of it
+    let memory = PathBuf::from("/dev/shm");
+    let directory = if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    };
+    directory.join(name)
 });
 
 fuzz_target!(|bytes: &[u8]| {
@@ -49,8 +56,10 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => {
             assert!(!error.problems.is_empty());
             assert!(!error.to_string().is_empty());
+            // counted once: one file may have very many problems
+            let lines = String::from_utf8_lossy(file).split(['\n', '\r']).count() as u64;
             for problem in &error.problems {
-                placed(problem, file);
+                placed(problem, lines);
             }
         }
     }
@@ -65,12 +74,11 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// A problem stands in a line of the file, a variable or a flag, or it is about the whole file and names it.
-fn placed(problem: &Problem, file: &[u8]) {
+fn placed(problem: &Problem, lines: u64) {
     assert!(!problem.text.is_empty());
     match &problem.origin {
         Some(Origin::File { path, line, column }) => {
             assert_eq!(path, &*FILE);
-            let lines = String::from_utf8_lossy(file).split(['\n', '\r']).count() as u64;
             assert!((1..=lines + 1).contains(line) && *column >= 1, "{problem}");
         }
         Some(Origin::Variable(_) | Origin::Flag(_)) => {}

@@ -59,10 +59,31 @@ impl Supervisor {
             Transport::WebSocket => "ws",
             Transport::Http => "http",
         };
+        Self::with(
+            dir,
+            &format!("endpoint: {scheme}://{opamp}/v1/opamp"),
+            apply,
+        )
+    }
+
+    /// One that speaks TLS and trusts the authority of a file alone.
+    pub(crate) fn secure(dir: &Path, opamp: &str, transport: Transport, authority: &Path) -> Self {
+        let scheme = match transport {
+            Transport::WebSocket => "wss",
+            Transport::Http => "https",
+        };
+        let server = format!(
+            "endpoint: {scheme}://{opamp}/v1/opamp\n  tls: {{ca_file: {}}}",
+            authority.display()
+        );
+        Self::with(dir, &server, "4s")
+    }
+
+    fn with(dir: &Path, server: &str, apply: &str) -> Self {
         let collector = built("collector").join("otelcol-quiet");
         let settings = format!(
             "server:
-  endpoint: {scheme}://{opamp}/v1/opamp
+  {server}
 capabilities:
   accepts_remote_config: true
   reports_remote_config: true

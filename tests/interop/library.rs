@@ -110,8 +110,28 @@ impl Agent {
         let program = built(name).join(name);
         let endpoint = format!("{scheme}://{opamp}/v1/opamp");
         let arguments = [&[endpoint.as_str(), name], more].concat();
+        let process = Process::start("agent", &program, &arguments, dir);
+        Self::of(process, dir, library, transport)
+    }
+
+    /// One on Go that speaks TLS and trusts the authority of a file.
+    pub(crate) fn secure(dir: &Path, opamp: &str, transport: Transport, authority: &Path) -> Self {
+        let scheme = match transport {
+            Transport::WebSocket => "wss",
+            Transport::Http => "https",
+        };
+        let name = Library::Go023.name();
+        let program = built(name).join(name).display().to_string();
+        let endpoint = format!("{scheme}://{opamp}/v1/opamp");
+        let trusts = format!("SSL_CERT_FILE={}", authority.display());
+        let arguments = [trusts.as_str(), &program, &endpoint, name];
+        let process = Process::start("agent", Path::new("env"), &arguments, dir);
+        Self::of(process, dir, Library::Go023, transport)
+    }
+
+    fn of(process: Process, dir: &Path, library: Library, transport: Transport) -> Self {
         Self {
-            process: Process::start("agent", &program, &arguments, dir),
+            process,
             dir: dir.to_owned(),
             library,
             transport,

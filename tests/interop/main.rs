@@ -18,6 +18,7 @@ mod library;
 mod process;
 mod rest;
 mod restarts;
+mod secure;
 mod server;
 mod stage;
 mod wait;

@@ -65,6 +65,11 @@ impl Server {
         }
     }
 
+    /// Sends the node a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     /// Stops the node as a service manager does, and sees it end well.
     pub(crate) async fn stop(self) -> Stopped {
         self.process.signal(Signal::SIGTERM);

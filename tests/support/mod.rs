@@ -109,7 +109,9 @@ fn launch(home: PathBuf, own: Option<TempDir>, args: &[&str]) -> Node {
         node.running()
     });
     let address = |name: &str| running[name].as_str().expect("an address").to_owned();
-    node.admin_url = format!("http://{}", address("admin_address"));
+    let has_tls = running["admin_certificate"].is_string();
+    let scheme = if has_tls { "https" } else { "http" };
+    node.admin_url = format!("{scheme}://{}", address("admin_address"));
     node.opamp_addr = address("opamp_address").parse().expect("an address");
     let token = fs::read_to_string(node.data_dir().join("admin.token")).expect("a token");
     token.trim_end().clone_into(&mut node.token);

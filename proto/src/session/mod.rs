@@ -101,6 +101,8 @@ pub struct Session {
     owned: bool,
     /// The reply to the newest message carried an offer: a repetition of that message gets it again.
     reply_offered: bool,
+    /// The full state was asked for, and the request is to be pushed.
+    full_state_due: bool,
     /// Digest of the component hash that was asked for on this connection (C-257).
     components_asked: Option<u64>,
     /// Custom messages that the agent understands; most agents never announce any.
@@ -125,6 +127,7 @@ impl Session {
             transport: Transport::WebSocket,
             attached: false,
             owned: false,
+            full_state_due: false,
             reply_offered: false,
             components_asked: None,
             custom_capabilities: boxed(&known.custom_capabilities),
@@ -205,6 +208,9 @@ impl Session {
                 marks: vec![token],
             });
         }
+        if std::mem::take(&mut self.full_state_due) && self.stream.needs_full_state() {
+            return Some(outgoing::full_state_request(uid));
+        }
         let hash = self.take_offer(now_ms)?;
         let marks = self.mark_pushes(hash, now_ms);
         Some(Outgoing {
@@ -212,6 +218,13 @@ impl Session {
             offer: Some(hash),
             marks,
         })
+    }
+
+    /// Asks by [`Self::next_push`] for a full state that is needed; true unless it was asked for already or may not be.
+    pub fn push_full_state(&mut self, now_ms: u64, allowed: &mut dyn FnMut() -> bool) -> bool {
+        let asks = self.can_push() && self.stream.ask_full_state(now_ms, allowed);
+        self.full_state_due |= asks;
+        asks
     }
 
     /// Whether this node owns the agent: without that, no offer and no command leaves.
@@ -261,14 +274,9 @@ impl Session {
 
     /// When to call [`Self::handle_timeout`] and then [`Self::next_push`]; a time that has passed means at once.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let errands = self
-            .errands
-            .as_ref()
-            .and_then(|errands| errands.next_deadline_ms());
-        let forced = self
-            .errands
-            .as_ref()
-            .is_some_and(|errands| errands.has_pushes());
+        let errands = self.errands.as_ref();
+        let forced = errands.is_some_and(|errands| errands.has_pushes());
+        let errands = errands.and_then(|errands| errands.next_deadline_ms());
         let offer = if self.can_push() {
             self.offers.due_at_ms(self.capabilities, forced)
         } else {
@@ -325,6 +333,7 @@ impl Session {
         let changed = before != self.connection;
         if changed {
             self.components_asked = None;
+            self.full_state_due = false;
             self.offers.connection_lost();
             if let Some(errands) = &mut self.errands {
                 errands.connection_lost();

@@ -70,3 +70,14 @@ pub(super) fn ack(uid: Bytes) -> wire::ServerToAgent {
         ..Default::default()
     }
 }
+
+/// A message that asks for everything again, and nothing else.
+pub(super) fn full_state_request(uid: Bytes) -> Outgoing {
+    let mut message = ack(uid);
+    message.flags |= REPORT_FULL_STATE;
+    Outgoing {
+        message,
+        offer: None,
+        marks: Vec::new(),
+    }
+}

@@ -55,6 +55,10 @@ impl Stream {
         self.needed = true;
     }
 
+    pub(super) fn needs_full_state(&self) -> bool {
+        self.needed
+    }
+
     /// Notes a message. The number counts even if the message is a gap, so that one gap is one request (C-099).
     pub(super) fn step(
         &mut self,

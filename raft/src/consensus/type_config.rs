@@ -35,6 +35,10 @@ impl fmt::Display for Entry {
             Proposal::NoteWallTime { .. } => "NoteWallTime",
             Proposal::TrimAudit { .. } => "TrimAudit",
             Proposal::NoteRead(_) => "NoteRead",
+            Proposal::SetLabels(_) => "SetLabels",
+            Proposal::ForgetAgent { .. } => "ForgetAgent",
+            Proposal::Retention(_) => "Retention",
+            Proposal::CreateVersionAfter { .. } => "CreateVersionAfter",
             Proposal::NoteSnapshot(_) => "NoteSnapshot",
         };
         write!(f, "{name} by {}", self.origin.actor)
@@ -51,7 +55,8 @@ impl fmt::Display for Outcome {
             | Self::Version { .. }
             | Self::Group { .. }
             | Self::Dispatch(_)
-            | Self::Deliveries { .. } => f.write_str("done"),
+            | Self::Deliveries { .. }
+            | Self::Removed { .. } => f.write_str("done"),
         }
     }
 }

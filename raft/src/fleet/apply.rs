@@ -74,6 +74,12 @@ impl Fleet {
             Proposal::NoteWallTime { begins } => Ok(self.note_wall_time(cx, *begins)),
             Proposal::TrimAudit { first, count } => Ok(self.trim_audit(cx, *first, *count)),
             Proposal::NoteRead(read) => self.note_read(cx, read),
+            Proposal::SetLabels(labels) => self.set_labels(cx, labels),
+            Proposal::ForgetAgent { agent, fence } => self.forget_agent(cx, *agent, *fence),
+            Proposal::Retention(given) => self.retention(cx, given),
+            Proposal::CreateVersionAfter { newest, version } => {
+                self.create_version_after(cx, *newest, version)
+            }
             Proposal::NoteSnapshot(note) => self.note_snapshot(cx, note),
         }
     }

@@ -14,6 +14,24 @@ use crate::proposal::CreateVersion;
 use crate::records::{BodyMeta, Configuration, FileMeta, Version};
 
 impl Fleet {
+    /// The same for a proposer that saw which version is the newest.
+    pub(super) fn create_version_after(
+        &mut self,
+        cx: &mut Context<'_>,
+        newest: u32,
+        given: &CreateVersion,
+    ) -> Result<Outcome, Rejection> {
+        let known = self.configurations.get(&given.configuration);
+        let current = known.map_or(0, |known| known.newest);
+        if current != newest {
+            return Err(Rejection::RevisionMismatch {
+                current: current.into(),
+                expected: newest.into(),
+            });
+        }
+        self.create_version(cx, given)
+    }
+
     pub(super) fn create_version(
         &mut self,
         cx: &mut Context<'_>,

@@ -108,6 +108,34 @@ pub const AUDIT_VALUE_BYTES_MAX: usize = 1_200;
 /// Bytes of a text in such a state; longer ones are given by their hash.
 pub const AUDIT_TEXT_BYTES_MAX: usize = 512;
 
+/// Labels that operators give to one agent.
+pub const SERVER_LABELS_MAX: usize = 32;
+
+/// Bytes of their keys and values together: an edge keeps that much of a record free, see
+/// [`super::sizes::SERVER_LABELS_ROOM`].
+pub const SERVER_LABELS_BYTES_MAX: usize = 512;
+
+/// Bytes of one key, and of one value; both have their length in one byte.
+pub const SERVER_LABEL_KEY_BYTES_MAX: usize = 64;
+
+/// See [`SERVER_LABEL_KEY_BYTES_MAX`].
+pub const SERVER_LABEL_VALUE_BYTES_MAX: usize = 128;
+
+/// Agents that one entry may forget: each touches one row, and two more for each delivery that waits for it.
+pub const AGENTS_STEP: usize = 256;
+
+/// Dispatches that one entry may let go.
+pub const DISPATCHES_STEP: usize = 256;
+
+/// Versions of one configuration that stay although nothing refers to them: the newest.
+pub const VERSIONS_KEPT: usize = 50;
+
+/// Fleet time for which a finished dispatch stays: 7 days.
+pub const DISPATCH_KEPT_MS: u64 = 604_800_000;
+
+/// Fleet time for which the answer to an idempotency key stays: 24 hours.
+pub const KEY_KEPT_MS: u64 = 86_400_000;
+
 /// Bytes of a name that is part of a row key, and of an idempotency key.
 pub const KEY_BYTES_MAX: usize = 128;
 

@@ -1,9 +1,12 @@
 //! How large a record or operation is, by our own counting: an upper bound of its encoding.
 //!
 //! It never depends on a codec, because `apply` decides by it. Numbers count 9 bytes (the longest varint), texts and
-//! byte strings their length and 9, options and tags 1, hashes and uids 33 and 17.
+//! byte strings their length and 1 up to 250 bytes, else 9, options and tags 1, hashes and uids 33 and 17.
 
-use crate::proposal::{Assign, CreateVersion, Entry, Mark, MarkTo, Origin, Proposal, SessionOp};
+use super::limits::{SERVER_LABELS_BYTES_MAX, SERVER_LABELS_MAX};
+use crate::proposal::{
+    Assign, CreateVersion, Entry, Mark, MarkTo, Origin, Proposal, Retention, SessionOp,
+};
 use crate::records::{
     Action, AgentRecord, AgentUpdate, DeliveryError, Description, Health, PackageAggregate, Target,
 };
@@ -13,6 +16,12 @@ const HASH: usize = 33;
 const UID: usize = 17;
 const SESSION: usize = 3 * NUMBER + 2;
 const RELEASED: usize = 3 * NUMBER + 3;
+
+/// Texts up to this many bytes have their length in one byte.
+const SHORT_MAX: usize = 250;
+
+/// What server labels take of a record at most: an edge leaves it free, so that labels always fit.
+pub const SERVER_LABELS_ROOM: usize = SERVER_LABELS_BYTES_MAX + 2 * SERVER_LABELS_MAX;
 
 /// Bytes of an encoded record, at most.
 pub fn record_bytes(agent: &AgentRecord) -> usize {
@@ -53,9 +62,14 @@ pub fn description_bytes(description: &Description) -> usize {
         + text(&description.agent_version)
         + NUMBER
         + labels
-            .map(|label| text(&label.key) + text(&label.value) + 1)
+            .map(|label| label_bytes(&label.key, &label.value))
             .sum::<usize>()
         + 1
+}
+
+/// Bytes of an encoded label, at most.
+pub fn label_bytes(key: &str, value: &str) -> usize {
+    text(key) + text(value) + 1
 }
 
 /// Bytes of an encoded operation, at most; a batch holds
@@ -127,6 +141,14 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::NoteWallTime { .. } => 1,
         Proposal::TrimAudit { .. } => 2 * NUMBER,
         Proposal::NoteRead(_) => UID + 1 + 1 + HASH,
+        Proposal::SetLabels(given) => {
+            let labels = given.labels.iter();
+            let labels = labels.map(|(key, value)| text(key) + text(value));
+            UID + NUMBER + labels.sum::<usize>()
+        }
+        Proposal::ForgetAgent { .. } => UID + 1 + NUMBER,
+        Proposal::Retention(given) => 1 + retention_bytes(given),
+        Proposal::CreateVersionAfter { version, .. } => NUMBER + version_bytes(version),
         Proposal::NoteSnapshot(note) => text(&note.id) + 1,
     }
 }
@@ -135,6 +157,16 @@ fn version_bytes(version: &CreateVersion) -> usize {
     let files = version.files.iter();
     let files = files.map(|file| text(&file.name) + text(&file.content_type) + NUMBER);
     text(&version.configuration) + HASH + NUMBER + files.sum::<usize>() + text(&version.comment)
+}
+
+fn retention_bytes(given: &Retention) -> usize {
+    match given {
+        Retention::ForgetAgents { agents, .. } => 3 * NUMBER + agents.len() * UID,
+        Retention::TrimVersions { configuration } => text(configuration),
+        Retention::RetireDispatches { dispatches } => NUMBER + dispatches.len() * NUMBER,
+        Retention::ExpireKeys => 0,
+        Retention::DropStaged { .. } => NUMBER,
+    }
 }
 
 fn action_bytes(action: &Action) -> usize {
@@ -183,9 +215,10 @@ fn texts(values: &[std::sync::Arc<str>]) -> usize {
 }
 
 fn text(value: &str) -> usize {
-    NUMBER + value.len()
+    bytes(value.as_bytes())
 }
 
 fn bytes(value: &[u8]) -> usize {
-    NUMBER + value.len()
+    let length = if value.len() <= SHORT_MAX { 1 } else { NUMBER };
+    length + value.len()
 }

@@ -1,5 +1,9 @@
 //! `GET /agents` and what hangs below one agent.
 
+mod forget;
+mod labels;
+#[cfg(test)]
+mod manage_tests;
 mod raw;
 pub(crate) mod shape;
 pub(crate) mod state;
@@ -17,6 +21,8 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub(crate) use forget::forget;
+pub(crate) use labels::{delete_labels, put_labels};
 pub(crate) use shape::{Lens, standing_of};
 pub(crate) use state::is_confirmed;
 

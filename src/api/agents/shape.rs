@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ampora_proto::capabilities;
 use ampora_raft::fleet::Desired;
 use ampora_raft::ids::{InstanceUid, NodeId};
-use ampora_raft::records::{AgentRecord, ConfigStatus, Transport};
+use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Transport};
 use serde::Serialize;
 
 use super::state::{AgentState, Owner, Standing, Windows, agent_state, standing};
@@ -142,7 +142,11 @@ impl<'a> Lens<'a> {
             .or(valid.map(|session| session.transport));
         let (last_seen_ms, last_seen_exact) = match (presence, record.released) {
             (Some(presence), _) => (presence.last_seen_ms, true),
-            (None, Some(released)) if record.session.is_none() => (released.wall_ms, true),
+            (None, Some(released))
+                if record.session.is_none() && released.reason != ReleaseReason::OwnerDied =>
+            {
+                (released.wall_ms, true)
+            }
             _ => (record.last_change_ms, false),
         };
         let description = &record.description;

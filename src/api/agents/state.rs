@@ -86,8 +86,11 @@ pub(crate) fn agent_state(
         }
         Owner::Nobody => match record.released {
             Some(released) => match released.reason {
-                ReleaseReason::Goodbye | ReleaseReason::Lost => AgentState::Disconnected,
-                ReleaseReason::Drained | ReleaseReason::OwnerDied => {
+                // of an owner that died it is noted when the time of return is over
+                ReleaseReason::Goodbye | ReleaseReason::Lost | ReleaseReason::OwnerDied => {
+                    AgentState::Disconnected
+                }
+                ReleaseReason::Drained => {
                     stale_within(now.fleet_ms.saturating_sub(released.at_ms), returns_ms)
                 }
             },

@@ -89,8 +89,7 @@ fn a_released_agent_is_expected_back_only_when_its_node_let_it_go() {
         (ReleaseReason::Lost, 500_000, AgentState::Disconnected),
         (ReleaseReason::Drained, 460_001, AgentState::Stale),
         (ReleaseReason::Drained, 460_000, AgentState::Disconnected),
-        (ReleaseReason::OwnerDied, 500_000, AgentState::Stale),
-        (ReleaseReason::OwnerDied, 400_000, AgentState::Disconnected),
+        (ReleaseReason::OwnerDied, 500_000, AgentState::Disconnected),
     ] {
         record.released = Some(Released {
             reason,

@@ -4,6 +4,7 @@
 //! version of them. Parts are safe to repeat and useless alone, so only the second step carries the key.
 
 mod check;
+mod diff;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -20,14 +21,16 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub(crate) use self::diff::diff;
 use self::upload::Upload;
 use super::Api;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
+use super::precondition;
 use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused, unreadable};
 use super::timestamp::rfc3339;
@@ -98,7 +101,7 @@ pub(crate) async fn show(
     State(api): State<Api>,
     Segments(name): Segments<String>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (configuration, applied_index) = find(&api, &name)?;
     let page = Page::new(List::Versions, query.limit.as_deref(), &[Some(&name)])?;
     let before = match page.after(query.r#continue.as_deref())? {
@@ -119,7 +122,16 @@ pub(crate) async fn show(
     answer["versions"] = Value::from(versions);
     answer["continue"] = json!(next);
     answer["applied_index"] = json!(applied_index);
-    Ok(Json(answer))
+    Ok(tagged(StatusCode::OK, answer, configuration.newest))
+}
+
+/// An answer with the entity tag of its configuration: the number of the newest version.
+fn tagged(status: StatusCode, answer: Value, newest: u32) -> Response {
+    let mut response = (status, Json(answer)).into_response();
+    if let Some(tag) = precondition::tag(newest.into()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// A version without its bytes.
@@ -148,32 +160,48 @@ pub(crate) async fn version(
     Segments((name, number)): Segments<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
     let (configuration, _) = find(&api, &name)?;
-    let wanted = match number.as_str() {
+    let version = find_version(&configuration, &number, "/path/version")?;
+    let files = read_files(&api, version).await?;
+    let mut answer = version_json(&name, version);
+    answer["files"] = files.iter().map(file_json).collect();
+    Ok(Json(answer))
+}
+
+/// A version by its number or the word `newest`.
+fn find_version<'a>(
+    configuration: &'a Configuration,
+    text: &str,
+    pointer: &str,
+) -> Result<&'a Arc<Version>, Problem> {
+    let wanted = match text {
         "newest" => configuration.newest,
         text => text.parse::<u32>().map_err(|_| {
             Problem::at(
                 Code::InvalidParameter,
-                "/path/version",
+                pointer,
                 "a version is a number from 1 on, or the word newest",
             )
         })?,
     };
-    let version = configuration
-        .versions
-        .iter()
-        .find(|version| version.number == wanted)
-        .ok_or_else(|| {
-            Problem::new(
-                Code::VersionNotFound,
-                format_args!("there is no version {wanted} of configuration {name:?}"),
-            )
-        })?;
+    let mut versions = configuration.versions.iter();
+    let found = versions.find(|version| version.number == wanted);
+    found.ok_or_else(|| {
+        let name = &configuration.name;
+        Problem::new(
+            Code::VersionNotFound,
+            format_args!("there is no version {wanted} of configuration {name:?}"),
+        )
+    })
+}
+
+/// The files of a version as they were given.
+async fn read_files(api: &Api, version: &Version) -> Result<Files, Problem> {
     let stored = api
         .backend
         .read_body(version.hash)
         .await
         .map_err(|error| unreadable(&error))?;
-    let files = stored
+    stored
         .and_then(|bytes| config::decode_files(Bytes::from(bytes)).ok())
         .ok_or_else(|| {
             tracing::error!(config.hash = %version.hash, "the body of a version is not whole");
@@ -181,10 +209,7 @@ pub(crate) async fn version(
                 Code::Internal,
                 "the stored body of this version is not whole",
             )
-        })?;
-    let mut answer = version_json(&name, version);
-    answer["files"] = files.iter().map(file_json).collect();
-    Ok(Json(answer))
+        })
 }
 
 /// A file with its bytes: text where they are, else base64.
@@ -210,7 +235,8 @@ pub(crate) struct CreateQuery {
 }
 
 /// `POST /configurations/{name}/versions`, and `PUT /configurations/{name}`, which says the same in the words of
-/// "make it so": both take the same bodies and answer the version that has these bytes.
+/// "make it so": both take the same bodies and answer the version that has these bytes. `If-Match` names the
+/// newest version that the caller saw.
 pub(crate) async fn create(
     State(api): State<Api>,
     Segments(name): Segments<String>,
@@ -224,18 +250,28 @@ pub(crate) async fn create(
         allow_empty,
     } = Upload::parse(&write, query.comment, query.allow_empty)?;
     check::files(&files, allow_empty)?;
+    let current = find(&api, &name).ok().map(|(known, _)| known.newest.into());
+    let newest = precondition::revision(&write.headers, current)?;
     let hash = ampora_raft::ids::ConfigHash(config::hash(&files));
     let stored = api.backend.view().fleet.body(&hash).cloned();
     let is_whole = stored.is_some_and(|body| body.references > 0);
     if !is_whole {
         stage(&api, &write, hash, &files).await?;
     }
-    let proposal = Proposal::CreateVersion(CreateVersion {
+    let version = CreateVersion {
         configuration: Arc::clone(&name),
         hash,
         files: metas(&files),
         comment: Arc::from(comment),
-    });
+    };
+    let proposal = match newest {
+        None => Proposal::CreateVersion(version),
+        // a tag beyond the numbers of versions is never the newest one
+        Some(newest) => Proposal::CreateVersionAfter {
+            newest: u32::try_from(newest).unwrap_or(u32::MAX),
+            version,
+        },
+    };
     let committed = write.ask(&api, proposal).await?;
     let Outcome::Version { version, created } = committed.outcome else {
         return Err(refused(committed.outcome));
@@ -245,7 +281,9 @@ pub(crate) async fn create(
     } else {
         StatusCode::OK
     };
-    Ok((status, Json(version_json(&name, &version))).into_response())
+    let answer = version_json(&name, &version);
+    let newest = find(&api, &name).map_or(version.number, |(known, _)| known.newest);
+    Ok(tagged(status, answer, newest))
 }
 
 /// Brings the canonical bytes into the log, part by part.

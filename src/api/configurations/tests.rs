@@ -279,3 +279,121 @@ async fn what_is_not_there_is_404_and_lists_are_paged() {
         .await
         .problem(400, "continue_invalid");
 }
+
+#[tokio::test]
+async fn preconditions_hold_versions_back() {
+    let site = Site::new();
+    let with = |header: &'static str, value: &str, body: &'static str| {
+        post(&site, "edge")
+            .header(header, value)
+            .raw("text/yaml", body)
+            .send()
+    };
+    with("if-match", "*", YAML)
+        .await
+        .problem(412, "precondition_failed");
+    with("if-match", "\"1\"", YAML)
+        .await
+        .problem(412, "precondition_failed");
+    let first = with("if-none-match", "*", YAML).await;
+    first.ok(201);
+    assert_eq!(first.header("etag"), "\"1\"");
+    assert_eq!(
+        site.get("/configurations/edge").await.header("etag"),
+        "\"1\""
+    );
+    for body in [YAML, "a: 1\n"] {
+        with("if-none-match", "*", body)
+            .await
+            .problem(412, "precondition_failed");
+    }
+    let second = with("if-match", "\"1\"", "a: 1\n").await;
+    second.ok(201);
+    assert_eq!(second.header("etag"), "\"2\"");
+    with("if-match", "\"1\"", "a: 2\n")
+        .await
+        .problem(412, "precondition_failed");
+    let put = |tag: &'static str| {
+        let put = site.write(Method::PUT, "/configurations/edge");
+        put.header("if-match", tag)
+            .raw("text/yaml", "a: 2\n")
+            .send()
+    };
+    put("\"1\"").await.problem(412, "precondition_failed");
+    put("\"4294967296\"")
+        .await
+        .problem(412, "precondition_failed");
+    put("2").await.problem(400, "invalid_parameter");
+    assert_eq!(put("*").await.ok(201)["version"], 3);
+    let old = with("if-match", "\"3\"", YAML).await;
+    assert_eq!(old.ok(200)["version"], 1, "old bytes are the old version");
+    assert_eq!(
+        old.header("etag"),
+        "\"3\"",
+        "and the tag is that of the newest"
+    );
+}
+
+#[tokio::test]
+async fn differences_of_two_versions_are_shown_by_file() {
+    let site = Site::new();
+    let files = |body: &str| json!({"files": [{"name": "a.yaml", "body": body}, {"name": "b", "body": "x\n"}]});
+    for body in ["password: one\n", "password: two\n"] {
+        post(&site, "edge").json(&files(body)).send().await.ok(201);
+    }
+    let diff = site
+        .get("/configurations/edge/diff?from=1&to=2")
+        .await
+        .ok(200);
+    assert_eq!(
+        diff,
+        json!({
+            "name": "edge",
+            "from": 1,
+            "to": 2,
+            "files": [
+                {
+                    "name": "a.yaml",
+                    "change": "changed",
+                    "diff": "--- edge@1/a.yaml\n+++ edge@2/a.yaml\n@@ -1 +1 @@\n-password: one\n+password: two\n",
+                    "omitted": null,
+                    "from_content_type": "text/yaml",
+                    "to_content_type": "text/yaml",
+                },
+                {
+                    "name": "b",
+                    "change": "same",
+                    "diff": "",
+                    "omitted": null,
+                    "from_content_type": "text/yaml",
+                    "to_content_type": "text/yaml",
+                },
+            ],
+        }),
+        "as given, as a version is shown"
+    );
+    let same = site
+        .get("/configurations/edge/diff?from=newest&to=2")
+        .await
+        .ok(200);
+    assert_eq!(
+        (&same["from"], &same["files"][0]["change"]),
+        (&json!(2), &json!("same"))
+    );
+    for (query, pointer) in [
+        ("", "/query/from"),
+        ("?from=1", "/query/to"),
+        ("?from=x&to=1", "/query/from"),
+        ("?from=1&to=-1", "/query/to"),
+    ] {
+        let problem = site.get(&format!("/configurations/edge/diff{query}")).await;
+        let problem = problem.problem(400, "invalid_parameter");
+        assert_eq!(problem["errors"][0]["pointer"], pointer);
+    }
+    site.get("/configurations/edge/diff?from=1&to=3")
+        .await
+        .problem(404, "version_not_found");
+    site.get("/configurations/none/diff?from=1&to=2")
+        .await
+        .problem(404, "configuration_not_found");
+}

@@ -150,7 +150,11 @@ async fn a_selector_that_matches_nobody_is_done_and_failures_have_words() {
     )
     .await
     .ok(202);
-    expand(&site, &body);
+    assert_eq!(
+        (&body["state"], &body["expanding"]),
+        (&json!("done"), &json!(false))
+    );
+    assert_eq!(body["deliveries"], json!([]));
     let id = body["id"].as_str().unwrap();
     assert_eq!(
         site.get(&format!("/dispatches/{id}")).await.ok(200)["state"],

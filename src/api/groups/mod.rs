@@ -1,7 +1,6 @@
 //! `/groups`: who belongs, what they should run, and how far they are.
 
 mod numbers;
-mod precondition;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +12,7 @@ use ampora_raft::records::{Group, Pace, VersionRef};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -23,6 +22,7 @@ use super::agents::parse_selector;
 use super::backend::View;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
+use super::precondition;
 use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused};
 use super::timestamp::rfc3339;
@@ -90,10 +90,16 @@ async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response
     let mut body = group_json(group, &numbers);
     body["applied_index"] = json!(view.applied_index);
     let mut response = (status, Json(body)).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", group.revision)) {
+    if let Some(tag) = precondition::tag(group.revision) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
+}
+
+/// The revision of a group, if it is there.
+fn current(api: &Api, name: &str) -> Option<u64> {
+    let view = api.backend.view();
+    view.fleet.group(name).map(|group| group.revision)
 }
 
 fn group_json(group: &Group, numbers: &Numbers) -> Value {
@@ -222,7 +228,7 @@ pub(crate) async fn put(
     let name = checked_name(&name)?;
     let form: Form = write.json()?;
     let max_affected = form.max_affected;
-    let revision = precondition::revision(&write.headers, &api.backend.view(), &name)?;
+    let revision = precondition::revision(&write.headers, current(&api, &name))?;
     let proposal = Proposal::PutGroup(form.read(name, revision)?);
     let dry_run = query.dry_run == Some(true);
     if dry_run || max_affected.is_some() {
@@ -297,7 +303,7 @@ pub(crate) async fn delete(
     Segments(name): Segments<String>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
-    let revision = precondition::revision(&write.headers, &api.backend.view(), &name)?;
+    let revision = precondition::revision(&write.headers, current(&api, &name))?;
     let proposal = Proposal::DeleteGroup {
         name: Arc::from(name),
         revision,

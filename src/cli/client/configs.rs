@@ -1,5 +1,7 @@
 //! `ampora configs`: named containers of immutable versions.
 
+mod diff;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +45,12 @@ Examples:
     Show(ShowArgs),
     /// List the versions of a configuration, newest first
     Versions(VersionsArgs),
+    /// Show what differs between two versions
+    #[command(after_help = "\
+Examples:
+  ampora configs diff edge 2 3
+  ampora configs diff edge 2 newest | less")]
+    Diff(diff::DiffArgs),
 }
 
 /// Arguments of `configs put`.
@@ -146,6 +154,7 @@ pub(super) async fn run(session: &Session, command: ConfigsCommand) -> Result<()
                 .await?;
             session.show_list(&answer, VERSIONS)
         }
+        ConfigsCommand::Diff(args) => diff::run(session, args).await,
     }
 }
 

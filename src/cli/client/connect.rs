@@ -2,7 +2,7 @@
 //! `serve` would read on this machine.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
@@ -10,6 +10,7 @@ use super::error::ClientError;
 use crate::{
     cli::{CliError, Surroundings, args::ReachArgs, sources},
     config::{self, Config, Secret, Target},
+    trust::Trust,
 };
 
 /// Largest token file that is read, in bytes: a token is a line.
@@ -22,6 +23,10 @@ pub(super) struct Reach {
     pub(super) url: Url,
     /// What is shown to it.
     pub(super) token: Token,
+    /// How it is known to be it, when it speaks TLS.
+    pub(super) trust: Trust,
+    /// The certificate that is shown to it.
+    pub(super) identity: Option<PathBuf>,
 }
 
 /// The token of a command, or why there is none.
@@ -58,23 +63,33 @@ pub(super) fn find(reach: ReachArgs, surroundings: &Surroundings) -> Result<Reac
         (None, Some(text)) => Some(token(&text, "AMPORA_TOKEN")?),
         (None, None) => None,
     };
-    if let (Some(url), Some(token)) = (&typed_url, &token) {
-        let (url, token) = (url.clone(), token.clone());
-        return Ok(Reach { url, token });
+    let file = |typed: Option<PathBuf>, name| typed.or_else(|| given(name).map(PathBuf::from));
+    let ca_file = file(reach.client.ca_file, "AMPORA_CA_FILE");
+    let identity = file(reach.client.client_cert, "AMPORA_CLIENT_CERT");
+    // who has no authority for an https address may be on the machine of the node
+    let is_trusted = |url: &Url| url.scheme() == "http" || ca_file.is_some() || is_elsewhere(url);
+    if let (Some(url), Some(token)) = (&typed_url, &token)
+        && is_trusted(url)
+    {
+        return Ok(Reach {
+            url: url.clone(),
+            token: token.clone(),
+            trust: ca_file.map_or(Trust::System, Trust::Authorities),
+            identity,
+        });
     }
     let typed = typed_url.as_ref().map(Url::as_str);
     // For a node elsewhere nothing of this machine's configuration is used.
-    let is_elsewhere = typed.is_some_and(|url| {
-        config::locate_admin(&Config::default(), Some(url))
-            .token_file
-            .is_none()
-    });
-    let config = if is_elsewhere {
+    let config = if typed_url.as_ref().is_some_and(is_elsewhere) {
         Config::default()
     } else {
         config::load(&sources(reach.source, surroundings))?.config
     };
-    let Target { url, token_file } = config::locate_admin(&config, typed);
+    let Target {
+        url,
+        token_file,
+        certificate_file,
+    } = config::locate_admin(&config, typed);
     let url = checked(&url, "admin.listen")?;
     if url.port() == Some(0) {
         return Err(ClientError::Unreachable {
@@ -86,8 +101,23 @@ pub(super) fn find(reach: ReachArgs, surroundings: &Surroundings) -> Result<Reac
         }
         .into());
     }
-    let token = token.unwrap_or_else(|| token_of_file(token_file.as_deref()));
-    Ok(Reach { url, token })
+    let trust = match (ca_file, certificate_file) {
+        (Some(authorities), _) => Trust::Authorities(authorities),
+        (None, Some(certificate)) => Trust::Exactly(certificate),
+        (None, None) => Trust::System,
+    };
+    Ok(Reach {
+        url,
+        token: token.unwrap_or_else(|| token_of_file(token_file.as_deref())),
+        trust,
+        identity,
+    })
+}
+
+/// Whether an address is of another machine for sure.
+fn is_elsewhere(url: &Url) -> bool {
+    let target = config::locate_admin(&Config::default(), Some(url.as_str()));
+    target.token_file.is_none()
 }
 
 /// Checks an address before anything is sent there.
@@ -95,10 +125,8 @@ fn checked(text: &str, from: &str) -> Result<Url, ClientError> {
     let refuse = |why: &str| ClientError::Usage(format!("{from}: {why}, found `{text}`"));
     let wanted = "expected an address such as http://127.0.0.1:4321";
     let url = Url::parse(text).map_err(|_| refuse(wanted))?;
-    match url.scheme() {
-        "http" => {}
-        "https" => return Err(refuse("https comes with a later version, use http")),
-        _ => return Err(refuse(wanted)),
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse(wanted));
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err(refuse(wanted));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
+use crate::trust::TrustError;
 
 /// Why a command for a running node failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,20 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
+    /// Somebody is there, and is not known to be the one that was meant.
+    #[error(
+        "{url} shows a certificate that is not trusted: {reason}\n\
+         hint: name the authority that signed it with --ca-file or AMPORA_CA_FILE"
+    )]
+    Untrusted {
+        /// The base address.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// TLS cannot be spoken with the files given.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The connection broke or the answer came too late.
     #[error("no answer from {url}: {reason}{}", lost_hint(*.is_change))]
     Lost {
@@ -139,6 +154,8 @@ impl ClientError {
             Self::Refused(problem) => problem.retryable,
             Self::Usage(_)
             | Self::File { .. }
+            | Self::Untrusted { .. }
+            | Self::Trust(_)
             | Self::Write { .. }
             | Self::Exists(_)
             | Self::Backup { .. }

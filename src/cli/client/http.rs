@@ -12,7 +12,7 @@ use url::Url;
 use super::connect::{Reach, Token};
 use super::error::ClientError;
 use super::problem::Problem;
-use crate::entropy;
+use crate::{entropy, trust};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Over the 10 s that a node waits for its log, with a long body on a slow line before it.
@@ -111,7 +111,12 @@ impl Client {
             headers.insert(header::AUTHORIZATION, value);
         }
         // A redirect or a proxy of the environment would carry the token to somebody who was not named.
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder();
+        if reach.url.scheme() == "https" {
+            let settings = trust::client_settings(&reach.trust, reach.identity.as_deref())?;
+            http = http.tls_backend_preconfigured(settings);
+        }
+        let http = http
             .default_headers(headers)
             .user_agent(concat!("ampora/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -397,15 +402,37 @@ impl Client {
 }
 
 fn unreachable(url: &Url, error: &reqwest::Error) -> ClientError {
+    let url = url.as_str().trim_end_matches('/').to_owned();
     let reason = if error.is_timeout() {
         format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
     } else {
         innermost(error)
     };
-    ClientError::Unreachable {
-        url: url.as_str().trim_end_matches('/').to_owned(),
-        reason,
+    match untrusted(error) {
+        Some(reason) => ClientError::Untrusted { url, reason },
+        None => ClientError::Unreachable { url, reason },
     }
+}
+
+/// Why the certificate of the other side, which was reached, is not accepted.
+fn untrusted(error: &reqwest::Error) -> Option<String> {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(tls @ rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+            return Some(if let rustls::CertificateError::Other(ours) = why {
+                ours.0.to_string()
+            } else {
+                tls.to_string()
+            });
+        }
+        // an error of input and output hands out what is below the error that it carries
+        let carried = error.downcast_ref().and_then(std::io::Error::get_ref);
+        cause = match carried {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// The last cause: those above it only say that sending did not work.

@@ -49,6 +49,9 @@ impl Problem {
                 ));
             }
             "forbidden" => "use a token of a higher role",
+            "agent_connected" => {
+                "an agent is forgotten once `ampora agents show UID` says that it is disconnected"
+            }
             "agent_not_found" => "`ampora agents list` shows the agents that are known",
             "configuration_not_found" => {
                 "`ampora configs list` shows the configurations that there are"

@@ -14,8 +14,8 @@ pub struct Agents {
     pub max: u32,
     /// Most agents that came with one enrollment token.
     pub max_per_token: Option<u32>,
-    /// How long an agent stays known after it was last connected; zero is for ever. `None` is a week, and a day
-    /// for agents that never had a configuration or a label.
+    /// How long an agent stays known after it was last connected; zero is for ever. Agents that never had a
+    /// configuration or a label stay a day at most. `None` is a week, and a day for these.
     pub forget_after: Option<Duration>,
 }
 
@@ -117,8 +117,8 @@ pub(super) const KEYS: &[Key] = &[
         name: "agents.forget_after_seconds",
         takes: "seconds, 0 to 315360000",
         default: "604800 (agents that never had a configuration or a label: 86400)",
-        meaning: "An agent disconnected for that long leaves the inventory; 0 is never.",
-        effect: Effect::Later,
+        meaning: "An agent disconnected for that long leaves the inventory, one that never had a configuration or a label after a day at the latest; 0 is never.",
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .seconds(0..=FORGET_SECONDS_MAX)

@@ -137,7 +137,7 @@ pub(super) const ADMIN: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Certificate chain of this door, PEM.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -150,7 +150,7 @@ pub(super) const ADMIN: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Private key of this door, PEM.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -163,7 +163,7 @@ pub(super) const ADMIN: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Authorities of client certificates, PEM; when given, operators need one.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -176,7 +176,7 @@ pub(super) const ADMIN: &[Key] = &[
         takes: "list of networks",
         default: "none",
         meaning: "Networks whose `X-Forwarded-For` or PROXY header names the client for limits, logs and audit.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| networks(given).map(|list| config.admin.trusted_proxies = list),
         show: |config| network_texts(&config.admin.trusted_proxies),
     },

@@ -55,6 +55,14 @@ pub struct Opamp {
     pub ping_interval: Duration,
     /// A peer that does not take a message within this time is cut off.
     pub write_timeout: Duration,
+    /// Agents that may be asked for their full state in a second.
+    pub full_states_per_second: u32,
+    /// Bytes of full state that may be asked for in a second.
+    pub full_state_bytes_per_second: u32,
+    /// A new connection has to bring its first request within this time.
+    pub request_timeout: Duration,
+    /// The body of one request has to arrive within this time.
+    pub body_timeout: Duration,
 }
 
 impl Default for Opamp {
@@ -74,6 +82,10 @@ impl Default for Opamp {
             accept_rate_per_second: 2_000,
             ping_interval: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
+            full_states_per_second: 200,
+            full_state_bytes_per_second: 8_388_608,
+            request_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -198,7 +210,7 @@ pub(super) const OPAMP: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Certificate chain of this door, PEM.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -211,7 +223,7 @@ pub(super) const OPAMP: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Private key of this door, PEM.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -224,7 +236,7 @@ pub(super) const OPAMP: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "Authorities of client certificates, PEM; when given, agents need one.",
-        effect: Effect::RefusedUntilLater,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()
@@ -237,7 +249,7 @@ pub(super) const OPAMP: &[Key] = &[
         takes: "list of networks",
         default: "none",
         meaning: "Networks whose `X-Forwarded-For` or PROXY header names the client for limits, logs and audit.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| networks(given).map(|list| config.opamp.trusted_proxies = list),
         show: |config| network_texts(&config.opamp.trusted_proxies),
     },
@@ -292,5 +304,57 @@ pub(super) const OPAMP: &[Key] = &[
                 .map(|timeout| config.opamp.write_timeout = timeout)
         },
         show: |config| Shown::seconds(config.opamp.write_timeout),
+    },
+    Key {
+        name: "opamp.full_states_per_second",
+        takes: "number, 1 to 1000000",
+        default: "200",
+        meaning: "Agents that this node asks for their full state in a second, after a restart or a loss; the others are asked later.",
+        effect: Effect::Now,
+        set: |config, given| {
+            let agents = given.count(1..=1_000_000)?;
+            config.opamp.full_states_per_second = agents;
+            Ok(())
+        },
+        show: |config| Shown::number(config.opamp.full_states_per_second),
+    },
+    Key {
+        name: "opamp.full_state_bytes_per_second",
+        takes: "bytes, 1024 to 1073741824",
+        default: "8388608",
+        meaning: "Bytes of full state that this node asks for in a second: expected first, then counted as they come.",
+        effect: Effect::Now,
+        set: |config, given| {
+            let bytes = given.count(1024..=1_073_741_824)?;
+            config.opamp.full_state_bytes_per_second = bytes;
+            Ok(())
+        },
+        show: |config| Shown::number(config.opamp.full_state_bytes_per_second),
+    },
+    Key {
+        name: "opamp.request_timeout_seconds",
+        takes: "seconds, 1 to 3600",
+        default: "10",
+        meaning: "A new connection has to bring its first request within this time; at most 1 while very many say nothing.",
+        effect: Effect::Now,
+        set: |config, given| {
+            given
+                .seconds(1..=3_600)
+                .map(|timeout| config.opamp.request_timeout = timeout)
+        },
+        show: |config| Shown::seconds(config.opamp.request_timeout),
+    },
+    Key {
+        name: "opamp.body_timeout_seconds",
+        takes: "seconds, 1 to 3600",
+        default: "30",
+        meaning: "The body of one plain-HTTP request has to arrive within this time; else 408.",
+        effect: Effect::Now,
+        set: |config, given| {
+            given
+                .seconds(1..=3_600)
+                .map(|timeout| config.opamp.body_timeout = timeout)
+        },
+        show: |config| Shown::seconds(config.opamp.body_timeout),
     },
 ];

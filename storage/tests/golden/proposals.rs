@@ -14,7 +14,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 22] = [
     "found",
     "register_node",
     "node_batch",
@@ -32,6 +32,10 @@ const KINDS: [&str; 18] = [
     "note_wall_time",
     "trim_audit",
     "note_read",
+    "set_labels",
+    "forget_agent",
+    "retention",
+    "create_version_after",
     "note_snapshot",
 ];
 
@@ -54,6 +58,10 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::NoteWallTime { .. } => "note_wall_time",
         Proposal::TrimAudit { .. } => "trim_audit",
         Proposal::NoteRead(_) => "note_read",
+        Proposal::SetLabels(_) => "set_labels",
+        Proposal::ForgetAgent { .. } => "forget_agent",
+        Proposal::Retention(_) => "retention",
+        Proposal::CreateVersionAfter { .. } => "create_version_after",
         Proposal::NoteSnapshot(_) => "note_snapshot",
     }
 }
@@ -341,10 +349,50 @@ fn proposals() -> Vec<Proposal> {
             hash: (body != RawBody::Health).then_some(BodyHash([3; 32])),
         })
     }));
+    all.extend(bounds());
     all.extend([SnapshotStep::Take, SnapshotStep::Read].map(|step| {
         let id = "5eb1".into();
         Proposal::NoteSnapshot(NoteSnapshot { id, step })
     }));
+    all
+}
+
+fn bounds() -> Vec<Proposal> {
+    let mut all = vec![Proposal::SetLabels(SetLabels {
+        agent: uid(1),
+        labels: vec![("team".into(), "core".into()), ("zone".into(), "".into())],
+    })];
+    all.extend([None, Some(Fence(300))].map(|fence| Proposal::ForgetAgent {
+        agent: uid(1),
+        fence,
+    }));
+    let retention = [
+        Retention::ForgetAgents {
+            agents: vec![uid(1), uid(2)],
+            after_ms: 604_800_000,
+            bare_after_ms: 86_400_000,
+        },
+        Retention::TrimVersions {
+            configuration: "conf".into(),
+        },
+        Retention::RetireDispatches {
+            dispatches: vec![DispatchId(3), DispatchId(u64::MAX)],
+        },
+        Retention::ExpireKeys,
+        Retention::DropStaged {
+            until_index: 70_000,
+        },
+    ];
+    all.extend(retention.map(Proposal::Retention));
+    all.push(Proposal::CreateVersionAfter {
+        newest: 7,
+        version: CreateVersion {
+            configuration: "conf".into(),
+            hash: hash(1),
+            files: Vec::new(),
+            comment: "why".into(),
+        },
+    });
     all
 }
 

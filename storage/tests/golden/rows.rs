@@ -250,6 +250,10 @@ fn outcomes() -> Vec<Outcome> {
             more: true,
         },
         Outcome::Rejected(Rejection::LacksCapability),
+        Outcome::Removed {
+            count: 300,
+            more: true,
+        },
     ]
 }
 

@@ -4,8 +4,9 @@ use prost::Message;
 
 use crate::agent::{Agent, BOTH, PROTOBUF, Via, read};
 use crate::http::{self, Http};
-use crate::row::{Row, open, row};
+use crate::row::{Row, row};
 use crate::say;
+use crate::secure::{Secure, poll, upgrade};
 use crate::server::{self, Server};
 use crate::support;
 use crate::ws::{UPGRADE, Ws};
@@ -47,17 +48,17 @@ pub(crate) const ROWS: &[Row] = &[
         "With upgrade headers and the content type together, the content type decides.",
         c_006_both_at_once
     ),
-    open!(
+    row!(
         7,
         "derived",
         "Over TLS, WebSocket needs HTTP/1.1 while plain clients may use h2.",
-        "TLS on the agents' door comes with step 3"
+        c_007_protocols_inside_tls
     ),
-    open!(
+    row!(
         8,
         "derived",
         "Plain and TLS listening are both possible.",
-        "plain works in every row here; TLS comes with step 3"
+        c_008_plain_and_tls
     ),
     row!(
         9,
@@ -149,6 +150,44 @@ fn c_006_both_at_once() {
         assert_eq!(reply.instance_uid, uid.as_bytes()[..]);
         let got = http::once(server.opamp, "GET", Server::PATH, &headers, b"");
         assert_eq!(got.status, 405, "a plain exchange is a POST");
+    }
+}
+
+fn c_007_protocols_inside_tls() {
+    let secure = Secure::start();
+    for (offered, agreed) in [
+        (&[][..], None),
+        (&["http/1.1"], Some("http/1.1")),
+        (&["spdy/1", "http/1.1"], Some("http/1.1")),
+    ] {
+        assert_eq!(secure.open(offered).as_deref(), agreed, "a socket opens");
+    }
+    let answer = secure.poll_by_h2(&say::bare(say::uid(), 0).encode_to_vec());
+    assert!(say::error(&answer).is_none());
+    let (agreed, _) = secure.say(
+        &["h2", "http/1.1"],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        |some| !some.is_empty(),
+    );
+    assert_eq!(agreed.as_deref(), Some("h2"));
+}
+
+fn c_008_plain_and_tls() {
+    let (plain, secure) = (server::shared(), Secure::start());
+    let is_answered = |answer: &[u8]| answer.windows(4).any(|end| end == b"\r\n\r\n");
+    for (request, begins) in [
+        (upgrade(), "HTTP/1.1 101 "),
+        (
+            poll(&say::bare(say::uid(), 0).encode_to_vec()),
+            "HTTP/1.1 200 ",
+        ),
+    ] {
+        let mut http = Http::connect(plain.opamp);
+        http.send(&request);
+        let (status, _) = http.try_head().expect("an answer");
+        assert!(begins.contains(&format!(" {status} ")), "{status}");
+        let (_, answer) = secure.say(&[], &request, is_answered);
+        assert!(answer.starts_with(begins.as_bytes()), "{begins}");
     }
 }
 

@@ -9,6 +9,8 @@ mod d_encoding;
 mod d_http;
 mod e_limits;
 mod f_identity;
+mod floods;
+mod forgotten;
 mod g_capabilities;
 mod h_replies;
 mod i_sequence;
@@ -30,12 +32,15 @@ mod u_socket;
 mod v_authentication;
 mod w_bad_requests;
 mod x_overload;
+mod x_storm;
 mod y_compatibility;
 mod z_security;
 
 use crate::row::Row;
 
 pub(crate) use beyond::BEYOND;
+pub(crate) use floods::FLOODS;
+pub(crate) use forgotten::FORGOTTEN;
 
 /// All of them, in order.
 pub(crate) fn all() -> Vec<Row> {
@@ -69,6 +74,7 @@ pub(crate) fn all() -> Vec<Row> {
         v_authentication::ROWS,
         w_bad_requests::ROWS,
         x_overload::ROWS,
+        x_storm::ROWS,
         y_compatibility::ROWS,
         z_security::ROWS,
     ];

@@ -1,10 +1,12 @@
 //! P. Heartbeats, and what silence means.
 
+use prost::Message;
+
 use crate::agent::{Agent, BOTH, Via};
-use crate::deadline::until_true;
+use crate::deadline::{Since, until_true};
 use crate::row::{Row, open, row};
 use crate::say;
-use crate::server;
+use crate::server::{self, Server};
 use crate::support;
 use crate::ws::{PING, PONG};
 
@@ -66,11 +68,11 @@ pub(crate) const ROWS: &[Row] = &[
         "An agent that stops polling turns stale, then disconnected.",
         c_214_agent_that_stops_polling
     ),
-    open!(
+    row!(
         215,
         "derived",
         "Heartbeats that come in phase are served.",
-        "the load test comes with step 2"
+        c_215_heartbeats_in_phase
     ),
 ];
 
@@ -138,4 +140,31 @@ fn c_214_agent_that_stops_polling() {
     });
     assert_eq!(agent.beat().error_response, None);
     server.agent("back", agent.uid, |agent| agent["state"] == "connected");
+}
+
+fn c_215_heartbeats_in_phase() {
+    const AGENTS: usize = 300;
+    let server = Server::start(&[]);
+    let mut agents: Vec<_> = (0..AGENTS)
+        .map(|_| {
+            let mut agent = Agent::new(&server, Via::WebSocket);
+            assert_eq!(agent.hello().error_response, None);
+            agent
+        })
+        .collect();
+    for _ in 0..5 {
+        let since = Since::now();
+        for agent in &mut agents {
+            let body = agent.message().encode_to_vec();
+            agent.ws().say(&body);
+        }
+        for agent in &mut agents {
+            let reply = agent.ws().message();
+            assert_eq!(reply.instance_uid, agent.uid.as_bytes()[..]);
+            assert_eq!((reply.error_response, reply.flags), (None, 0));
+        }
+        assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
+    }
+    let sessions = "ampora_opamp_active_sessions{transport=\"websocket\"}";
+    assert_eq!(server.metric(sessions), AGENTS as f64);
 }

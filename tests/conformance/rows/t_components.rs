@@ -4,7 +4,7 @@ use ampora_proto::wire::{AgentToServer, AvailableComponents, ComponentDetails, S
 use prost::Message;
 
 use crate::agent::{Agent, BOTH};
-use crate::row::{Row, open, row};
+use crate::row::{Row, row};
 use crate::say;
 use crate::server;
 
@@ -39,11 +39,11 @@ pub(crate) const ROWS: &[Row] = &[
         "A hash alone does not erase the list that it belongs to.",
         c_259_hash_alone
     ),
-    open!(
+    row!(
         260,
         "derived",
         "The full state brings the whole list, which is large.",
-        "a measurement; the load test comes with step 2"
+        c_260_full_state_with_the_list
     ),
     row!(
         261,
@@ -193,5 +193,33 @@ fn c_261_nested_components() {
         assert!(say::is_bad_request(
             &agent.ask_bytes(&message.encode_to_vec())
         ));
+    }
+}
+
+fn c_260_full_state_with_the_list() {
+    const COMPONENTS: usize = 5_000;
+    let server = server::Server::start(&[]);
+    let names: Vec<String> = (0..COMPONENTS).map(|n| format!("receiver-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for via in BOTH {
+        let mut agent = reporting(&server, via);
+        agent.sequence += 1;
+        let reply = tell(&mut agent, list(&[6; 32], &[]));
+        // the full state brings the list: it is not asked for beside it
+        assert!(say::asks_full_state(&reply) && !say::asks_components(&reply));
+        let before = server.metric("ampora_opamp_full_state_bytes_total");
+        let mut full = agent.full();
+        full.available_components = Some(list(&[6; 32], &names));
+        let size = full.encoded_len();
+        assert!(size > 200_000, "{size} bytes");
+        let reply = agent.ask(&full);
+        assert_eq!((reply.error_response, reply.flags), (None, 0), "{via:?}");
+        let measured = server.metric("ampora_opamp_full_state_bytes_total") - before;
+        assert_eq!(measured, size as f64, "what it cost is seen");
+        server.below_agent("the list", agent.uid, "/components", |shown| {
+            let shown = shown["components"].as_object();
+            shown.is_some_and(|components| components.len() == COMPONENTS)
+        });
+        assert!(agent.beats(3).iter().all(|reply| reply.flags == 0));
     }
 }

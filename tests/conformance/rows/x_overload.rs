@@ -12,8 +12,6 @@ use crate::say;
 use crate::server::{self, Server};
 use crate::ws::UPGRADE;
 
-const STEP_2: &str = "overload is driven to its ends by the load test of step 2";
-
 pub(crate) const ROWS: &[Row] = &[
     row!(
         300,
@@ -51,23 +49,11 @@ pub(crate) const ROWS: &[Row] = &[
         "Retry-After is spread, so that the refused do not return together.",
         c_305_spread
     ),
-    open!(
-        306,
-        "SHOULD",
-        "Throttled agents are not missed meanwhile.",
-        STEP_2
-    ),
     row!(
         307,
         "derived",
         "The body of a 503 is small and not called gzip.",
         c_307_small_body
-    ),
-    open!(
-        308,
-        "derived",
-        "A storm of connections is refused fast, and the accepted are served.",
-        STEP_2
     ),
     row!(
         309,
@@ -76,22 +62,10 @@ pub(crate) const ROWS: &[Row] = &[
         c_309_established_ones_stay
     ),
     open!(
-        310,
-        "derived",
-        "Full state is asked for at a limited rate after a loss.",
-        STEP_2
-    ),
-    open!(
         311,
         "derived",
         "Configurations reach many agents at a limited pace.",
         "slow start comes with step 3"
-    ),
-    open!(
-        312,
-        "derived",
-        "The queue to a slow client is bounded, newest of each kind.",
-        STEP_2
     ),
 ];
 

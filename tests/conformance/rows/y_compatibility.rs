@@ -5,7 +5,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::agent::{Agent, BOTH};
-use crate::row::{Row, open, row};
+use crate::row::{Row, elsewhere, row};
 use crate::say;
 use crate::server;
 
@@ -52,11 +52,12 @@ pub(crate) const ROWS: &[Row] = &[
         "Fields in development never go to agents that do not signal them.",
         c_319_no_fields_in_development
     ),
-    open!(
+    elsewhere!(
         320,
         "derived",
         "At least one client that is not in Go runs in the pipeline.",
-        "the real clients that are run are both in Go; plain HTTP is tested here row by row"
+        "tests/interop/libraries.rs",
+        ["node_http", "python_http", "java_websocket", "java_http"]
     ),
 ];
 

@@ -200,3 +200,35 @@ fn a_full_report_in_order_is_no_gap() {
     assert_eq!(dialogue.hears(described(1)), ACK);
     assert!(dialogue.report.is_some());
 }
+
+/// C-310: agents that heartbeat in phase are not waited for.
+#[test]
+fn what_could_not_be_asked_for_is_pushed_once() {
+    let mut dialogue = Dialogue::introduced();
+    dialogue.full_state_allowed = false;
+    assert_eq!(dialogue.hears(beat(5)), ACK);
+    let now_ms = dialogue.now_ms;
+    assert!(!dialogue.session.push_full_state(now_ms, &mut || false));
+    assert_eq!(dialogue.pushed(), None);
+    assert!(dialogue.session.push_full_state(now_ms, &mut || true));
+    assert_eq!(dialogue.pushed(), Some(FULL_STATE));
+    assert!(!dialogue.session.push_full_state(now_ms, &mut || true));
+    assert_eq!(dialogue.pushed(), None);
+    assert_eq!(dialogue.hears(full(6)), ACK);
+}
+
+#[test]
+fn a_push_is_needless_once_the_agent_has_said_everything_or_has_gone() {
+    let mut dialogue = Dialogue::introduced();
+    dialogue.full_state_allowed = false;
+    assert_eq!(dialogue.hears(beat(5)), ACK);
+    let now_ms = dialogue.now_ms;
+    assert!(dialogue.session.push_full_state(now_ms, &mut || true));
+    assert_eq!(dialogue.hears(full(6)), ACK);
+    assert_eq!(dialogue.pushed(), None);
+    assert_eq!(dialogue.hears(beat(9)), ACK);
+    assert!(dialogue.session.push_full_state(now_ms, &mut || true));
+    dialogue.reconnects();
+    assert_eq!(dialogue.pushed(), None);
+    assert!(!dialogue.session.push_full_state(now_ms, &mut || true));
+}

@@ -1,6 +1,8 @@
 //! Records of the fleet as audit shows them. Frozen once written: a shape that changes gets a new field, because
 //! every node has to write the same bytes.
 
+use std::sync::Arc;
+
 use super::Json;
 use crate::records::{
     Action, Assignment, Dispatch, Group, Pace, Role, Target, Token, Version, VersionRef,
@@ -15,6 +17,18 @@ impl From<&Group> for Json {
             ("revision", Self::from(group.revision)),
             ("selector", Self::from(&group.selector.source)),
         ])
+    }
+}
+
+impl Json {
+    /// Labels that operators gave, each as `key=value`.
+    pub(crate) fn labels(labels: &[(Arc<str>, Arc<str>)]) -> Self {
+        let labels = labels.iter();
+        Self::List(
+            labels
+                .map(|(key, value)| Self::text(format_args!("{key}={value}")))
+                .collect(),
+        )
     }
 }
 

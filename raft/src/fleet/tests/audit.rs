@@ -1,5 +1,6 @@
 //! The audit chain: who leaves a record of what, and what never leaves one.
 
+use super::labels::labels;
 use super::*;
 use crate::fleet::limits::{AUDIT_RECORDS_MAX, TEXT_BYTES_MAX};
 use crate::outcome::Rejection;
@@ -77,6 +78,37 @@ fn a_change_leaves_who_from_where_what_before_and_after() {
 }
 
 /// The bytes that auditors compute hashes over are fixed.
+#[test]
+fn labels_and_forgotten_agents_leave_a_record() {
+    let mut log = Log::with_node();
+    log.agent(1, "prod");
+    let given = labels(1, &[("team", "core"), ("env", "x\"y")]);
+    let applied = asked(&mut log, given.clone());
+    let found = record(&applied).expect("a record");
+    assert_eq!(
+        (&*found.action, &*found.target),
+        ("agent.label", &*uid(1).to_string())
+    );
+    assert_eq!(
+        (&*found.before, &*found.after),
+        ("[]", "[\"env=x\\\"y\",\"team=core\"]")
+    );
+    assert_eq!(record(&asked(&mut log, given)), None, "nothing changed");
+    log.dispatch(Target::Agent(uid(1)));
+    let forget = Proposal::ForgetAgent {
+        agent: uid(1),
+        fence: None,
+    };
+    let refused = asked(&mut log, forget.clone());
+    assert!(matches!(refused.outcome, Outcome::Rejected(_)));
+    assert_eq!(record(&refused), None);
+    log.register(NODE);
+    let found = record(&asked(&mut log, forget)).expect("a record");
+    assert_eq!((&*found.action, &*found.after), ("agent.forget", "null"));
+    let before = "{\"agent_type\":\"\",\"labels\":[\"env=x\\\"y\",\"team=core\"],\"name\":\"\",\"queued\":1}";
+    assert_eq!(&*found.before, before);
+}
+
 #[test]
 fn the_digest_is_what_it_was() {
     let record = AuditRecord {

@@ -270,13 +270,49 @@ fn nodes() -> impl Strategy<Value = Proposal> {
     ]
 }
 
+fn bounds() -> impl Strategy<Value = Proposal> {
+    let labels = vec((text(), text()), 0..4);
+    let retention = prop_oneof![
+        4 => (vec(agent(), 0..6), 0..3_000_u64, 0..3_000_u64).prop_map(
+            |(agents, after_ms, bare_after_ms)| Retention::ForgetAgents {
+                agents,
+                after_ms,
+                bare_after_ms
+            }
+        ),
+        1 => text().prop_map(|configuration| Retention::TrimVersions { configuration }),
+        1 => vec(number().prop_map(DispatchId), 0..3)
+            .prop_map(|dispatches| Retention::RetireDispatches { dispatches }),
+        1 => Just(Retention::ExpireKeys),
+        1 => number().prop_map(|until_index| Retention::DropStaged { until_index }),
+    ];
+    let version = (text(), config_hash()).prop_map(|(configuration, hash)| CreateVersion {
+        configuration,
+        hash,
+        files: Vec::new(),
+        comment: "".into(),
+    });
+    prop_oneof![
+        2 => (agent(), labels)
+            .prop_map(|(agent, labels)| Proposal::SetLabels(SetLabels { agent, labels })),
+        1 => (agent(), option::of(number())).prop_map(|(agent, fence)| Proposal::ForgetAgent {
+            agent,
+            fence: fence.map(Fence)
+        }),
+        2 => retention.prop_map(Proposal::Retention),
+        1 => (0..4_u32, version)
+            .prop_map(|(newest, version)| Proposal::CreateVersionAfter { newest, version }),
+    ]
+}
+
 /// One entry as it might stand in a log.
 pub(super) fn entry() -> impl Strategy<Value = Entry> {
     let proposal = prop_oneof![
-        3 => nodes(),
-        2 => configurations(),
-        2 => groups(),
-        3 => dispatches(),
+        3 => nodes().boxed(),
+        2 => configurations().boxed(),
+        2 => groups().boxed(),
+        3 => dispatches().boxed(),
+        2 => bounds().boxed(),
     ];
     let idempotency = option::weighted(0.2, ("[kl]", 0..2_u8))
         .prop_map(|given| given.map(|(name, digest)| key(&name, digest)));

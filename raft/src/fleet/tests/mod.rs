@@ -9,10 +9,12 @@ mod deliveries;
 mod desired;
 mod downtime;
 mod generate;
+mod labels;
 mod limits;
 mod model;
 mod properties;
 mod restore;
+mod retention;
 mod search;
 mod sessions;
 
@@ -23,7 +25,8 @@ use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::outcome::{OpOutcome, Outcome};
 use crate::proposal::{
     Assign, CreateDispatch, CreateVersion, Entry, Idempotency, Mark, MarkDeliveries, MarkTo,
-    NodeBatch, Origin, Proposal, PutGroup, RegisterNode, SessionOp, StageBody,
+    NodeBatch, Origin, Proposal, PutGroup, RegisterNode, Retention, SessionOp, SetLabels,
+    StageBody,
 };
 use crate::records::{Action, AgentUpdate, DeliveryState, Description, Label, Target, Transport};
 use crate::selector::Selector;

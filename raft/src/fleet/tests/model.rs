@@ -188,7 +188,9 @@ fn check_deliveries(before: &Fleet, after: &Fleet, applied: &Applied) {
             assert!(applied.effects.contains(&told) || renamed);
         }
     }
-    for (key, _) in &before.deliveries {
+    // a finished one may leave: nobody waits for it
+    let open = (&before.deliveries).into_iter();
+    for (key, _) in open.filter(|(_, delivery)| !is_finished(delivery)) {
         let moved = || {
             applied.effects.iter().any(|effect| {
             matches!(effect, Effect::DeliveryChanged { dispatch, .. } if *dispatch == key.0)
@@ -280,6 +282,16 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::Asked { .. }
         | Proposal::NoteWallTime { .. }
         | Proposal::NoteRead(_)
+        | Proposal::SetLabels(_)
         | Proposal::NoteSnapshot(_) => {}
+        Proposal::ForgetAgent { agent, fence } => *fence = fence.and(fence_of(*agent)),
+        Proposal::Retention(Retention::RetireDispatches { dispatches }) => {
+            dispatches.extend(fleet.dispatches(None).map(|dispatch| dispatch.id).take(3));
+        }
+        Proposal::Retention(_) => {}
+        Proposal::CreateVersionAfter { newest, version } => {
+            let known = fleet.configuration(&version.configuration);
+            *newest = known.map_or(0, |known| known.newest);
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::cli::CliError;
 mod bodies;
 mod card;
 mod list;
+mod manage;
 
 /// What can be done with agents.
 #[derive(Debug, Subcommand)]
@@ -50,6 +51,14 @@ Examples:
   ampora agents message UID --capability org.example.cache --type flush
   ampora agents message --selector '*' --capability org.example.cache --type set --data 'size=1'")]
     Message(MessageArgs),
+    /// Give an agent labels, or take them away; they hide those that it reports
+    #[command(after_help = "\
+Examples:
+  ampora agents label UID team=core env=prod
+  ampora agents label UID zone- --dry-run")]
+    Label(manage::LabelArgs),
+    /// Forget an agent that is disconnected; if it comes back, it is new
+    Forget(manage::ForgetArgs),
 }
 
 /// Arguments of `agents message`.
@@ -148,6 +157,8 @@ pub(super) async fn run(session: &Session, command: AgentsCommand) -> Result<(),
             };
             instruct::run(session, action, args.instruct).await
         }
+        AgentsCommand::Label(args) => manage::label(session, args).await,
+        AgentsCommand::Forget(args) => manage::forget(session, args).await,
     }
 }
 

@@ -58,23 +58,10 @@ fn refuse_existing(args: &SaveArgs) -> Result<(), ClientError> {
 }
 
 fn is_worth_another(error: &ClientError) -> bool {
-    match error {
-        ClientError::Lost { .. } => true,
-        ClientError::Refused(problem) => problem.code == "snapshot_not_found",
-        ClientError::Usage(_)
-        | ClientError::File { .. }
-        | ClientError::Write { .. }
-        | ClientError::Exists(_)
-        | ClientError::Backup { .. }
-        | ClientError::Unreachable { .. }
-        | ClientError::Foreign { .. }
-        | ClientError::NoToken { .. }
-        | ClientError::Undelivered(_)
-        | ClientError::Audit(_)
-        | ClientError::NotReady
-        | ClientError::Interrupted(_)
-        | ClientError::Yaml(_) => false,
+    if let ClientError::Refused(problem) = error {
+        return problem.code == "snapshot_not_found";
     }
+    matches!(error, ClientError::Lost { .. })
 }
 
 /// A snapshot, read into a file that nobody has seen yet.

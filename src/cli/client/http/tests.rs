@@ -46,7 +46,13 @@ impl Scripted {
 
     fn client(&self, token: Token) -> Client {
         let url = self.url.clone();
-        Client::new(Reach { url, token }).unwrap()
+        let reach = Reach {
+            url,
+            token,
+            trust: trust::Trust::System,
+            identity: None,
+        };
+        Client::new(reach).unwrap()
     }
 
     /// The value of a header in each request.

@@ -17,7 +17,7 @@ const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A stream with a polite end.
 #[derive(Debug)]
-pub(super) struct Linger<S> {
+pub struct Linger<S> {
     stream: S,
     end: Option<End>,
 }
@@ -29,7 +29,8 @@ struct End {
 }
 
 impl<S> Linger<S> {
-    pub(super) fn new(stream: S) -> Self {
+    /// Gives a stream a polite end.
+    pub fn new(stream: S) -> Self {
         Self { stream, end: None }
     }
 }

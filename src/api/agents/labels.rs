@@ -1,0 +1,203 @@
+//! `/agents/{uid}/labels`: the labels that operators give to an agent, beside those that it reports.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ampora_raft::fleet::limits::{
+    SERVER_LABEL_KEY_BYTES_MAX, SERVER_LABEL_VALUE_BYTES_MAX, SERVER_LABELS_BYTES_MAX,
+    SERVER_LABELS_MAX,
+};
+use ampora_raft::ids::InstanceUid;
+use ampora_raft::outcome::Outcome;
+use ampora_raft::proposal::{Entry, Proposal, SetLabels};
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::shape::Lens;
+use super::{is_confirmed, parse_uid};
+use crate::api::Api;
+use crate::api::backend::View;
+use crate::api::extract::{Params, Segments, Write};
+use crate::api::problem::{Code, Detail, Problem};
+use crate::api::reject::refused;
+
+/// The query of a change.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LabelsQuery {
+    dry_run: Option<bool>,
+    max_affected: Option<usize>,
+}
+
+/// `PUT /agents/{uid}/labels`: the body is all labels from here on.
+pub(crate) async fn put_labels(
+    State(api): State<Api>,
+    Segments(uid): Segments<String>,
+    Params(query): Params<LabelsQuery>,
+    write: Write,
+) -> Result<Json<Value>, Problem> {
+    let labels = checked(write.json()?)?;
+    change(&api, &uid, query, &write, labels).await
+}
+
+/// `DELETE /agents/{uid}/labels`: takes all of them away.
+pub(crate) async fn delete_labels(
+    State(api): State<Api>,
+    Segments(uid): Segments<String>,
+    Params(query): Params<LabelsQuery>,
+    write: Write,
+) -> Result<Json<Value>, Problem> {
+    change(&api, &uid, query, &write, BTreeMap::new()).await
+}
+
+/// Proposes the labels and answers the agent; `dry_run` answers what would be.
+async fn change(
+    api: &Api,
+    uid: &str,
+    query: LabelsQuery,
+    write: &Write,
+    labels: BTreeMap<Arc<str>, Arc<str>>,
+) -> Result<Json<Value>, Problem> {
+    let uid = parse_uid(uid)?;
+    let proposal = Proposal::SetLabels(SetLabels {
+        agent: uid,
+        labels: labels.into_iter().collect(),
+    });
+    let dry_run = query.dry_run == Some(true);
+    if dry_run || query.max_affected.is_some() {
+        let before = api.backend.view();
+        let after = try_out(api, &before, write, &proposal)?;
+        let changes = changes(&before, &after, uid);
+        if changes && query.max_affected == Some(0) {
+            return Err(Problem::at(
+                Code::TooManyAffected,
+                "/query/max_affected",
+                "this agent would change, 0 are allowed",
+            ));
+        }
+        if dry_run {
+            let mut answer = shown(api, &after, uid)?;
+            let agents: Vec<InstanceUid> = changes.then_some(uid).into_iter().collect();
+            answer["dry_run"] = json!(true);
+            answer["would_change"] = json!({"count": agents.len(), "agents": agents});
+            return Ok(Json(answer));
+        }
+    }
+    let committed = write.ask(api, proposal).await?;
+    if committed.outcome != Outcome::Done {
+        return Err(refused(committed.outcome));
+    }
+    shown(api, &api.backend.view(), uid).map(Json)
+}
+
+/// Applies the proposal to a copy of the fleet: the log does not hear of it.
+fn try_out(api: &Api, view: &View, write: &Write, proposal: &Proposal) -> Result<View, Problem> {
+    let mut copy = view.clone();
+    let now = api.backend.now();
+    let entry = Entry {
+        time_ms: now.fleet_ms,
+        wall_ms: now.wall_ms,
+        origin: write.step_origin(),
+        proposal: proposal.clone(),
+    };
+    let index = view.applied_index.saturating_add(1);
+    let applied = copy.fleet.apply(index, &entry);
+    if applied.outcome != Outcome::Done {
+        return Err(refused(applied.outcome));
+    }
+    Ok(copy)
+}
+
+/// Whether the agent would be offered something else than before that it does not run already.
+fn changes(before: &View, after: &View, uid: InstanceUid) -> bool {
+    let desired = |view: &View| {
+        let record = view.fleet.agent(uid)?;
+        let version = view.fleet.desired(record).version?;
+        Some((version.hash, is_confirmed(record, version.hash)))
+    };
+    match (desired(before), desired(after)) {
+        (_, None) => false,
+        (Some((old, _)), Some((new, _))) if old == new => false,
+        (_, Some((_, confirmed))) => !confirmed,
+    }
+}
+
+fn shown(api: &Api, view: &View, uid: InstanceUid) -> Result<Value, Problem> {
+    let record = super::find(view, &uid.to_string())?;
+    serde_json::to_value(Lens::new(api, view).agent(&record)).map_err(|error| {
+        tracing::error!(%error, "an agent could not be shown");
+        Problem::new(Code::Internal, "the agent could not be shown")
+    })
+}
+
+/// Labels that selectors can name and a record can hold; every one that is wrong is said.
+fn checked(given: BTreeMap<String, String>) -> Result<BTreeMap<Arc<str>, Arc<str>>, Problem> {
+    let mut wrong = Vec::new();
+    if given.len() > SERVER_LABELS_MAX {
+        wrong.push((
+            String::new(),
+            format!("an agent has {SERVER_LABELS_MAX} labels at most"),
+        ));
+    }
+    let bytes: usize = given
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if bytes > SERVER_LABELS_BYTES_MAX {
+        wrong.push((
+            String::new(),
+            format!("keys and values have {SERVER_LABELS_BYTES_MAX} bytes together at most"),
+        ));
+    }
+    for (key, value) in &given {
+        let escaped = key.replace('~', "~0").replace('/', "~1");
+        let pointer = format!("/{escaped}");
+        wrong.extend(wrong_key(key).map(|why| (pointer.clone(), why)));
+        wrong.extend(wrong_value(value).map(|why| (pointer, why)));
+    }
+    if wrong.is_empty() {
+        let pair = |(key, value): (String, String)| (key.into(), value.into());
+        return Ok(given.into_iter().map(pair).collect());
+    }
+    let problem = Problem::new(Code::ValidationFailed, "the labels are not valid");
+    Err(wrong
+        .into_iter()
+        .fold(problem, |problem, (pointer, detail)| {
+            problem.with(Detail {
+                pointer: Some(pointer),
+                detail,
+                ..Detail::default()
+            })
+        }))
+}
+
+/// What is wrong with a key: a selector must be able to name it, and to mean this label by it.
+fn wrong_key(key: &str) -> Option<String> {
+    let is_fine =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'/' | b'-');
+    let begins = key
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if !begins || key.len() > SERVER_LABEL_KEY_BYTES_MAX || !key.bytes().all(is_fine) {
+        return Some(format!(
+            "a key has 1 to {SERVER_LABEL_KEY_BYTES_MAX} letters, digits, '.', '_', '/' and '-', and begins \
+             with a letter or digit"
+        ));
+    }
+    let prefixed = key.starts_with("reported.") || key.starts_with("server.");
+    let is_field = matches!(key, "name" | "agent_type" | "agent_version");
+    (prefixed || is_field).then(|| "selectors mean something else by this key".to_owned())
+}
+
+fn wrong_value(value: &str) -> Option<String> {
+    let is_wrong =
+        value.len() > SERVER_LABEL_VALUE_BYTES_MAX || value.chars().any(char::is_control);
+    is_wrong.then(|| {
+        format!(
+            "a value has {SERVER_LABEL_VALUE_BYTES_MAX} bytes at most and no control characters"
+        )
+    })
+}
