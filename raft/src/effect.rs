@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::ids::{DispatchId, Fence, InstanceUid, NodeId};
+use crate::ids::{ConfigHash, DispatchId, Fence, InstanceUid, NodeId};
 
 /// One thing that followed from an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,4 +53,11 @@ pub enum Effect {
     },
     /// A token changed.
     TokensChanged,
+    /// An agent is to get a version once more on which it failed.
+    FailureForgotten {
+        /// The agent.
+        uid: InstanceUid,
+        /// The version.
+        hash: ConfigHash,
+    },
 }

@@ -156,4 +156,13 @@ pub enum Rejection {
     /// Somebody owns the agent's session, live.
     #[error("agent {0} is connected")]
     AgentConnected(InstanceUid),
+    /// A step of a change was judged by what is no more.
+    #[error("the change of group {0} has moved on")]
+    RolloutMoved(Arc<str>),
+    /// Nothing is quarantined.
+    #[error("nothing is quarantined in group {0}")]
+    NothingQuarantined(Arc<str>),
+    /// There is no version to go back to.
+    #[error("group {0} has nothing to go back to")]
+    NothingToRevert(Arc<str>),
 }

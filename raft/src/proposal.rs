@@ -1,16 +1,25 @@
 //! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
 
+mod rollout;
+
+mod notes;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ids::{BodyHash, ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
+use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
-    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, Target, Token, Transport,
+    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, RolloutRules, Target, Token,
+    Transport,
 };
 use crate::selector::Selector;
+
+pub use notes::{NoteRead, NoteSnapshot, RawBody, SnapshotStep};
+
+pub use rollout::{ForgetFailures, MoveRollout, RolloutMove};
 
 /// A proposal as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +145,29 @@ pub enum Proposal {
         /// The version.
         version: CreateVersion,
     },
+    /// The next step of a change that is under way; asked by the system.
+    MoveRollout(MoveRollout),
+    /// Agents are to get a version once more on which they failed; asked by the system.
+    ForgetFailures(ForgetFailures),
+    /// Offers what is quarantined in a group again.
+    LiftQuarantine {
+        /// The group.
+        name: Arc<str>,
+        /// The revision that the operator saw, from `If-Match`.
+        revision: Option<u64>,
+    },
+    /// Brings a group back to what was settled before.
+    RevertGroup {
+        /// The group.
+        name: Arc<str>,
+        /// The revision that the operator saw, from `If-Match`.
+        revision: Option<u64>,
+    },
+    /// When a change counts as failed; asked by a node that starts with other keys.
+    PutRolloutRules {
+        /// The rules.
+        rules: RolloutRules,
+    },
     /// An operator takes everything along.
     NoteSnapshot(NoteSnapshot),
 }
@@ -165,6 +197,8 @@ impl Proposal {
             | Self::SetLabels(_)
             | Self::ForgetAgent { .. }
             | Self::CreateVersionAfter { .. }
+            | Self::LiftQuarantine { .. }
+            | Self::RevertGroup { .. }
             | Self::NoteSnapshot(_) => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
             Self::Found { .. }
@@ -176,7 +210,10 @@ impl Proposal {
             | Self::Asked { .. }
             | Self::NoteWallTime { .. }
             | Self::TrimAudit { .. }
-            | Self::Retention(_) => Asker::System,
+            | Self::Retention(_)
+            | Self::MoveRollout(_)
+            | Self::ForgetFailures(_)
+            | Self::PutRolloutRules { .. } => Asker::System,
         }
     }
 
@@ -210,46 +247,6 @@ fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Proposal>, D:
     let read = Box::<Proposal>::deserialize(deserializer);
     INSIDE.set(false);
     read
-}
-
-/// See [`Proposal::NoteRead`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoteRead {
-    /// The agent.
-    pub agent: InstanceUid,
-    /// What it reported.
-    pub body: RawBody,
-    /// The hash of the body, where it has one.
-    pub hash: Option<BodyHash>,
-}
-
-/// A reported body that can be seen unredacted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RawBody {
-    /// The effective configuration.
-    EffectiveConfig,
-    /// The tree of component healths.
-    Health,
-    /// The list of available components.
-    Components,
-}
-
-/// See [`Proposal::NoteSnapshot`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoteSnapshot {
-    /// The snapshot; at most 128 bytes.
-    pub id: Arc<str>,
-    /// What is done with it.
-    pub step: SnapshotStep,
-}
-
-/// What an operator does with a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SnapshotStep {
-    /// Has it taken.
-    Take,
-    /// Reads it.
-    Read,
 }
 
 /// See [`Proposal::RegisterNode`].

@@ -10,7 +10,7 @@ use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
     AgentRecord, AuditHead, AuditRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime,
-    FleetMeta, Group, Node, Token,
+    FleetMeta, Group, Node, Rollout, RolloutRules, Token,
 };
 
 /// The name of a row.
@@ -44,6 +44,10 @@ pub enum RowKey {
     Audit(u64),
     /// What deadline time has beyond fleet time.
     Downtime,
+    /// How the change of a group goes.
+    Rollout(Arc<str>),
+    /// When a change counts as failed.
+    RolloutRules,
 }
 
 /// The value of a row. Variants are append-only.
@@ -77,6 +81,10 @@ pub enum Row {
     Audit(Arc<AuditRecord>),
     /// See [`RowKey::Downtime`].
     Downtime(Arc<Downtime>),
+    /// See [`RowKey::Rollout`].
+    Rollout(Arc<Rollout>),
+    /// See [`RowKey::RolloutRules`].
+    RolloutRules(RolloutRules),
 }
 
 /// What an idempotency key was answered.
@@ -106,7 +114,7 @@ impl RowKey {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.kind()];
         match self {
-            Self::Meta | Self::AuditHead | Self::Downtime => {}
+            Self::Meta | Self::AuditHead | Self::Downtime | Self::RolloutRules => {}
             Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
             Self::Agent(uid) => bytes.extend(uid.as_bytes()),
             Self::BodyMeta(hash) => bytes.extend(hash.0),
@@ -123,7 +131,8 @@ impl RowKey {
             Self::Configuration(name)
             | Self::Group(name)
             | Self::Token(name)
-            | Self::Idempotency(name) => bytes.extend(name.as_bytes()),
+            | Self::Idempotency(name)
+            | Self::Rollout(name) => bytes.extend(name.as_bytes()),
         }
         bytes
     }
@@ -154,6 +163,8 @@ impl RowKey {
             11 if rest.is_empty() => Self::AuditHead,
             12 => Self::Audit(u64::from_be_bytes(rest.try_into().ok()?)),
             20 if rest.is_empty() => Self::Downtime,
+            16 => Self::Rollout(name()?),
+            17 if rest.is_empty() => Self::RolloutRules,
             _ => return None,
         })
     }
@@ -175,6 +186,8 @@ impl RowKey {
             Self::AuditHead => 11,
             Self::Audit(_) => 12,
             Self::Downtime => 20,
+            Self::Rollout(_) => 16,
+            Self::RolloutRules => 17,
         }
     }
 }

@@ -154,6 +154,12 @@ impl Agent {
         Ok(())
     }
 
+    /// A version that failed on the agent gets another chance.
+    pub fn forget_failure(&self, hash: [u8; 32]) {
+        self.state.lock().session.forget_failure(hash);
+        self.wake();
+    }
+
     /// Sets what the agent should run.
     pub fn set_desired(&self, desired: Option<[u8; 32]>) {
         self.state.lock().session.set_desired(desired);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_raft::consensus::{Consensus, ProposeError};
-use ampora_raft::fleet::limits::{ENTRY_BYTES_MAX, OPS_MAX};
+use ampora_raft::fleet::limits::{ENTRY_BYTES_MAX, OPS_PROPOSED_MAX};
 use ampora_raft::fleet::sizes::op_bytes;
 use ampora_raft::ids::{Epoch, Fence, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
@@ -218,7 +218,7 @@ impl Batches {
         let mut batch = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
         // a rename takes two rows
-        while rows + 1 < OPS_MAX && bytes < BATCH_BYTES_MAX {
+        while rows + 1 < OPS_PROPOSED_MAX && bytes < BATCH_BYTES_MAX {
             let next = queue.session_ops.pop_front();
             let Some(waiting) = next.or_else(|| queue.next_report(now_ms)) else {
                 break;
@@ -369,7 +369,7 @@ mod tests {
                     1
                 }
             };
-            assert!(batch.iter().map(rows).sum::<usize>() <= OPS_MAX);
+            assert!(batch.iter().map(rows).sum::<usize>() <= OPS_PROPOSED_MAX);
             let bytes: usize = batch.iter().map(|w| op_bytes(&w.op)).sum();
             assert!(bytes <= ENTRY_BYTES_MAX, "{bytes} bytes");
             ops += batch.len();

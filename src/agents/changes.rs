@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ampora_raft::consensus::EffectSink;
 use ampora_raft::effect::Effect;
-use ampora_raft::ids::{Fence, InstanceUid, NodeId};
+use ampora_raft::ids::{ConfigHash, Fence, InstanceUid, NodeId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -50,6 +50,9 @@ impl Agents {
 /// Sessions that were taken from a node: at most one per agent and fence.
 pub type Moved = BTreeSet<(InstanceUid, Fence)>;
 
+/// Agents that are to get a version once more on which they failed.
+pub type Forgotten = BTreeSet<(InstanceUid, ConfigHash)>;
+
 /// The folded effects, one set for each task that waits for them.
 #[derive(Debug)]
 pub struct Changes {
@@ -57,6 +60,7 @@ pub struct Changes {
     state: Mutex<State>,
     desired: Notify,
     deliveries: Notify,
+    rollout: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +69,7 @@ struct State {
     deliveries: Agents,
     dispatches: bool,
     moved: Moved,
+    forgotten: Forgotten,
 }
 
 impl Changes {
@@ -75,23 +80,34 @@ impl Changes {
             state: Mutex::default(),
             desired: Notify::new(),
             deliveries: Notify::new(),
+            rollout: Notify::new(),
         })
     }
 
-    /// Waits until desired configurations may differ or sessions moved, and takes the sets.
-    pub async fn next_desired(&self) -> (Agents, Moved) {
+    /// Waits until desired configurations may differ, sessions moved or failures were forgotten, and takes the
+    /// sets.
+    pub async fn next_desired(&self) -> (Agents, Moved, Forgotten) {
         loop {
             {
                 let mut state = self.state.lock();
-                if !state.desired.is_empty() || !state.moved.is_empty() {
+                let is_idle = state.desired.is_empty()
+                    && state.moved.is_empty()
+                    && state.forgotten.is_empty();
+                if !is_idle {
                     return (
                         std::mem::take(&mut state.desired),
                         std::mem::take(&mut state.moved),
+                        std::mem::take(&mut state.forgotten),
                     );
                 }
             }
             self.desired.notified().await;
         }
+    }
+
+    /// Waits until a change that is under way may have got further.
+    pub async fn next_rollout(&self) {
+        self.rollout.notified().await;
     }
 
     /// Waits until deliveries may have something to do, and takes the set; the flag says that a dispatch
@@ -155,6 +171,11 @@ impl Changes {
                 state.dispatches = true;
                 (false, true)
             }
+            Effect::FailureForgotten { uid, hash } => {
+                state.forgotten.insert((*uid, *hash));
+                state.desired.add(*uid);
+                (true, false)
+            }
             Effect::SessionMoved { .. }
             | Effect::AgentChanged { .. }
             | Effect::ConfigurationChanged { .. }
@@ -178,6 +199,23 @@ impl EffectSink for Changes {
         if deliveries {
             self.deliveries.notify_one();
         }
+        if effects.iter().any(moves_a_change) {
+            self.rollout.notify_one();
+        }
+    }
+}
+
+/// Whether a change that is under way may have got further.
+fn moves_a_change(effect: &Effect) -> bool {
+    match effect {
+        Effect::AgentChanged { .. } | Effect::GroupChanged { .. } => true,
+        Effect::SessionMoved { .. }
+        | Effect::ConfigurationChanged { .. }
+        | Effect::DispatchChanged { .. }
+        | Effect::DeliveryChanged { .. }
+        | Effect::NodeChanged { .. }
+        | Effect::TokensChanged
+        | Effect::FailureForgotten { .. } => false,
     }
 }
 
@@ -205,8 +243,8 @@ mod tests {
                 placement: true,
             }],
         );
-        let (agents, moved) = changes.next_desired().await;
+        let (agents, moved, forgotten) = changes.next_desired().await;
         assert_eq!(agents, Agents::Named(BTreeSet::from([uid])));
-        assert!(moved.is_empty());
+        assert!(moved.is_empty() && forgotten.is_empty());
     }
 }

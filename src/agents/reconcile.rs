@@ -14,12 +14,17 @@ const AGENTS_PER_TURN: usize = 256;
 /// Runs until `stop`.
 pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
     loop {
-        let (agents, moved) = tokio::select! {
+        let (agents, moved, forgotten) = tokio::select! {
             taken = room.changes.next_desired() => taken,
             () = stop.cancelled() => return,
         };
         for (uid, fence) in moved {
             room.session_moved(uid, fence);
+        }
+        for (uid, hash) in forgotten {
+            if let Some(agent) = room.registry.get(uid) {
+                agent.forget_failure(hash.0);
+            }
         }
         let uids = match agents {
             Agents::Named(uids) => uids.into_iter().collect(),

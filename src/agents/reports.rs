@@ -20,7 +20,7 @@ const TEXT_INTERVAL_MS: u64 = 60_000;
 pub struct Reports {
     pending: BTreeMap<InstanceUid, Pending>,
     due: BTreeSet<(u64, InstanceUid)>,
-    proposed: BTreeMap<InstanceUid, u64>,
+    proposed: BTreeMap<InstanceUid, Proposed>,
     /// How many updates of an agent were taken and have not landed: the fleet's record does not show them yet.
     in_flight: BTreeMap<InstanceUid, u32>,
 }
@@ -31,6 +31,14 @@ struct Pending {
     failed: Option<ConfigReport>,
     update: AgentUpdate,
     due_ms: u64,
+}
+
+/// What was proposed of an agent last.
+#[derive(Clone, Copy, Debug)]
+struct Proposed {
+    at_ms: u64,
+    /// The healthy bit, once one was proposed.
+    healthy: Option<bool>,
 }
 
 /// How soon an update has to reach the log.
@@ -64,8 +72,9 @@ impl Reports {
             }
             None => (None, update),
         };
-        let last_ms = self.proposed.get(&uid).copied();
-        let urgency = if failed.is_some() {
+        let last = self.proposed.get(&uid);
+        let last_ms = last.map(|last| last.at_ms);
+        let urgency = if failed.is_some() || turns_unhealthy(&update, record, last) {
             Urgency::Now
         } else if self.in_flight.contains_key(&uid) {
             // whatever it is compared with is about to change
@@ -95,7 +104,13 @@ impl Reports {
             return None;
         }
         let update = self.take(uid)?;
-        self.proposed.insert(uid, now_ms);
+        let health = update.health.as_ref().map(|health| health.healthy);
+        let before = self.proposed.get(&uid).and_then(|last| last.healthy);
+        let proposed = Proposed {
+            at_ms: now_ms,
+            healthy: health.or(before),
+        };
+        self.proposed.insert(uid, proposed);
         Some((uid, update))
     }
 
@@ -181,7 +196,10 @@ fn urgency(update: &AgentUpdate, record: Option<&AgentRecord>) -> Urgency {
                     .as_deref()
                     .filter(|hash| !hash.is_empty())
     });
-    if status_differs || differs(update.sent_hash.as_ref(), config.sent_hash.as_ref()) {
+    if status_differs
+        || is_news(update, record)
+        || differs(update.sent_hash.as_ref(), config.sent_hash.as_ref())
+    {
         return Urgency::Now;
     }
     let healthy_differs = update
@@ -218,6 +236,31 @@ fn urgency(update: &AgentUpdate, record: Option<&AgentRecord>) -> Urgency {
     } else {
         Urgency::Nothing
     }
+}
+
+/// A failure that the fleet does not remember.
+fn is_news(update: &AgentUpdate, record: &AgentRecord) -> bool {
+    update.config.as_ref().is_some_and(|report| {
+        let hash = <[u8; 32]>::try_from(report.hash.as_slice()).ok();
+        report.status == ConfigStatus::Failed
+            && hash.is_some()
+            && hash != record.config.failed_hash.map(|hash| hash.0)
+    })
+}
+
+/// The agent is not well any more, and nothing proposed says so: a change that is under way must not go
+/// further before it is heard. One that goes up and down costs one proposal more than its pace.
+fn turns_unhealthy(
+    update: &AgentUpdate,
+    record: Option<&AgentRecord>,
+    last: Option<&Proposed>,
+) -> bool {
+    let held = record.and_then(|record| record.health.as_ref());
+    let was_healthy = last
+        .and_then(|last| last.healthy)
+        .or(held.map(|held| held.healthy));
+    let is_unhealthy = update.health.as_ref().is_some_and(|new| !new.healthy);
+    was_healthy == Some(true) && is_unhealthy
 }
 
 /// Whether a value was given and is another one than the fleet has.

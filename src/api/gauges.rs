@@ -15,6 +15,7 @@ struct Counts {
     stale: u32,
     disconnected: u32,
     unhealthy: u32,
+    quarantined: u32,
     websocket: u32,
     http: u32,
     drifted: u32,
@@ -50,7 +51,11 @@ fn count(api: &Api) -> Counts {
     let view = api.backend.view();
     let lens = Lens::new(api, &view);
     let fleet = &view.fleet;
-    let mut counts = Counts::default();
+    let held = fleet.rollouts().map(|rollout| rollout.quarantined.len());
+    let mut counts = Counts {
+        quarantined: u32::try_from(held.sum::<usize>()).unwrap_or(u32::MAX),
+        ..Counts::default()
+    };
     for record in fleet.agents(None) {
         let state = lens.state(record);
         match state {
@@ -67,12 +72,7 @@ fn count(api: &Api) -> Counts {
             None => {}
         }
         let desired = fleet.desired(record);
-        let standing = standing(
-            record,
-            desired.version.as_ref(),
-            desired.group.as_deref(),
-            state,
-        );
+        let standing = standing(record, &desired, fleet, state);
         count_config(&mut counts, record, standing.drifted);
     }
     counts
@@ -111,6 +111,7 @@ fn set(counts: &Counts) {
         metrics::gauge!(names::AGENTS_CONFIG, "status" => status).set(f64::from(count));
     }
     metrics::gauge!(names::AGENTS_UNHEALTHY).set(f64::from(counts.unhealthy));
+    metrics::gauge!(names::CONFIG_QUARANTINED).set(f64::from(counts.quarantined));
 }
 
 fn severity(part: &Part) -> f64 {

@@ -43,6 +43,8 @@ pub enum List {
     Audit = 10,
     /// `GET /audit/verify`.
     AuditVerify = 11,
+    /// `GET /groups/{name}/preview`.
+    Preview = 16,
 }
 
 /// A question about a list: which list, and by what it was filtered.

@@ -101,12 +101,14 @@ codes! {
     NotLeader = "not_leader", SERVICE_UNAVAILABLE, true, "no leader could be reached";
     /// The agent never sent such a body.
     NotReported = "not_reported", NOT_FOUND, false, "the agent has not reported it";
+    /// No version is quarantined in the group.
+    NothingQuarantined = "nothing_quarantined", CONFLICT, false, "nothing is quarantined";
+    /// The group has no version to go back to.
+    NothingToRevert = "nothing_to_revert", CONFLICT, false, "there is nothing to go back to";
     /// The log was asked and did not answer in time.
     OutcomeUnknown = "outcome_unknown", GATEWAY_TIMEOUT, true, "the outcome is not known";
     /// More work waits than may.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, true, "the node has too much to do";
-    /// The pace is stored by a later version.
-    PaceNotAvailable = "pace_not_available", UNPROCESSABLE_ENTITY, false, "this version does not know that pace";
     /// The body is larger than it may be.
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, false, "the body is too large";
     /// The resource changed since it was read.

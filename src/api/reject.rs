@@ -15,11 +15,14 @@ impl From<Rejection> for Problem {
             | Rejection::Fenced(_)
             | Rejection::Gap { .. }
             | Rejection::CursorMoved
-            | Rejection::NotForOperators => Code::Internal,
+            | Rejection::NotForOperators
+            | Rejection::RolloutMoved(_) => Code::Internal,
             Rejection::BodyIncomplete(_) | Rejection::BodyMismatch(_) => Code::BodyIncomplete,
             Rejection::KeyReused => Code::IdempotencyKeyReused,
             Rejection::LacksCapability => Code::LacksCapability,
             Rejection::LimitReached { .. } => Code::LimitReached,
+            Rejection::NothingQuarantined(_) => Code::NothingQuarantined,
+            Rejection::NothingToRevert(_) => Code::NothingToRevert,
             Rejection::RevisionMismatch { .. } => Code::PreconditionFailed,
             Rejection::SelectorMissing => Code::ValidationFailed,
             Rejection::TooLarge(_) => Code::PayloadTooLarge,

@@ -94,23 +94,25 @@ pub(crate) fn routes() -> Vec<Route> {
             "/api/v1/groups/{name}",
             delete(groups::delete),
         ),
+        write(
+            Method::POST,
+            "/api/v1/groups/{name}/quarantine/lift",
+            post(groups::lift),
+        ),
+        write(
+            Method::POST,
+            "/api/v1/groups/{name}/revert",
+            post(groups::revert),
+        ),
     ]);
     let guarded = |path, handler| Route::new(Method::GET, path, ADMIN, handler);
     routes.extend([
         guarded("/api/v1/audit", get(audit::list)),
         guarded("/api/v1/audit/verify", get(audit::verify)),
-        Route::new(
-            Method::POST,
-            "/api/v1/cluster/snapshots",
-            ADMIN,
-            post(cluster::snapshots::take),
-        ),
-        guarded(
-            "/api/v1/cluster/snapshots/{id}",
-            get(cluster::snapshots::read),
-        ),
     ]);
     routes.extend(management_routes());
+    routes.extend(snapshot_routes());
+    routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(probe_routes());
     routes
 }
@@ -138,6 +140,23 @@ fn management_routes() -> Vec<Route> {
         read(
             "/api/v1/configurations/{name}/diff",
             get(configurations::diff),
+        ),
+    ]
+}
+
+/// Copies of everything.
+fn snapshot_routes() -> Vec<Route> {
+    let guarded = |method, path, handler| Route::new(method, path, ADMIN, handler);
+    vec![
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/snapshots",
+            post(cluster::snapshots::take),
+        ),
+        guarded(
+            Method::GET,
+            "/api/v1/cluster/snapshots/{id}",
+            get(cluster::snapshots::read),
         ),
     ]
 }

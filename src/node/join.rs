@@ -8,6 +8,7 @@ use ampora_raft::consensus::{Consensus, ConsensusConfig, LogLimits, ProposeError
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::proposal::{Proposal, RegisterNode};
+use ampora_raft::records::RolloutRules;
 use ampora_raft::time::Clock;
 use ampora_storage::store::Store;
 use tokio::runtime::{Builder, Runtime};
@@ -157,6 +158,30 @@ pub(super) async fn register(
     let outcome = first(consensus, node, proposal).await?;
     if let Outcome::Registered { epoch } = outcome {
         return Ok(epoch);
+    }
+    Err(RunError::Refused(Box::new(outcome)))
+}
+
+/// Tells the fleet when a change of configuration counts as failed, if it knows otherwise.
+///
+/// # Errors
+/// Fails when the proposal is not committed.
+pub(super) async fn tell_rules(
+    config: &Config,
+    consensus: &Consensus,
+    node: NodeId,
+) -> Result<(), RunError> {
+    let timeout_ms = config.rollout.confirm_timeout.as_millis();
+    let rules = RolloutRules {
+        quarantine_failures: config.rollout.quarantine_failures,
+        confirm_timeout_ms: u64::try_from(timeout_ms).unwrap_or(u64::MAX),
+    };
+    if consensus.view().fleet.rollout_rules() == rules {
+        return Ok(());
+    }
+    let outcome = first(consensus, node, Proposal::PutRolloutRules { rules }).await?;
+    if outcome == Outcome::Done {
+        return Ok(());
     }
     Err(RunError::Refused(Box::new(outcome)))
 }

@@ -23,7 +23,7 @@ use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
 use crate::agents::full_states::FullStates;
 use crate::agents::room::{Room, Settings};
-use crate::agents::{delivery, reconcile, sweep, timers};
+use crate::agents::{delivery, reconcile, rollout, sweep, timers};
 use crate::api::{self, Api};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -99,6 +99,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let changes = Changes::new(node);
     let log = Log::start(node, &doors, &store, clock.clone(), changes.clone()).await?;
     let epoch = join::register(&config, &log.consensus, node, &doors).await?;
+    join::tell_rules(&config, &log.consensus, node).await?;
     join::renew_token(&config, &log.consensus, node, &*clock).await?;
 
     let author = Author {
@@ -219,6 +220,7 @@ fn serve(
         config.audit.retention_days,
         background.stopping(),
     ));
+    background.spawn(rollout::drive(room.clone(), background.stopping()));
     background.spawn(upkeep(metrics, background.stopping()));
     let rules = bounds::Rules::new(config.agents.forget_after, config.dispatch.ownership_ttl);
     background.spawn(bounds::drive(room.clone(), rules, background.stopping()));

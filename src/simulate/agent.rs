@@ -8,7 +8,7 @@ use bytes::Bytes;
 use prost::Message;
 use uuid::Uuid;
 
-use super::plan::{Plan, Profile};
+use super::plan::{BAD, Plan, Profile};
 
 /// What a simulated agent can do: what a supervisor with everything switched on can, so far.
 const CAPABILITIES: u64 = bits::REPORTS_STATUS
@@ -27,8 +27,10 @@ const HEADER: u8 = 0;
 pub(super) struct Heard {
     /// Messages to send now, in order.
     pub(super) answers: Vec<Vec<u8>>,
-    /// A configuration was offered and applied.
+    /// A configuration was offered.
     pub(super) offered: bool,
+    /// It contains [`BAD`].
+    pub(super) bad: bool,
     /// A restart was carried out.
     pub(super) restarted: bool,
     /// The server asked for everything again.
@@ -48,6 +50,8 @@ pub(super) struct SimulatedAgent {
     capabilities: u64,
     effective: Bytes,
     applied: Bytes,
+    failed: bool,
+    healthy: bool,
     round: u64,
     started_ns: u64,
 }
@@ -64,6 +68,8 @@ impl SimulatedAgent {
             capabilities: CAPABILITIES,
             effective: Bytes::from(effective),
             applied: Bytes::new(),
+            failed: false,
+            healthy: true,
             round: 0,
             started_ns: wall_ms.saturating_mul(1_000_000),
         }
@@ -104,12 +110,12 @@ impl SimulatedAgent {
         };
         let message = wire::AgentToServer {
             agent_description: Some(description),
-            health: Some(self.health(true, "StatusOK", "")),
+            health: Some(self.health(self.healthy, "StatusOK", "")),
             effective_config: Some(self.effective_config()),
-            remote_config_status: Some(self.status(if self.applied.is_empty() {
-                wire::RemoteConfigStatuses::Unset
-            } else {
-                wire::RemoteConfigStatuses::Applied
+            remote_config_status: Some(self.status(match (&*self.applied, self.failed) {
+                ([], _) => wire::RemoteConfigStatuses::Unset,
+                (_, true) => wire::RemoteConfigStatuses::Failed,
+                (_, false) => wire::RemoteConfigStatuses::Applied,
             })),
             ..self.message()
         };
@@ -126,7 +132,11 @@ impl SimulatedAgent {
         self.round += 1;
         let mut message = self.message();
         match profile {
-            Profile::Idle | Profile::FlatOut => {}
+            Profile::Idle
+            | Profile::FlatOut
+            | Profile::Refusing
+            | Profile::Breaking
+            | Profile::Silent => {}
             Profile::Chatty => {
                 let text = format!("queue {}", self.round % 97);
                 message.health = Some(self.health(true, &text, ""));
@@ -159,7 +169,7 @@ impl SimulatedAgent {
         }
         if let Some(offer) = message.remote_config {
             heard.offered = true;
-            heard.answers = self.apply(offer);
+            (heard.bad, heard.answers) = self.apply(plan.profile, offer);
         }
         if message.command.is_some() {
             heard.restarted = true;
@@ -176,23 +186,43 @@ impl SimulatedAgent {
         heard
     }
 
-    /// As a supervisor: APPLYING at once, then what is in use with APPLIED.
-    fn apply(&mut self, offer: wire::AgentRemoteConfig) -> Vec<Vec<u8>> {
-        self.applied = offer.config_hash;
+    /// As a supervisor: APPLYING at once, then what is in use with APPLIED, or what its profile makes of a bad
+    /// configuration. The first value says whether it is one.
+    fn apply(&mut self, profile: Profile, offer: wire::AgentRemoteConfig) -> (bool, Vec<Vec<u8>>) {
         let files = offer.config.unwrap_or_default().config_map;
         let mut bodies: Vec<_> = files.into_iter().collect();
         bodies.sort_by(|a, b| a.0.cmp(&b.0));
-        self.effective = bodies
-            .into_iter()
-            .next()
-            .map(|(_, file)| file.body)
-            .unwrap_or_default();
+        let body = bodies.into_iter().next().map(|(_, file)| file.body);
+        let body = body.unwrap_or_default();
+        let bad = body
+            .windows(BAD.len())
+            .any(|window| window == BAD.as_bytes());
+        if bad && profile == Profile::Silent {
+            return (bad, Vec::new());
+        }
+        self.applied = offer.config_hash;
+        self.failed = bad && profile == Profile::Refusing;
         let mut applying = self.message();
         applying.remote_config_status = Some(self.status(wire::RemoteConfigStatuses::Applying));
+        if self.failed {
+            let mut failed = self.message();
+            failed.remote_config_status = Some(self.status(wire::RemoteConfigStatuses::Failed));
+            return (bad, vec![framed(&applying), framed(&failed)]);
+        }
+        self.effective = body;
         let mut applied = self.message();
         applied.remote_config_status = Some(self.status(wire::RemoteConfigStatuses::Applied));
         applied.effective_config = Some(self.effective_config());
-        vec![framed(&applying), framed(&applied)]
+        let mut answers = vec![framed(&applying), framed(&applied)];
+        let breaks = bad && profile == Profile::Breaking;
+        if self.healthy == breaks {
+            self.healthy = !breaks;
+            let mut report = self.message();
+            let error = if breaks { "exited unexpectedly" } else { "" };
+            report.health = Some(self.health(self.healthy, "", error));
+            answers.push(framed(&report));
+        }
+        (bad, answers)
     }
 
     /// The next message, with nothing in it yet.
@@ -235,7 +265,11 @@ impl SimulatedAgent {
         wire::RemoteConfigStatus {
             last_remote_config_hash: self.applied.clone(),
             status: status.into(),
-            error_message: String::new(),
+            error_message: if self.failed {
+                format!("the configuration contains {BAD}")
+            } else {
+                String::new()
+            },
         }
     }
 }
@@ -349,6 +383,57 @@ mod tests {
         let answer = decode(&heard.answers[0]);
         assert!(heard.asked_again && answer.agent_description.is_some());
         assert_eq!(answer.sequence_num, 2);
+    }
+
+    #[test]
+    fn a_bad_configuration_is_met_by_profile() {
+        let offer = |body: &'static [u8]| wire::ServerToAgent {
+            remote_config: Some(wire::AgentRemoteConfig {
+                config: Some(wire::AgentConfigMap {
+                    config_map: [(
+                        String::new(),
+                        wire::AgentConfigFile {
+                            body: Bytes::from_static(body),
+                            ..Default::default()
+                        },
+                    )]
+                    .into_iter()
+                    .collect(),
+                }),
+                config_hash: Bytes::from_static(&[9; 32]),
+            }),
+            ..Default::default()
+        };
+        use wire::RemoteConfigStatuses::{Applied, Applying, Failed};
+        for (profile, words, healthy) in [
+            (Profile::Idle, &[Applying, Applied][..], None),
+            (Profile::Refusing, &[Applying, Failed], None),
+            (Profile::Breaking, &[Applying, Applied], Some(false)),
+            (Profile::Silent, &[], None),
+        ] {
+            let plan = Plan { profile, ..plan() };
+            let mut agent = SimulatedAgent::new(&plan, 0, 1);
+            let heard = agent.hear(&plan, offer(b"a: simulate-bad"));
+            assert!(heard.bad && heard.offered);
+            let said: Vec<_> = heard.answers.iter().map(|frame| decode(frame)).collect();
+            let statuses = said
+                .iter()
+                .filter_map(|said| said.remote_config_status.as_ref());
+            let statuses: Vec<_> = statuses.map(|status| status.status()).collect();
+            assert_eq!(statuses, words, "{profile:?}");
+            let last = said
+                .iter()
+                .filter_map(|said| said.health.as_ref())
+                .next_back();
+            assert_eq!(last.map(|health| health.healthy), healthy, "{profile:?}");
+            let good = agent.hear(&plan, offer(b"a: 1"));
+            assert!(!good.bad);
+            let well = decode(good.answers.last().expect("an answer"));
+            assert_eq!(
+                well.health.map(|health| health.healthy),
+                healthy.map(|_| true)
+            );
+        }
     }
 
     #[test]

@@ -10,5 +10,5 @@ mod socket;
 mod tally;
 
 pub use crowd::{Crowd, Progress};
-pub use plan::{Plan, PlanError, Profile};
+pub use plan::{BAD, Plan, PlanError, Profile};
 pub use tally::Summary;

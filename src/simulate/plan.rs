@@ -20,7 +20,16 @@ pub enum Profile {
     CrashLooping,
     /// Heartbeats as fast as they are answered.
     FlatOut,
+    /// As idle, but a configuration that contains `simulate-bad` has FAILED.
+    Refusing,
+    /// As idle, but with such a configuration it turns unhealthy once it has applied it.
+    Breaking,
+    /// As idle, but it never says what became of such a configuration.
+    Silent,
 }
+
+/// What a configuration contains that [`Profile::Refusing`] and its like do not stand.
+pub const BAD: &str = "simulate-bad";
 
 /// Everything that a run needs to know.
 #[derive(Clone, Debug)]

@@ -303,6 +303,7 @@ impl Carried {
                 .fetch_max(SystemClock.micros(), Ordering::Relaxed);
         }
         for (happened, counter) in [
+            (heard.bad, &tally.bad_offers),
             (heard.restarted, &tally.restarts),
             (heard.asked_again, &tally.asked_again),
             (heard.refused, &tally.refusals),
@@ -324,7 +325,11 @@ impl Carried {
 /// Between two steps of a profile.
 fn period(plan: &Plan) -> Duration {
     match plan.profile {
-        Profile::Idle | Profile::FlatOut => plan.heartbeat,
+        Profile::Idle
+        | Profile::FlatOut
+        | Profile::Refusing
+        | Profile::Breaking
+        | Profile::Silent => plan.heartbeat,
         Profile::Chatty => Duration::from_secs(1),
         Profile::CrashLooping => Duration::from_secs(5),
     }

@@ -20,6 +20,7 @@ pub(super) struct Tally {
     pub(super) sent: AtomicU64,
     pub(super) replies: AtomicU64,
     pub(super) offers: AtomicU64,
+    pub(super) bad_offers: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) asked_again: AtomicU64,
     pub(super) refusals: AtomicU64,
@@ -46,6 +47,7 @@ impl Tally {
             sent: zero(),
             replies: zero(),
             offers: zero(),
+            bad_offers: zero(),
             restarts: zero(),
             asked_again: zero(),
             refusals: zero(),
@@ -84,6 +86,7 @@ impl Tally {
             replies_refusing: read(&self.refusals),
             offers_applied: read(&self.offers),
             last_offer_boot_us: read(&self.last_offer_us),
+            bad_offers: read(&self.bad_offers),
             restarts: read(&self.restarts),
             full_states_asked: read(&self.asked_again),
             renamed: read(&self.renamed),
@@ -121,6 +124,8 @@ pub struct Summary {
     pub offers_applied: u64,
     /// Boot time of this machine at the last offer, in microseconds; 0 before the first.
     pub last_offer_boot_us: u64,
+    /// Offers of a configuration that contains `simulate-bad`.
+    pub bad_offers: u64,
     /// Restarts that were carried out.
     pub restarts: u64,
     /// Times that an agent was asked for everything again.

@@ -177,6 +177,10 @@ fn describe_fleet() {
         "Agents that report themselves as unhealthy"
     );
     describe_gauge!(
+        names::CONFIG_QUARANTINED,
+        "Configuration versions that failed on too many agents of a group and are not offered there"
+    );
+    describe_gauge!(
         names::HEALTH_STATE,
         "State of a part of this node: 0 ok, 1 degraded, 2 failed"
     );

@@ -35,6 +35,8 @@ pub const AGENTS: &str = "ampora_agents";
 pub const AGENTS_CONFIG: &str = "ampora_agents_config";
 /// Gauge.
 pub const AGENTS_UNHEALTHY: &str = "ampora_agents_unhealthy";
+/// Gauge: versions that are quarantined, over all groups.
+pub const CONFIG_QUARANTINED: &str = "ampora_config_quarantined";
 /// Gauge, `part`.
 pub const HEALTH_STATE: &str = "ampora_health_state";
 /// Gauge, `version`.

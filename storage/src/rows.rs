@@ -252,9 +252,11 @@ fn ops_max(key: &RowKey) -> usize {
         | RowKey::Delivery(..)
         | RowKey::Token(_)
         | RowKey::AuditHead
-        | RowKey::Downtime => 1,
+        | RowKey::Downtime
+        | RowKey::RolloutRules => 1,
         RowKey::Agent(_) | RowKey::Audit(_) => 2,
         RowKey::Group(_) => 5,
+        RowKey::Rollout(_) => 9,
         RowKey::Dispatch(_) => 9,
         RowKey::Idempotency(_) => 10,
         RowKey::Configuration(_) => 130,

@@ -69,7 +69,10 @@ fn groups_are_put_listed_shown_and_deleted() {
     has(&trial, &["nothing was changed", "0 agents would change"]);
     assert_eq!(line(&node, "groups list -o name").ok(), "");
     let made = line(&node, put).ok();
-    has(&made, &["prod created: env=prod\nconfiguration  edge@1\n"]);
+    has(
+        &made,
+        &["prod created: env=prod\nconfiguration  edge@1, on its way\n"],
+    );
     has(&made, &["0 agents, 0 confirmed, 0 to change"]);
     let changed = line(&node, "groups put prod --no-config").ok();
     has(&changed, &["prod changed: env=prod", "nothing is assigned"]);
@@ -82,7 +85,7 @@ fn groups_are_put_listed_shown_and_deleted() {
     let yaml = line(&node, "groups show prod -o yaml").ok();
     has(&yaml, &["\npriority: 10\n", "\nselector: env=prod\n"]);
     let shown = line(&node, "groups show prod").ok();
-    has(&shown, &["pace           all-at-once\n"]);
+    has(&shown, &["pace           slow-start\n"]);
 
     let deleted = line(&node, "groups delete prod").ok();
     assert_eq!(deleted, "prod deleted\n");
@@ -102,7 +105,8 @@ fn refused_groups_say_where_and_why() {
         &["code: invalid_selector", "at /selector, line 1"],
     );
     for (words, code) in [
-        ("groups put prod --pace slow-start", "pace_not_available"),
+        ("groups lift prod", "nothing_quarantined"),
+        ("groups revert prod", "nothing_to_revert"),
         ("groups put prod --config other", "configuration_not_found"),
         ("groups put x --priority 1", "validation_failed"),
     ] {

@@ -89,6 +89,16 @@ fn configuration_reaches_the_agents_of_a_group() {
     has(&trial, &["1 agent would change", &agent.uid()]);
     let many = line(&node, &format!("{put} --max-affected 0")).failed(1);
     has(&many, &["code: too_many_affected"]);
+    let preview = "groups preview all --selector * --config edge";
+    has(
+        &line(&node, preview).ok(),
+        &[
+            "all would match 1 agent, 1 agent would change",
+            &agent.uid(),
+        ],
+    );
+    let changing = line(&node, &format!("{preview} -o name")).ok();
+    assert_eq!(changing.trim(), agent.uid());
     let made = line(&node, put).ok();
     has(&made, &["1 agent, 0 confirmed, 1 to change"]);
 
@@ -101,6 +111,16 @@ fn configuration_reaches_the_agents_of_a_group() {
     });
     let list = line(&node, "agents list -o wide").ok();
     has(&list, &["applied", "edge@1"]);
+    eventually("a settled version", SOON, || {
+        (json(&node, "groups show all")["settled"]["version"] == 1).then_some(())
+    });
+
+    run_with(&node, &["configs", "put", "edge", "-"], "a: 2\n").ok();
+    line(&node, "groups put all --config edge").ok();
+    let back = line(&node, "groups revert all --dry-run").ok();
+    has(&back, &["nothing was changed"]);
+    let back = line(&node, "groups revert all").ok();
+    has(&back, &["all changed: *\nconfiguration  edge@1\n"]);
 }
 
 #[test]

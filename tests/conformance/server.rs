@@ -236,9 +236,13 @@ impl Server {
         self.assign(label, &[("", "text/yaml", yaml.as_bytes())])
     }
 
-    /// Writes a group.
+    /// Writes a group; what it assigns is offered at once, unless the form says otherwise.
     pub(crate) fn group(&self, name: &str, form: &Value) {
-        let (status, answer) = self.ask("PUT", &format!("/groups/{name}"), form);
+        let mut form = form.clone();
+        if form.get("pace").is_none() {
+            form["pace"] = json!("all-at-once");
+        }
+        let (status, answer) = self.ask("PUT", &format!("/groups/{name}"), &form);
         assert!(matches!(status, 200 | 201), "{status}: {answer}");
     }
 

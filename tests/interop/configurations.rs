@@ -119,6 +119,53 @@ async fn configuration_that_a_collector_refuses_is_not_offered_again_over_plain_
     refused_then_healed(Transport::Http).await;
 }
 
+/// The stock supervisor stays with what failed: the server brings it back, however the version fails.
+async fn taken_back(version: &serde_json::Value, transport: Transport) {
+    let stage = Stage::new(&["rollout.quarantine_failures=1"]).await;
+    let (supervisor, uid) = running(&stage, transport).await;
+    let rest = stage.rest();
+    rest.post("/configurations/edge/versions", version)
+        .await
+        .ok(201);
+    let slowly = json!({"configuration": {"name": "edge"}, "pace": "slow-start"});
+    rest.put("/groups/everyone", &slowly).await.ok(200);
+    let agent = stage
+        .agent(&uid, "it is back on the settled version", POLLED, |agent| {
+            let config = &agent["config"];
+            config["why"] == "quarantined"
+                && config["status"] == "applied"
+                && config["reported_hash"] == config["desired_hash"]
+                && agent["health"]["healthy"] == true
+        })
+        .await;
+    assert_eq!(agent["config"]["desired"]["version"], 1, "{agent:#}");
+    assert_eq!(agent["config"]["drifted"], false, "{agent:#}");
+    stage.effective(&uid, "interop.marker: first").await;
+    let group = rest.get("/groups/everyone").await.ok(200);
+    assert_eq!(group["quarantined"]["version"], 2, "{group:#}");
+    assert_eq!(group["quarantined"]["failures"], 1, "{group:#}");
+    assert_eq!(
+        supervisor.offers(),
+        3,
+        "the first, the broken one, the first"
+    );
+}
+
+#[tokio::test]
+async fn configuration_that_a_collector_refuses_is_taken_back() {
+    let file = json!({"name": "", "content_type": "text/yaml", "body": REFUSED});
+    for transport in [Transport::WebSocket, Transport::Http] {
+        taken_back(&json!({"files": [file.clone()]}), transport).await;
+    }
+}
+
+#[tokio::test]
+async fn configuration_that_is_no_yaml_is_taken_back() {
+    let broken = "receivers: [unclosed\n\tand: {worse";
+    let file = json!({"name": "", "content_type": "text/plain", "body": broken});
+    taken_back(&json!({"files": [file]}), Transport::WebSocket).await;
+}
+
 #[tokio::test]
 async fn configuration_that_is_no_yaml_fails_and_leaves_the_collector_alone() {
     let stage = Stage::new(&[]).await;

@@ -25,6 +25,11 @@ impl Session {
         Ok(())
     }
 
+    /// A configuration that failed on the agent may be offered again: an operator wants it to have another try.
+    pub fn forget_failure(&mut self, hash: [u8; 32]) {
+        self.offers.forget_failure(hash);
+    }
+
     /// Queues one restart; it leaves at most once, ever (C-242).
     ///
     /// # Errors

@@ -9,6 +9,8 @@
 //! | it was not confirmed as written | all | 60 s, doubling to 1 h |
 //! | no status for it came (C-139) | agents that report | 60 s, doubling to 1 h |
 //! | the agent began anew, or had applied it, and then reported another hash (C-121) | agents that report | none, then as above |
+//! | another configuration was offered meanwhile, and the agent has not said what became of that | agents that report | none |
+//! | it failed, and that was forgiven since | all | none |
 //!
 //! For an agent that does not report, the hash that was written stands for the reported one (C-124).
 
@@ -178,7 +180,8 @@ impl Offers {
         if forced {
             return Some(0);
         }
-        if self.reported == Echo::Hash(hash) || self.failed == Some(hash) {
+        if self.failed == Some(hash) || self.reported == Echo::Hash(hash) && !self.is_outdated(hash)
+        {
             return None;
         }
         let reports = capabilities & agent::REPORTS_REMOTE_CONFIG != 0;
@@ -186,6 +189,23 @@ impl Offers {
             Some(offered) if offered.hash == hash => offered.due_at_ms(reports),
             Some(_) | None => Some(0),
         }
+    }
+
+    /// The agent reported this hash, but what it said is overtaken: by another offer that it has not answered,
+    /// or because it had failed with it and gets another try. Once offered again it has been said.
+    fn is_outdated(&self, hash: [u8; 32]) -> bool {
+        match &self.offered {
+            Some(offered) if offered.hash == hash => false,
+            Some(offered) => self.reported_failed || !offered.answered && offered.tries > 0,
+            None => self.reported_failed,
+        }
+    }
+
+    pub(super) fn forget_failure(&mut self, hash: [u8; 32]) {
+        self.failed = self.failed.filter(|failed| *failed != hash);
+        self.offered = self
+            .offered
+            .filter(|offered| offered.hash != hash || !offered.answered);
     }
 
     /// The hash to offer with the message that is about to leave.

@@ -39,6 +39,11 @@ impl fmt::Display for Entry {
             Proposal::ForgetAgent { .. } => "ForgetAgent",
             Proposal::Retention(_) => "Retention",
             Proposal::CreateVersionAfter { .. } => "CreateVersionAfter",
+            Proposal::MoveRollout(_) => "MoveRollout",
+            Proposal::ForgetFailures(_) => "ForgetFailures",
+            Proposal::LiftQuarantine { .. } => "LiftQuarantine",
+            Proposal::RevertGroup { .. } => "RevertGroup",
+            Proposal::PutRolloutRules { .. } => "PutRolloutRules",
             Proposal::NoteSnapshot(_) => "NoteSnapshot",
         };
         write!(f, "{name} by {}", self.origin.actor)

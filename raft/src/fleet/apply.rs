@@ -80,6 +80,13 @@ impl Fleet {
             Proposal::CreateVersionAfter { newest, version } => {
                 self.create_version_after(cx, *newest, version)
             }
+            Proposal::MoveRollout(step) => self.move_rollout(cx, step),
+            Proposal::ForgetFailures(given) => self.forget_failures(cx, given),
+            Proposal::LiftQuarantine { name, revision } => {
+                self.lift_quarantine(cx, name, *revision)
+            }
+            Proposal::RevertGroup { name, revision } => self.revert_group(cx, name, *revision),
+            Proposal::PutRolloutRules { rules } => Ok(self.put_rollout_rules(cx, *rules)),
             Proposal::NoteSnapshot(note) => self.note_snapshot(cx, note),
         }
     }

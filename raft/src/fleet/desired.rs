@@ -32,7 +32,8 @@ impl Fleet {
     }
 }
 
-/// The next version for agents below the threshold, the settled one for the others.
+/// The next version for agents below the threshold, the settled one for the others; nothing while there is
+/// none. It does not know quarantine: what is quarantined has the threshold 0.
 fn choose(assignment: &Assignment, uid: InstanceUid) -> Option<&VersionRef> {
     let next = assignment.next.as_ref();
     let reached = next.filter(|next| placement(uid, next.hash) < assignment.threshold);

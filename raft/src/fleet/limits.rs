@@ -84,6 +84,19 @@ pub const SELECTOR_BYTES_MAX: usize = 15 * 1024;
 /// Groups: `desired` may evaluate each of them.
 pub const GROUPS_MAX: usize = 1_000;
 
+/// Agents that one trial remembers as failed, hence the most that `rollout.quarantine_failures` can ask for.
+pub const FAILURES_MAX: usize = 1_000;
+
+/// Versions that one group keeps in quarantine; beyond it the oldest leaves.
+pub const QUARANTINED_MAX: usize = 16;
+
+/// Agents whose failure one entry forgets.
+pub const FORGET_MAX: usize = 256;
+
+/// Operations that a node puts into one batch: each report that fails may touch a group and its rollout as
+/// well, and what the rows do not allow is not counted.
+pub const OPS_PROPOSED_MAX: usize = 400;
+
 /// Tokens.
 pub const TOKENS_MAX: usize = 10_000;
 

@@ -110,6 +110,15 @@ impl Fleet {
                     .insert_cow((row.index, Arc::clone(name)));
                 self.idempotency.insert_cow(Arc::clone(name), row).is_some()
             }
+            (RowKey::Rollout(name), Row::Rollout(rollout)) if *name == rollout.group => {
+                self.derived.index_trial(&rollout);
+                self.rollouts
+                    .insert_cow(Arc::clone(name), rollout)
+                    .is_some()
+            }
+            (RowKey::RolloutRules, Row::RolloutRules(rules)) => {
+                self.rollout_rules.replace(rules).is_some()
+            }
             (_, _) => return Err(LoadError::Foreign(key)),
         };
         if replaced {
@@ -188,6 +197,12 @@ impl Fleet {
                         "it assigns a version that does not exist",
                     ));
                 }
+            }
+        }
+        for (name, _) in &self.rollouts {
+            if self.groups.get(name).is_none() {
+                let key = RowKey::Rollout(Arc::clone(name));
+                return Err(contradiction(key, "its group is missing"));
             }
         }
         Ok(())

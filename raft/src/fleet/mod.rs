@@ -10,7 +10,9 @@
 //! `Json::object([..])`, or a `From` in `audit/shapes.rs`). Without a change it does not call it.
 
 mod apply;
+mod arrange;
 pub mod audit;
+mod blame;
 mod cancel_dispatch;
 mod context;
 mod create_dispatch;
@@ -20,22 +22,27 @@ mod desired;
 mod expand_dispatch;
 mod expire_deliveries;
 mod forget_agent;
+mod forget_failures;
 mod found;
+mod lift_quarantine;
 pub mod limits;
 mod load;
 mod mark_deliveries;
+mod move_rollout;
 mod node_batch;
 mod note_read;
 mod note_snapshot;
 mod note_wall_time;
 mod postings;
 mod put_group;
+mod put_rollout_rules;
 mod put_token;
 mod read;
 mod register_node;
 mod restore;
 mod retention;
 mod retire;
+mod revert_group;
 mod search;
 mod set_labels;
 pub mod sizes;
@@ -61,7 +68,7 @@ use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{
     AgentRecord, AuditHead, BodyMeta, Configuration, Delivery, Dispatch, Downtime, FleetMeta,
-    Group, Node, Token,
+    Group, Node, Rollout, RolloutRules, Token,
 };
 use crate::rows::{IdempotencyRow, Row, RowKey};
 
@@ -87,6 +94,8 @@ pub struct Fleet {
     idempotency: Table<Arc<str>, IdempotencyRow>,
     audit: Arc<AuditHead>,
     downtime: Arc<Downtime>,
+    rollouts: Table<Arc<str>, Rollout>,
+    rollout_rules: Option<RolloutRules>,
     derived: Derived,
 }
 
@@ -115,6 +124,8 @@ struct Derived {
     postings: postings::Postings,
     /// Bodies without a version in the order in which they leave.
     staged: Index<(u64, ConfigHash)>,
+    /// What is on trial, and where: the only versions whose failures are looked at.
+    trials: Index<(ConfigHash, Arc<str>)>,
 }
 
 /// What followed from an entry.

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use super::arrange::{Wanted, arrange};
 use super::audit::Json;
 use super::context::{Context, short, small};
 use super::limits::{GROUPS_MAX, KEY_BYTES_MAX};
 use super::{Fleet, limit_reached};
 use crate::outcome::{Outcome, Rejection};
 use crate::proposal::{Assign, PutGroup};
-use crate::records::{Assignment, Group, VersionRef};
+use crate::records::{Group, VersionRef};
 
 impl Fleet {
     pub(super) fn put_group(
@@ -29,34 +30,36 @@ impl Fleet {
             (None, Some(known)) => known.selector.clone(),
             (None, None) => return Err(Rejection::SelectorMissing),
         };
-        let assignment = match &given.assign {
-            Assign::Keep => known.as_ref().and_then(|group| group.assignment.clone()),
+        let old = known.as_deref();
+        let had = old.and_then(|group| group.assignment.as_ref());
+        let version = match &given.assign {
+            Assign::Keep => had.and_then(|had| had.next.clone().or_else(|| had.settled.clone())),
             Assign::Nothing => None,
             Assign::Version {
                 configuration,
                 version,
-            } => {
-                let settled = self.find_version(configuration, *version)?;
-                Some(Assignment {
-                    settled: Some(settled),
-                    next: None,
-                    threshold: 0,
-                })
-            }
+            } => Some(self.find_version(configuration, *version)?),
         };
-        let old = known.as_deref();
+        let priority = given.priority.or(old.map(|group| group.priority));
+        let pace = given.pace.or(old.map(|group| group.pace));
+        let wanted = Wanted {
+            version,
+            pace: pace.unwrap_or_default(),
+            begins_again: old
+                .is_some_and(|old| old.selector != selector || Some(old.priority) != priority),
+            time_ms: cx.time_ms,
+        };
+        let mut rollout = self.rollout_of(&given.name);
+        let assignment = match (had, &wanted.version) {
+            (None, None) => None,
+            (Some(_), _) | (None, Some(_)) => arrange(had, &mut rollout, wanted),
+        };
         let mut group = Group {
             name: Arc::clone(&given.name),
             selector,
-            priority: given
-                .priority
-                .or(old.map(|group| group.priority))
-                .unwrap_or(0),
+            priority: priority.unwrap_or(0),
             assignment,
-            pace: given
-                .pace
-                .or(old.map(|group| group.pace))
-                .unwrap_or_default(),
+            pace: pace.unwrap_or_default(),
             revision: old.map_or(cx.index, |group| group.revision),
             changed_ms: old.map_or(cx.wall_ms, |group| group.changed_ms),
             changed_by: old.map_or(cx.actor, |group| &group.changed_by).clone(),
@@ -78,6 +81,9 @@ impl Fleet {
             Json::from(&*group),
         );
         self.put_group_record(cx, Arc::clone(&group));
+        if group.assignment.is_some() || self.rollouts.get(&given.name).is_some() {
+            self.put_rollout(cx, rollout);
+        }
         Ok(Outcome::Group {
             group,
             created: known.is_none(),

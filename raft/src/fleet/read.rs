@@ -7,7 +7,7 @@ use super::Fleet;
 use crate::ids::{ConfigHash, DispatchId, Epoch, InstanceUid, NodeId};
 use crate::records::{
     AgentRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime, FleetMeta, Group, Node,
-    Session, Token,
+    Rollout, RolloutRules, Session, Token, Trial,
 };
 use crate::rows::{Row, RowKey};
 
@@ -77,6 +77,45 @@ impl Fleet {
         self.groups
             .range::<Arc<str>, _>((from, Unbounded))
             .map(|(_, value)| value)
+    }
+
+    /// How the change of a group goes; `None` before its first assignment.
+    pub fn rollout(&self, group: &str) -> Option<&Arc<Rollout>> {
+        self.rollouts.get(group)
+    }
+
+    /// How the changes of all groups go, by name.
+    pub fn rollouts(&self) -> impl Iterator<Item = &Arc<Rollout>> {
+        (&self.rollouts).into_iter().map(|(_, rollout)| rollout)
+    }
+
+    /// Groups whose next version is on its way, with what is known of it, by hash and name.
+    pub fn under_way(&self) -> impl Iterator<Item = (&Arc<Group>, &Arc<Rollout>, &Trial)> {
+        (&self.derived.trials).into_iter().filter_map(|(_, name)| {
+            let rollout = self.rollouts.get(name)?;
+            let trial = rollout.trial.as_ref()?;
+            let group = self.groups.get(name)?;
+            trial
+                .settled_at_ms
+                .is_none()
+                .then_some((group, rollout, trial))
+        })
+    }
+
+    /// Whether what the group is to have next is held back by quarantine.
+    pub fn is_held(&self, group: &Group) -> bool {
+        let assignment = group.assignment.as_ref();
+        let next = assignment.and_then(|assignment| assignment.next.as_ref());
+        next.is_some_and(|next| {
+            let rollout = self.rollouts.get(&group.name);
+            let mut held = rollout.iter().flat_map(|rollout| &rollout.quarantined);
+            held.any(|held| held.version.hash == next.hash)
+        })
+    }
+
+    /// When a change counts as failed.
+    pub fn rollout_rules(&self) -> RolloutRules {
+        self.rollout_rules.unwrap_or_default()
     }
 
     /// One dispatch.
@@ -214,6 +253,8 @@ impl Fleet {
                 .map(Row::Delivery),
             RowKey::Token(id) => self.tokens.get(id).cloned().map(Row::Token),
             RowKey::Idempotency(key) => self.idempotency.get(key).cloned().map(Row::Idempotency),
+            RowKey::Rollout(name) => self.rollouts.get(name).cloned().map(Row::Rollout),
+            RowKey::RolloutRules => self.rollout_rules.map(Row::RolloutRules),
         }
     }
 
@@ -264,5 +305,11 @@ impl Fleet {
             )
             .chain((self.audit.last > 0).then_some(RowKey::AuditHead))
             .chain((*self.downtime != Downtime::default()).then_some(RowKey::Downtime))
+            .chain(
+                (&self.rollouts)
+                    .into_iter()
+                    .map(|(name, _)| RowKey::Rollout(Arc::clone(name))),
+            )
+            .chain(self.rollout_rules.map(|_| RowKey::RolloutRules))
     }
 }

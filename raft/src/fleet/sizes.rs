@@ -149,6 +149,12 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::ForgetAgent { .. } => UID + 1 + NUMBER,
         Proposal::Retention(given) => 1 + retention_bytes(given),
         Proposal::CreateVersionAfter { version, .. } => NUMBER + version_bytes(version),
+        Proposal::MoveRollout(given) => text(&given.group) + 3 * NUMBER + 1,
+        Proposal::ForgetFailures(given) => HASH + NUMBER + given.agents.len() * UID,
+        Proposal::LiftQuarantine { name, .. } | Proposal::RevertGroup { name, .. } => {
+            text(name) + 1 + NUMBER
+        }
+        Proposal::PutRolloutRules { .. } => 2 * NUMBER,
         Proposal::NoteSnapshot(note) => text(&note.id) + 1,
     }
 }

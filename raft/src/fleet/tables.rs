@@ -9,7 +9,7 @@ use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid};
 use crate::records::{
     AgentRecord, AuditHead, BodyMeta, Configuration, Counts, Delivery, DeliveryState, Dispatch,
-    DispatchState, Downtime, FleetMeta, Group, Node, Token,
+    DispatchState, Downtime, FleetMeta, Group, Node, Rollout, RolloutRules, Token,
 };
 use crate::rows::{IdempotencyRow, RowKey};
 
@@ -89,6 +89,31 @@ impl Fleet {
         cx.effect(Effect::GroupChanged {
             name: Arc::clone(name),
         });
+        if let Some(rollout) = self.rollouts.remove_cow(name) {
+            self.derived.forget_trial(&rollout);
+            cx.dirty(RowKey::Rollout(Arc::clone(name)));
+        }
+    }
+
+    /// Puts how the change of a group goes, in the revision of this entry.
+    pub(super) fn put_rollout(&mut self, cx: &mut Context<'_>, mut rollout: Rollout) {
+        rollout.revision = cx.index;
+        let name = Arc::clone(&rollout.group);
+        if let Some(old) = self.rollouts.get(&name) {
+            self.derived.forget_trial(old);
+        }
+        self.derived.index_trial(&rollout);
+        cx.dirty(RowKey::Rollout(Arc::clone(&name)));
+        // whoever watches the change looks again
+        cx.effect(Effect::GroupChanged {
+            name: Arc::clone(&name),
+        });
+        self.rollouts.insert_cow(name, Arc::new(rollout));
+    }
+
+    pub(super) fn put_rules(&mut self, cx: &mut Context<'_>, rules: RolloutRules) {
+        cx.dirty(RowKey::RolloutRules);
+        self.rollout_rules = Some(rules);
     }
 
     pub(super) fn put_token_record(&mut self, cx: &mut Context<'_>, token: Token) {
@@ -235,6 +260,20 @@ impl Derived {
     pub(super) fn index_group(&mut self, group: &Group) {
         self.group_order
             .insert_cow((Reverse(group.priority), Arc::clone(&group.name)));
+    }
+
+    pub(super) fn index_trial(&mut self, rollout: &Rollout) {
+        if let Some(trial) = &rollout.trial {
+            self.trials
+                .insert_cow((trial.hash, Arc::clone(&rollout.group)));
+        }
+    }
+
+    fn forget_trial(&mut self, rollout: &Rollout) {
+        if let Some(trial) = &rollout.trial {
+            self.trials
+                .remove_cow(&(trial.hash, Arc::clone(&rollout.group)));
+        }
     }
 
     pub(super) fn index_token(&mut self, token: &Token) {

@@ -18,12 +18,12 @@ pub struct Group {
     pub priority: i32,
     /// What members should run; `None` offers nothing and shadows groups of lower priority.
     pub assignment: Option<Assignment>,
-    /// How a new version reaches the members. `SlowStart` is kept as said; until the rollout duty exists
-    /// every assignment is settled at once.
+    /// How a new version reaches the members.
     pub pace: Pace,
-    /// The log index of the last change: the entity tag. It grows, also over deletion and return.
+    /// The log index of the last change that an operator made: the entity tag. It grows, also over deletion
+    /// and return; a change that goes its way by itself leaves it.
     pub revision: u64,
-    /// Wall time of the last change, for people.
+    /// Wall time of that change, for people.
     pub changed_ms: u64,
     /// Who changed it.
     pub changed_by: Arc<str>,
@@ -36,7 +36,7 @@ pub struct Assignment {
     pub settled: Option<VersionRef>,
     /// The version that is on its way.
     pub next: Option<VersionRef>,
-    /// An agent wants `next` when its hash is below this.
+    /// An agent wants `next` when its placement is below this.
     pub threshold: u64,
 }
 

@@ -8,6 +8,7 @@ mod dispatch;
 mod downtime;
 mod group;
 mod node;
+mod rollout;
 mod texts;
 mod token;
 
@@ -23,5 +24,6 @@ pub use dispatch::{
 pub use downtime::Downtime;
 pub use group::{Assignment, Group, Pace};
 pub use node::{FleetMeta, Node};
+pub use rollout::{Quarantined, Rollout, RolloutRules, Trial};
 pub use texts::Texts;
 pub use token::{Role, Token};

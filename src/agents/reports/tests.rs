@@ -77,6 +77,40 @@ fn first_change_goes_at_once_and_the_next_waits_five_seconds() {
 }
 
 #[test]
+fn turning_unhealthy_goes_at_once_and_only_the_way_back_waits() {
+    let (mut reports, record) = (Reports::default(), record());
+    reports.add(UID, status(ConfigStatus::Applied), Some(&record), 0);
+    assert!(reports.next_due(0).is_some());
+    reports.add(UID, says(health(false, "")), Some(&record), 1);
+    assert!(reports.next_due(1).is_some(), "whatever is in flight");
+    reports.add(UID, says(health(true, "")), Some(&record), 2);
+    assert_eq!(reports.next_due_ms(), Some(1 + DECIDING_INTERVAL_MS));
+    reports.add(UID, says(health(false, "")), Some(&record), 3);
+    assert_eq!(reports.next_due_ms(), Some(1 + DECIDING_INTERVAL_MS));
+}
+
+#[test]
+fn a_failure_that_was_forgiven_is_news_again() {
+    let (mut reports, mut record) = (Reports::default(), record());
+    let failed = || AgentUpdate {
+        config: Some(ConfigReport {
+            hash: vec![1; 32],
+            status: ConfigStatus::Failed,
+            error: Arc::from(""),
+        }),
+        ..AgentUpdate::default()
+    };
+    record.config.status = ConfigStatus::Failed;
+    record.config.reported_hash = Some(vec![1; 32]);
+    record.config.failed_hash = Some(ampora_raft::ids::ConfigHash([1; 32]));
+    reports.add(UID, failed(), Some(&record), 0);
+    assert!(reports.next_due(u64::MAX).is_none());
+    record.config.failed_hash = None;
+    reports.add(UID, failed(), Some(&record), 0);
+    assert!(reports.next_due(0).is_some());
+}
+
+#[test]
 fn texts_alone_go_once_a_minute() {
     let (mut reports, record) = (Reports::default(), record());
     reports.add(UID, says(health(true, "a")), Some(&record), 0);

@@ -15,8 +15,9 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::parse_uid;
 use super::shape::Lens;
-use super::{is_confirmed, parse_uid};
+use crate::agents::confirmed::is_confirmed;
 use crate::api::Api;
 use crate::api::backend::View;
 use crate::api::extract::{Params, Segments, Write};

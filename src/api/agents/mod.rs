@@ -23,8 +23,7 @@ use serde_json::{Value, json};
 
 pub(crate) use forget::forget;
 pub(crate) use labels::{delete_labels, put_labels};
-pub(crate) use shape::{Lens, standing_of};
-pub(crate) use state::is_confirmed;
+pub(crate) use shape::Lens;
 
 use self::raw::{BodyQuery, Raw};
 use self::shape::Agent;

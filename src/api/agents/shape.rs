@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ampora_proto::capabilities;
-use ampora_raft::fleet::Desired;
 use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Transport};
 use serde::Serialize;
 
-use super::state::{AgentState, Owner, Standing, Windows, agent_state, standing};
+use super::state::{AgentState, Owner, Windows, agent_state, standing};
 use crate::api::Api;
 use crate::api::backend::{Now, View};
 use crate::api::redact;
@@ -60,7 +59,7 @@ struct Config {
     effective_hash: Option<String>,
     drifted: bool,
     why: &'static str,
-    hint: &'static str,
+    hint: Cow<'static, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -197,7 +196,9 @@ impl<'a> Lens<'a> {
     fn config(&self, record: &AgentRecord, state: AgentState) -> Config {
         let desired = self.view.fleet.desired(record);
         let version = desired.version.as_ref();
-        let standing = standing(record, version, desired.group.as_deref(), state);
+        let standing = standing(record, &desired, &self.view.fleet, state);
+        let group = desired.group.as_ref().map_or("", |group| &*group.name);
+        let said = shown(&record.config.error);
         let concerns_desired =
             version.is_none_or(|version| record.config.failed_hash == Some(version.hash));
         Config {
@@ -209,26 +210,16 @@ impl<'a> Lens<'a> {
             reported_hash: record.config.reported_hash.as_ref().map(hex::encode),
             status: status_name(record.config.status),
             error: if concerns_desired {
-                shown(&record.config.error)
+                Arc::clone(&said)
             } else {
                 Arc::from("")
             },
             effective_hash: record.effective.map(|hash| hash.to_string()),
             drifted: standing.drifted,
             why: standing.why.as_str(),
-            hint: standing.why.hint(),
+            hint: standing.why.hint(&said, group),
         }
     }
-}
-
-/// How an agent stands to what it should run, apart from whether it can be reached.
-pub(crate) fn standing_of(record: &AgentRecord, desired: &Desired) -> Standing {
-    standing(
-        record,
-        desired.version.as_ref(),
-        desired.group.as_deref(),
-        AgentState::Connected,
-    )
 }
 
 /// The spec's names of capability bits.

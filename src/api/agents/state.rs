@@ -1,10 +1,12 @@
 //! Whether an agent is connected, stale or disconnected, and whether it runs what it should: pure functions of
 //! its record, of what its owner knows, and of time.
 
-use ampora_proto::capabilities::agent;
-use ampora_raft::ids::ConfigHash;
-use ampora_raft::records::{AgentRecord, ConfigStatus, Group, ReleaseReason, VersionRef};
+use std::borrow::Cow;
 
+use ampora_raft::fleet::{Desired, Fleet};
+use ampora_raft::records::{AgentRecord, ReleaseReason};
+
+use crate::agents::confirmed::{accepts, is_confirmed};
 use crate::api::backend::{Now, Presence};
 
 /// Beyond the liveness of a dead node: the time in which its agents are expected elsewhere.
@@ -131,6 +133,8 @@ pub(crate) enum Why {
     Failed,
     /// The change has not reached it yet.
     OutsideWindow,
+    /// What the group is to have next failed on too many of its agents.
+    Quarantined,
 }
 
 impl Why {
@@ -143,30 +147,46 @@ impl Why {
             Why::Applying => "applying",
             Why::Failed => "failed",
             Why::OutsideWindow => "outside_window",
+            Why::Quarantined => "quarantined",
         }
     }
 
-    /// What a person can do about it.
-    pub(crate) fn hint(self) -> &'static str {
-        match self {
+    /// What a person can do about it; `error` is what the agent said of a failure, `group` its group.
+    pub(crate) fn hint(self, error: &str, group: &str) -> Cow<'static, str> {
+        let text = match self {
             Why::None => "",
             Why::NoCapability => {
-                "the agent does not announce AcceptsRemoteConfig: enable remote configuration on the agent, \
-                 or take it out of the group"
+                "the agent does not announce AcceptsRemoteConfig: put `capabilities: accepts_remote_config: true` \
+                 into its supervisor's file and restart the supervisor, or take the agent out of the group"
             }
             Why::Offline => "the agent is not connected: it gets the configuration when it returns",
             Why::Applying => {
                 "the agent was offered the configuration and has not confirmed it yet: wait, or read its log"
             }
-            Why::Failed => {
-                "the agent refused this configuration, see error: assign a corrected version, or push it \
-                 again once the cause is gone"
-            }
             Why::OutsideWindow => {
                 "the change reaches agents step by step and has not come to this one: wait, or set the pace \
                  of the group to all-at-once"
             }
-        }
+            Why::Failed => {
+                let said = if error.is_empty() {
+                    "without a text"
+                } else {
+                    error
+                };
+                return Cow::Owned(format!(
+                    "the agent refused this configuration: {said} (assign a corrected version, or push it again \
+                     once the cause is gone)"
+                ));
+            }
+            Why::Quarantined => {
+                return Cow::Owned(format!(
+                    "the next configuration failed on too many agents of group {group} and is not offered there: \
+                     assign a corrected version, give it up with `ampora groups revert {group}`, or offer it \
+                     again with `ampora groups lift {group}`"
+                ));
+            }
+        };
+        Cow::Borrowed(text)
     }
 }
 
@@ -184,8 +204,8 @@ pub(crate) struct Standing {
 /// How an agent stands to what it should run.
 pub(crate) fn standing(
     record: &AgentRecord,
-    desired: Option<&VersionRef>,
-    group: Option<&Group>,
+    desired: &Desired,
+    fleet: &Fleet,
     state: AgentState,
 ) -> Standing {
     let still = |why| Standing {
@@ -193,20 +213,21 @@ pub(crate) fn standing(
         failed: false,
         why,
     };
-    let Some(desired) = desired else {
-        return still(Why::None);
+    let waits = waits(desired, fleet);
+    let Some(version) = &desired.version else {
+        return still(match waits {
+            Some(_) if !accepts(record) => Why::NoCapability,
+            Some(why) => why,
+            None => Why::None,
+        });
     };
-    if record.capabilities & agent::ACCEPTS_REMOTE_CONFIG == 0 {
+    if !accepts(record) {
         return still(Why::NoCapability);
     }
-    if is_confirmed(record, desired.hash) {
-        let next = group
-            .and_then(|group| group.assignment.as_ref())
-            .and_then(|assignment| assignment.next.as_ref());
-        let waits = next.is_some_and(|next| next.hash != desired.hash);
-        return still(if waits { Why::OutsideWindow } else { Why::None });
+    if is_confirmed(record, version.hash) {
+        return still(waits.unwrap_or(Why::None));
     }
-    let failed = record.config.failed_hash == Some(desired.hash);
+    let failed = record.config.failed_hash == Some(version.hash);
     let why = if failed {
         Why::Failed
     } else if state == AgentState::Connected {
@@ -221,11 +242,16 @@ pub(crate) fn standing(
     }
 }
 
-/// Whether the agent runs this hash by its own word; where it cannot say, the hash that was sent stands for it.
-pub(crate) fn is_confirmed(record: &AgentRecord, hash: ConfigHash) -> bool {
-    if record.capabilities & agent::REPORTS_REMOTE_CONFIG == 0 {
-        return record.config.sent_hash == Some(hash);
+/// Why an agent that runs what it should at this moment does not run what its group is to have next.
+fn waits(desired: &Desired, fleet: &Fleet) -> Option<Why> {
+    let group = desired.group.as_deref()?;
+    let next = group.assignment.as_ref()?.next.as_ref()?;
+    let wants = desired.version.as_ref().map(|version| version.hash);
+    if wants == Some(next.hash) {
+        None
+    } else if fleet.is_held(group) {
+        Some(Why::Quarantined)
+    } else {
+        Some(Why::OutsideWindow)
     }
-    record.config.status == ConfigStatus::Applied
-        && record.config.reported_hash.as_deref() == Some(&hash.0)
 }

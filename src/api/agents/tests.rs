@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ampora_raft::fleet::Fleet;
+use ampora_raft::fleet::{Desired, Fleet};
 use ampora_raft::ids::{ConfigHash, InstanceUid};
 use ampora_raft::records::{
     AgentRecord, AgentUpdate, ConfigState, ConfigStatus, Health, PackageAggregate, ReleaseReason,
@@ -127,15 +127,20 @@ fn drift_follows_the_agents_last_word() {
         let mut record = record();
         record.capabilities = capabilities;
         record.config = config;
-        let desired = VersionRef {
-            configuration: Arc::from("edge"),
-            version: 1,
-            hash: wanted,
+        let desired = Desired {
+            group: None,
+            version: Some(VersionRef {
+                configuration: Arc::from("edge"),
+                version: 1,
+                hash: wanted,
+            }),
         };
-        let found = standing(&record, Some(&desired), None, state);
+        let (fleet, nothing) = (Fleet::default(), Desired::default());
+        let found = standing(&record, &desired, &fleet, state);
         assert_eq!((found.drifted, found.why), (drifted, why), "{record:?}");
-        assert_eq!(standing(&record, None, None, state).why, Why::None);
-        assert_eq!(found.why == Why::None, found.why.hint().is_empty());
+        let without = standing(&record, &nothing, &fleet, state);
+        assert_eq!(without.why, Why::None);
+        assert_eq!(found.why == Why::None, found.why.hint("", "g").is_empty());
     };
     let applied = |hash: &[u8]| word(hash, ConfigStatus::Applied);
     let applying = word(&same, ConfigStatus::Applying);
@@ -184,7 +189,8 @@ async fn an_agent_is_shown_with_every_field_of_the_contract() {
         .as_str()
         .unwrap()
         .to_owned();
-    let body = json!({"selector": "env=prod", "configuration": {"name": "edge"}});
+    let body =
+        json!({"selector": "env=prod", "configuration": {"name": "edge"}, "pace": "all-at-once"});
     site.write(Method::PUT, "/groups/all")
         .json(&body)
         .send()

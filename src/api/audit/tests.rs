@@ -39,7 +39,7 @@ async fn a_change_is_shown_with_all_that_its_hash_is_made_of() {
         panic!("{items:?}");
     };
     let group = |priority, revision: &Value| {
-        json!({"assignment": null, "pace": "all-at-once", "priority": priority, "revision": revision,
+        json!({"assignment": null, "pace": "slow-start", "priority": priority, "revision": revision,
             "selector": "env=prod"})
     };
     let expected = json!({

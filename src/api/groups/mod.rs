@@ -1,14 +1,18 @@
 //! `/groups`: who belongs, what they should run, and how far they are.
 
 mod numbers;
+mod preview;
+mod shape;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trial;
+mod ways_back;
 
 use std::sync::Arc;
 
 use ampora_raft::outcome::Outcome;
-use ampora_raft::proposal::{Assign, Entry, Proposal, PutGroup};
-use ampora_raft::records::{Group, Pace, VersionRef};
+use ampora_raft::proposal::{Assign, Proposal, PutGroup};
+use ampora_raft::records::{Group, Pace};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -16,7 +20,11 @@ use http::{StatusCode, header};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use self::numbers::{Change, Numbers};
+pub(crate) use self::preview::preview;
+pub(crate) use self::ways_back::{lift, revert};
+
+use self::shape::group_json;
+use self::trial::{ChangeQuery, Trial};
 use super::Api;
 use super::agents::parse_selector;
 use super::backend::View;
@@ -25,10 +33,6 @@ use super::paging::{List, Page, take};
 use super::precondition;
 use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused};
-use super::timestamp::rfc3339;
-
-/// Uids in the answer of a dry run; the number is exact beyond it.
-const WOULD_CHANGE_MAX: usize = 1000;
 
 /// A page of groups.
 #[derive(Debug, Deserialize)]
@@ -56,6 +60,7 @@ pub(crate) async fn list(
         .into_iter()
         .map(|group| {
             group_json(
+                &view.fleet,
                 group,
                 &numbers.get(&group.name).copied().unwrap_or_default(),
             )
@@ -87,7 +92,7 @@ pub(crate) async fn show(
 async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response {
     let numbers = numbers::of_groups(view).await;
     let numbers = numbers.get(&group.name).copied().unwrap_or_default();
-    let mut body = group_json(group, &numbers);
+    let mut body = group_json(&view.fleet, group, &numbers);
     body["applied_index"] = json!(view.applied_index);
     let mut response = (status, Json(body)).into_response();
     if let Some(tag) = precondition::tag(group.revision) {
@@ -100,44 +105,6 @@ async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response
 fn current(api: &Api, name: &str) -> Option<u64> {
     let view = api.backend.view();
     view.fleet.group(name).map(|group| group.revision)
-}
-
-fn group_json(group: &Group, numbers: &Numbers) -> Value {
-    let assignment = group.assignment.as_ref();
-    let settled = assignment.and_then(|assignment| assignment.settled.as_ref());
-    let next = assignment.and_then(|assignment| assignment.next.as_ref());
-    json!({
-        "name": group.name,
-        "selector": group.selector.source,
-        "priority": group.priority,
-        "configuration": next.or(settled).map(version_json),
-        "pace": pace_name(group.pace),
-        "revision": group.revision,
-        "settled": settled.map(version_json),
-        "next": next.map(version_json),
-        "matched": numbers.matched,
-        "affected": numbers.affected,
-        "confirmed": numbers.confirmed,
-        "failed": numbers.failed,
-        "quarantined": null,
-        "changed_at": rfc3339(group.changed_ms),
-        "changed_by": group.changed_by,
-    })
-}
-
-fn version_json(version: &VersionRef) -> Value {
-    json!({
-        "name": version.configuration,
-        "version": version.version,
-        "hash": version.hash.to_string(),
-    })
-}
-
-/// What is in force: every pace is all-at-once until slow start exists.
-fn pace_name(pace: Pace) -> &'static str {
-    match pace {
-        Pace::SlowStart | Pace::AllAtOnce => "all-at-once",
-    }
 }
 
 #[derive(Deserialize)]
@@ -174,13 +141,7 @@ impl Form {
         let pace = match self.pace.as_deref() {
             None => None,
             Some("all-at-once") => Some(Pace::AllAtOnce),
-            Some("slow-start") => {
-                return Err(Problem::at(
-                    Code::PaceNotAvailable,
-                    "/pace",
-                    "slow-start comes with a later version; all-at-once is what groups have until then",
-                ));
-            }
+            Some("slow-start") => Some(Pace::SlowStart),
             Some(_) => {
                 return Err(Problem::at(
                     Code::ValidationFailed,
@@ -208,39 +169,36 @@ impl Form {
     }
 }
 
-/// The query of a change.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PutQuery {
-    dry_run: Option<bool>,
-}
-
-/// `PUT /groups/{name}`.
-///
-/// `max_affected` is judged by the fleet as it was before the proposal: an agent that enters in the same
-/// moment is not counted.
+/// `PUT /groups/{name}`. A new group starts slowly unless it is said otherwise.
 pub(crate) async fn put(
     State(api): State<Api>,
     Segments(name): Segments<String>,
-    Params(query): Params<PutQuery>,
+    Params(query): Params<ChangeQuery>,
     write: Write,
 ) -> Result<Response, Problem> {
     let name = checked_name(&name)?;
     let form: Form = write.json()?;
-    let max_affected = form.max_affected;
+    let query = query.or_max(form.max_affected);
+    let view = api.backend.view();
     let revision = precondition::revision(&write.headers, current(&api, &name))?;
-    let proposal = Proposal::PutGroup(form.read(name, revision)?);
-    let dry_run = query.dry_run == Some(true);
-    if dry_run || max_affected.is_some() {
-        let before = api.backend.view();
-        let trial = try_out(&api, &before, &write, &proposal)?;
-        let change = numbers::change(&before.fleet, &trial.view.fleet).await;
-        refuse_if_too_many(&change, max_affected)?;
-        if dry_run {
-            return Ok(dry_answer(&trial, &change).await);
-        }
+    let is_new = view.fleet.group(&name).is_none();
+    let mut given = form.read(name, revision)?;
+    given.pace = given.pace.or(is_new.then_some(Pace::SlowStart));
+    change_group(&api, query, write, Proposal::PutGroup(given)).await
+}
+
+/// Tries or proposes a change of one group, and answers with the group.
+async fn change_group(
+    api: &Api,
+    query: ChangeQuery,
+    write: Write,
+    proposal: Proposal,
+) -> Result<Response, Problem> {
+    let trial = trial::asked(api, query, &write, &proposal).await?;
+    if let Some(trial) = trial.filter(|_| query.is_dry()) {
+        return dry_answer(trial).await;
     }
-    let committed = write.ask(&api, proposal).await?;
+    let committed = write.ask(api, proposal).await?;
     let Outcome::Group { group, created } = committed.outcome else {
         return Err(refused(committed.outcome));
     };
@@ -252,65 +210,47 @@ pub(crate) async fn put(
     Ok(answer(status, &api.backend.view(), &group).await)
 }
 
-fn refuse_if_too_many(change: &Change, max: Option<usize>) -> Result<(), Problem> {
-    match max {
-        Some(max) if change.agents > max => Err(Problem::at(
-            Code::TooManyAffected,
-            "/max_affected",
-            format_args!("{} agents would change, {max} are allowed", change.agents),
-        )),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// What a proposal would make of the fleet.
-struct Trial {
-    view: View,
-    group: Arc<Group>,
-}
-
-/// Applies a proposal to a copy of the fleet: the log does not hear of it.
-fn try_out(api: &Api, view: &View, write: &Write, proposal: &Proposal) -> Result<Trial, Problem> {
-    let mut copy = view.clone();
-    let now = api.backend.now();
-    let entry = Entry {
-        time_ms: now.fleet_ms,
-        wall_ms: now.wall_ms,
-        origin: write.step_origin(),
-        proposal: proposal.clone(),
+async fn dry_answer(trial: Trial) -> Result<Response, Problem> {
+    let Outcome::Group { group, .. } = trial.outcome else {
+        return Err(refused(trial.outcome));
     };
-    let applied = copy
-        .fleet
-        .apply(view.applied_index.saturating_add(1), &entry);
-    let Outcome::Group { group, .. } = applied.outcome else {
-        return Err(refused(applied.outcome));
-    };
-    Ok(Trial { view: copy, group })
-}
-
-async fn dry_answer(trial: &Trial, change: &Change) -> Response {
     let numbers = numbers::of_groups(&trial.view).await;
-    let numbers = numbers.get(&trial.group.name).copied().unwrap_or_default();
-    let mut body = group_json(&trial.group, &numbers);
+    let numbers = numbers.get(&group.name).copied().unwrap_or_default();
+    let mut body = group_json(&trial.view.fleet, &group, &numbers);
     body["dry_run"] = json!(true);
-    body["would_change"] = json!({"count": change.agents, "agents": change.first});
-    Json(body).into_response()
+    body["would_change"] = would_change(&trial.change);
+    Ok(Json(body).into_response())
 }
 
-/// `DELETE /groups/{name}`.
+fn would_change(change: &numbers::Change) -> Value {
+    json!({"count": change.agents, "agents": change.first})
+}
+
+/// `DELETE /groups/{name}`: its agents go to the next group that matches them.
 pub(crate) async fn delete(
     State(api): State<Api>,
     Segments(name): Segments<String>,
+    Params(query): Params<ChangeQuery>,
     write: Write,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let revision = precondition::revision(&write.headers, current(&api, &name))?;
+    let name: Arc<str> = Arc::from(name);
     let proposal = Proposal::DeleteGroup {
-        name: Arc::from(name),
+        name: Arc::clone(&name),
         revision,
     };
+    let trial = trial::asked(&api, query, &write, &proposal).await?;
+    if let Some(trial) = trial.filter(|_| query.is_dry()) {
+        let body = json!({
+            "name": name,
+            "dry_run": true,
+            "would_change": would_change(&trial.change),
+        });
+        return Ok(Json(body).into_response());
+    }
     let committed = write.ask(&api, proposal).await?;
     if committed.outcome != Outcome::Done {
         return Err(refused(committed.outcome));
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

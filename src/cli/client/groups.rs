@@ -11,9 +11,13 @@ use super::args::{LimitArgs, VersionName, WatchArgs, name, version_name};
 use super::error::ClientError;
 use super::http::{Body, Call};
 use super::output::View;
-use super::text::{Look, age, card, cell, counted, found, items, number, plain, table, version};
+use super::text::{Look, age, card, cell, counted, found, items, number, table, version};
 use super::watch;
 use crate::cli::{CliError, args::Format};
+
+use ways::{PreviewArgs, WayArgs};
+
+mod ways;
 
 /// What can be done with groups.
 #[derive(Debug, Subcommand)]
@@ -33,17 +37,29 @@ Examples:
     Show(ShowArgs),
     /// Delete a group; its agents go to the next one that matches them
     Delete(DeleteArgs),
+    /// Say who belongs to a group and who would change, for the group as it is or as it might be
+    #[command(after_help = "\
+Examples:
+  ampora groups preview prod
+  ampora groups preview prod --selector 'env in (prod,staging)'
+  ampora groups preview prod --config edge@4")]
+    Preview(PreviewArgs),
+    /// Offer what is quarantined in a group again, to ten agents first
+    Lift(WayArgs),
+    /// Go back to what was settled before, for every agent at once
+    Revert(WayArgs),
 }
 
 impl GroupsCommand {
-    /// The configuration file of the node, where it may be named behind the command. Behind `put`, `--config` means
-    /// what the group is to run; there the file stands before `put`.
+    /// The configuration file of the node, where it may be named behind the command. Behind `put` and `preview`,
+    /// `--config` means what the group is to run; there the file stands before the command.
     pub(super) fn take_config_file(&mut self) -> Option<PathBuf> {
         match self {
-            Self::Put(_) => None,
+            Self::Put(_) | Self::Preview(_) => None,
             Self::List(args) => args.file.config.take(),
             Self::Show(args) => args.file.config.take(),
             Self::Delete(args) => args.file.config.take(),
+            Self::Lift(args) | Self::Revert(args) => args.file.config.take(),
         }
     }
 }
@@ -173,6 +189,9 @@ pub(super) async fn run(session: &Session, command: GroupsCommand) -> Result<(),
             };
             watch::show(session, args.watch, LIST, ask).await
         }
+        GroupsCommand::Preview(args) => ways::preview(session, args).await,
+        GroupsCommand::Lift(args) => ways::go(session, args, &["quarantine", "lift"]).await,
+        GroupsCommand::Revert(args) => ways::go(session, args, &["revert"]).await,
         GroupsCommand::Show(args) => {
             let ask = async || session.client.get(Call::get(&["groups", &args.name])).await;
             watch::show(session, args.watch, SHOWN, ask).await
@@ -300,11 +319,17 @@ fn shown_text(group: &Value, look: &Look) -> String {
             ),
         ),
     ];
-    if let Some(quarantined) = group.get("quarantined").filter(|value| !value.is_null()) {
-        lines.insert(
-            6,
-            ("quarantined", plain(&quarantined.to_string()).into_owned()),
+    if let Some(window) = group.get("window").filter(|value| !value.is_null()) {
+        let text = format!(
+            "{}, opened {} ago",
+            counted(number(window, "/agents"), "agent", "agents"),
+            age(window, "/opened_at", look.now_ms)
         );
+        lines.insert(6, ("window", text));
+    }
+    if let Some(held) = group.get("quarantined").filter(|value| !value.is_null()) {
+        let text = format!("{}: {}", version(held, ""), cell(held, "/reason"));
+        lines.insert(6, ("quarantined", text));
     }
     card(&lines)
 }
@@ -315,7 +340,10 @@ fn assigned(group: &Value) -> String {
         return "nothing is assigned".to_owned();
     }
     let (assigned, settled) = (version(group, "/configuration"), version(group, "/settled"));
-    if group.pointer("/next/version").is_some() && settled != assigned {
+    let is_moving = group.pointer("/next/version").is_some();
+    if is_moving && group.get("settled").is_none_or(Value::is_null) {
+        format!("{assigned}, on its way")
+    } else if is_moving && settled != assigned {
         format!("{assigned}, settled is {settled}")
     } else {
         assigned
@@ -378,114 +406,4 @@ fn tried_text(answer: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Typed {
-        #[command(subcommand)]
-        command: GroupsCommand,
-    }
-
-    fn typed(words: &[&str]) -> Result<Value, String> {
-        let words = [&["groups", "put", "g"], words].concat();
-        let typed = Typed::try_parse_from(words).map_err(|error| error.to_string())?;
-        let GroupsCommand::Put(args) = typed.command else {
-            panic!("put");
-        };
-        form(&args).map_err(|error| error.to_string())
-    }
-
-    const LOOK: Look = Look {
-        is_wide: false,
-        now_ms: 0,
-    };
-
-    #[test]
-    fn body_holds_what_was_named_and_nothing_else() {
-        assert_eq!(typed(&["--selector", "*"]), Ok(json!({"selector": "*"})));
-        assert_eq!(
-            typed(&[
-                "--priority",
-                "-3",
-                "--config",
-                "edge@2",
-                "--pace",
-                "all-at-once",
-                "--max-affected",
-                "0",
-            ]),
-            Ok(json!({
-                "priority": -3, "configuration": {"name": "edge", "version": 2}, "pace": "all-at-once",
-                "max_affected": 0,
-            }))
-        );
-        assert_eq!(
-            typed(&["--config", "edge"]),
-            Ok(json!({"configuration": {"name": "edge"}}))
-        );
-        assert_eq!(typed(&["--no-config"]), Ok(json!({"configuration": null})));
-    }
-
-    #[test]
-    fn words_that_cannot_be_meant_are_refused() {
-        for bad in [
-            &[][..],
-            &["--dry-run"],
-            &["--max-affected", "1"],
-            &["--pace", "fast"],
-            &["--config", "edge", "--no-config"],
-            &["--config", "edge@0"],
-            &["--priority", "high"],
-            &["--max-affected", "-1"],
-        ] {
-            assert!(typed(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    fn group() -> Value {
-        json!({
-            "name": "prod", "selector": "env=prod", "priority": 10, "pace": "all-at-once",
-            "configuration": {"name": "edge", "version": 2, "hash": "h"},
-            "settled": {"name": "edge", "version": 2, "hash": "h"}, "next": null, "quarantined": null,
-            "matched": 3, "affected": 2, "confirmed": 1, "failed": 1,
-            "changed_at": "1970-01-01T00:00:00.000Z", "changed_by": "admin",
-        })
-    }
-
-    #[test]
-    fn put_says_how_many_agents_match_and_change() {
-        assert_eq!(
-            put_text(&group(), "created"),
-            "prod created: env=prod\n\
-             configuration  edge@2\n\
-             agents         3 agents, 1 confirmed, 2 to change, 1 failed\n"
-        );
-        let mut none = group();
-        none["configuration"] = Value::Null;
-        assert!(put_text(&none, "changed").contains("nothing is assigned"));
-    }
-
-    #[test]
-    fn settled_version_is_named_while_a_change_is_under_way() {
-        let mut moving = group();
-        moving["next"] = json!({"name": "edge", "version": 3, "hash": "i"});
-        moving["configuration"] = moving["next"].clone();
-        assert!(shown_text(&moving, &LOOK).contains("configuration  edge@3, settled is edge@2\n"));
-    }
-
-    #[test]
-    fn dry_run_lists_who_would_change_and_counts_the_rest() {
-        let mut answer = group();
-        answer["would_change"] = json!({"count": 3, "agents": ["u1", "u2"]});
-        assert_eq!(
-            tried_text(&answer),
-            "nothing was changed\n\
-             prod would match 3 agents, 3 agents would change\n\
-             \u{20} u1\n\u{20} u2\n\u{20} and 1 more\n"
-        );
-        assert_eq!(would_change(&answer), ["u1", "u2"]);
-    }
-}
+mod tests;

@@ -128,13 +128,13 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "rollout.quarantine_failures",
-        takes: "number, 1 to 1000000",
+        takes: "number, 1 to 1000",
         default: "3",
         meaning: "That many failing agents of one group stop a configuration there until an operator lifts it.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
-                .count(1..=1_000_000)
+                .count(1..=1_000)
                 .map(|failures| config.rollout.quarantine_failures = failures)
         },
         show: |config| Shown::number(config.rollout.quarantine_failures),
@@ -144,7 +144,7 @@ pub(super) const KEYS: &[Key] = &[
         takes: "seconds, 1 to 86400",
         default: "60",
         meaning: "An agent that has not confirmed by then leaves the slow-start window without widening it.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .seconds(1..=86_400)

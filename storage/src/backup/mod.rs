@@ -196,5 +196,7 @@ fn kind_name(key: &RowKey) -> &'static str {
         RowKey::AuditHead => "audit_head",
         RowKey::Audit(_) => "audit_records",
         RowKey::Downtime => "downtime",
+        RowKey::Rollout(_) => "rollouts",
+        RowKey::RolloutRules => "rollout_rules",
     }
 }

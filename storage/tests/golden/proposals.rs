@@ -14,7 +14,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 27] = [
     "found",
     "register_node",
     "node_batch",
@@ -36,6 +36,11 @@ const KINDS: [&str; 22] = [
     "forget_agent",
     "retention",
     "create_version_after",
+    "move_rollout",
+    "forget_failures",
+    "lift_quarantine",
+    "revert_group",
+    "put_rollout_rules",
     "note_snapshot",
 ];
 
@@ -62,6 +67,11 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::ForgetAgent { .. } => "forget_agent",
         Proposal::Retention(_) => "retention",
         Proposal::CreateVersionAfter { .. } => "create_version_after",
+        Proposal::MoveRollout(_) => "move_rollout",
+        Proposal::ForgetFailures(_) => "forget_failures",
+        Proposal::LiftQuarantine { .. } => "lift_quarantine",
+        Proposal::RevertGroup { .. } => "revert_group",
+        Proposal::PutRolloutRules { .. } => "put_rollout_rules",
         Proposal::NoteSnapshot(_) => "note_snapshot",
     }
 }
@@ -350,6 +360,7 @@ fn proposals() -> Vec<Proposal> {
         })
     }));
     all.extend(bounds());
+    all.extend(rollouts());
     all.extend([SnapshotStep::Take, SnapshotStep::Read].map(|step| {
         let id = "5eb1".into();
         Proposal::NoteSnapshot(NoteSnapshot { id, step })
@@ -393,6 +404,43 @@ fn bounds() -> Vec<Proposal> {
             comment: "why".into(),
         },
     });
+    all
+}
+
+fn rollouts() -> Vec<Proposal> {
+    let window = RolloutMove::Window {
+        threshold: u64::MAX - 1,
+        size: 300,
+    };
+    let mut all: Vec<_> = [window, RolloutMove::Settle]
+        .map(|to| {
+            Proposal::MoveRollout(MoveRollout {
+                group: "edge".into(),
+                seen: 300,
+                to,
+            })
+        })
+        .into();
+    all.extend([
+        Proposal::ForgetFailures(ForgetFailures {
+            hash: hash(1),
+            agents: vec![uid(1), uid(2)],
+        }),
+        Proposal::LiftQuarantine {
+            name: "edge".into(),
+            revision: Some(9),
+        },
+        Proposal::RevertGroup {
+            name: "edge".into(),
+            revision: None,
+        },
+        Proposal::PutRolloutRules {
+            rules: RolloutRules {
+                quarantine_failures: 1_000,
+                confirm_timeout_ms: u64::MAX,
+            },
+        },
+    ]);
     all
 }
 

@@ -18,7 +18,7 @@ use super::{check, check_bytes, check_names};
 const FILE: &str = "rows.txt";
 const KEYS: &str = "keys.txt";
 
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 16] = [
     "meta",
     "node",
     "agent",
@@ -33,6 +33,8 @@ const KINDS: [&str; 14] = [
     "audit_head",
     "audit",
     "downtime",
+    "rollout",
+    "rollout_rules",
 ];
 
 fn kind(row: &Row) -> &'static str {
@@ -51,6 +53,8 @@ fn kind(row: &Row) -> &'static str {
         Row::AuditHead(_) => "audit_head",
         Row::Audit(_) => "audit",
         Row::Downtime(_) => "downtime",
+        Row::Rollout(_) => "rollout",
+        Row::RolloutRules(_) => "rollout_rules",
     }
 }
 
@@ -70,6 +74,8 @@ fn kind_of_key(key: &RowKey) -> &'static str {
         RowKey::AuditHead => "audit_head",
         RowKey::Audit(_) => "audit",
         RowKey::Downtime => "downtime",
+        RowKey::Rollout(_) => "rollout",
+        RowKey::RolloutRules => "rollout_rules",
     }
 }
 
@@ -319,6 +325,7 @@ fn rows() -> Vec<Row> {
         wall_ms: 1_700_000_000_000,
         at_ms: 5_000,
     })));
+    rows.extend(rollouts());
     rows
 }
 
@@ -356,6 +363,50 @@ fn the_largest_audit_record_is_one_value_of_the_store() {
     };
     let bytes = encode(Kind::Row, &Row::Audit(Arc::new(record))).expect("small");
     assert!(bytes.len() <= AuditRecord::BYTES_MAX, "{}", bytes.len());
+}
+
+fn rollouts() -> [Row; 3] {
+    let reference = VersionRef {
+        configuration: "conf".into(),
+        version: 3,
+        hash: hash(2),
+    };
+    let trial = Trial {
+        base: 1 << 40,
+        size: 10,
+        opened_at_ms: 300,
+        opened_ms: 400,
+        settled_at_ms: Some(70_000),
+        failed: vec![uid(1), uid(2)],
+        ..Trial::new(hash(2))
+    };
+    let quarantined = Quarantined {
+        version: reference.clone(),
+        reason: "no".into(),
+        failures: 3,
+        since_ms: 5,
+    };
+    let rollout = Rollout {
+        group: "edge".into(),
+        revision: 12,
+        previous: Some(reference),
+        trial: Some(trial),
+        quarantined: vec![quarantined],
+    };
+    let begun = Rollout {
+        previous: None,
+        trial: None,
+        quarantined: Vec::new(),
+        ..rollout.clone()
+    };
+    [
+        Row::Rollout(Arc::new(rollout)),
+        Row::Rollout(Arc::new(begun)),
+        Row::RolloutRules(RolloutRules {
+            quarantine_failures: 3,
+            confirm_timeout_ms: 60_000,
+        }),
+    ]
 }
 
 #[test]
@@ -398,6 +449,8 @@ fn keys_are_what_they_were() {
         RowKey::AuditHead,
         RowKey::Audit(300),
         RowKey::Downtime,
+        RowKey::Rollout("edge".into()),
+        RowKey::RolloutRules,
     ];
     let mut names = Vec::new();
     for key in keys {

@@ -431,16 +431,16 @@ fn c_117_malformed_text_and_depth() {
             server.rejected("malformed") >= before + 4.0,
             "each is counted"
         );
+        let shown = server.agent("the agent", agent.uid, |_| true);
+        assert_eq!(
+            shown["health"]["status"], "StatusOK",
+            "nothing of the others counts: {shown}"
+        );
         let body = [agent.message().encode_to_vec(), deep(20)].concat();
         assert_eq!(
             agent.ask_bytes(&body).error_response,
             None,
             "a deep tree is fine"
-        );
-        let shown = server.agent("the agent", agent.uid, |_| true);
-        assert_eq!(
-            shown["health"]["status"], "StatusOK",
-            "nothing of the others counts: {shown}"
         );
         until_true("the deep tree", || {
             let tree = server.below_agent("a tree", agent.uid, "/health", |_| true);

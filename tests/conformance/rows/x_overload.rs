@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ampora_proto::wire::ServerErrorResponseType;
 use ampora_proto::wire::server_error_response::Details;
+use ampora_proto::wire::{RemoteConfigStatuses, ServerErrorResponseType};
+use serde_json::json;
 
 use crate::agent::{Agent, BOTH, PROTOBUF, Via};
+use crate::deadline::until;
 use crate::http::{self, Response};
 use crate::row::{Row, open, row};
 use crate::say;
@@ -61,13 +63,56 @@ pub(crate) const ROWS: &[Row] = &[
         "New connections are refused before established ones are dropped.",
         c_309_established_ones_stay
     ),
-    open!(
+    row!(
         311,
         "derived",
         "Configurations reach many agents at a limited pace.",
-        "slow start comes with step 3"
+        c_311_slow_start
     ),
 ];
+
+/// Ten agents first, and as many more once they have confirmed.
+fn c_311_slow_start() {
+    let server = server::shared();
+    let label = say::name();
+    let mut agents: Vec<_> = (0..25)
+        .map(|_| Agent::known_as(&server, Via::WebSocket, say::uid(), label.clone()))
+        .collect();
+    for agent in &mut agents {
+        assert_eq!(say::error(&agent.hello()), None);
+        agent.settled();
+    }
+    let (version, hash) = server.version(&label, &[("", "text/yaml", b"a: 1\n")]);
+    let configuration = json!({"name": label, "version": version});
+    let group = json!({
+        "selector": format!("conf={label}"), "configuration": configuration, "pace": "slow-start",
+    });
+    server.group(&label, &group);
+    let mut offered = BTreeSet::new();
+    for window in [10, 20, 25] {
+        until("the next window", || {
+            for (number, agent) in agents.iter_mut().enumerate() {
+                let messages = agent.drain();
+                if messages
+                    .iter()
+                    .any(|message| message.remote_config.is_some())
+                {
+                    offered.insert(number);
+                }
+            }
+            assert!(offered.len() <= window, "{} of {window}", offered.len());
+            (offered.len() == window).then_some(())
+        });
+        for (number, agent) in agents.iter_mut().enumerate() {
+            let replies = agent.beats(2);
+            let more = replies.iter().any(|reply| reply.remote_config.is_some());
+            assert!(!more, "agent {number} beyond a window of {window}");
+        }
+        for number in &offered {
+            agents[*number].report(&hash, RemoteConfigStatuses::Applied);
+        }
+    }
+}
 
 fn c_300_unavailable() {
     let server = Server::start(&["agents.max=1"]);

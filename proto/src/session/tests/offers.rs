@@ -67,6 +67,45 @@ fn an_equal_hash_is_not_offered_whatever_its_status() {
     }
 }
 
+/// The way back: what an agent said before it was offered another configuration says nothing any more.
+#[test]
+fn the_one_before_is_offered_again_after_an_offer_without_an_answer() {
+    let mut dialogue = Dialogue::with_stranger();
+    dialogue.session.set_desired(Some(B));
+    assert_eq!(dialogue.hears(full(0).status(&A, APPLIED)), offer(B));
+    dialogue.session.set_desired(Some(A));
+    assert_eq!(dialogue.pushed(), Some(offer(A)));
+    assert_eq!(dialogue.pushed(), None);
+    for number in 1..5 {
+        dialogue.passes(OFFER_RETRY_MAX_MS);
+        assert_eq!(dialogue.hears(beat(number)), ACK, "once is enough");
+    }
+    assert_eq!(dialogue.hears(beat(5).status(&B, FAILED)), offer(A));
+    assert_eq!(dialogue.hears(beat(6).status(&A, APPLIED)), ACK);
+}
+
+/// An operator wants a configuration offered again that failed.
+#[test]
+fn a_forgiven_failure_is_offered_once_more() {
+    for rolled_back in [false, true] {
+        let mut dialogue = wanting(A);
+        assert_eq!(dialogue.pushed(), Some(offer(A)));
+        assert_eq!(dialogue.hears(beat(1).status(&A, FAILED)), ACK);
+        if rolled_back {
+            assert_eq!(dialogue.hears(beat(2).status(&B, APPLIED)), ACK);
+        }
+        dialogue.session.set_desired(None);
+        dialogue.session.set_desired(Some(A));
+        assert_eq!(dialogue.pushed(), None, "it is not forgiven");
+        dialogue.session.forget_failure(B);
+        assert_eq!(dialogue.pushed(), None, "another one is");
+        dialogue.session.forget_failure(A);
+        assert_eq!(dialogue.pushed(), Some(offer(A)));
+        assert_eq!(dialogue.hears(beat(3).status(&A, FAILED)), ACK);
+        assert_eq!(dialogue.pushed(), None);
+    }
+}
+
 /// C-118, C-080, C-135, C-140; without ownership nothing leaves.
 #[test]
 fn nothing_is_offered_without_bit_assignment_or_ownership() {

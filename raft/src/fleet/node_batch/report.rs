@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::Fleet;
+use super::super::blame::Failure;
 use super::super::context::Context;
 use super::super::limits::{DETAIL_BYTES_MAX, OPAQUE_HASH_BYTES_MAX};
 use super::super::sizes::record_bytes;
@@ -37,8 +38,12 @@ impl Fleet {
         }
         let placement = agent.description != known.description;
         agent.last_change_ms = cx.wall_ms;
+        let failure = Failure::of(known, &agent);
         self.put_agent(cx, agent);
         cx.effect(Effect::AgentChanged { uid, placement });
+        if let Some(failure) = failure {
+            self.blame(cx, uid, &failure);
+        }
         OpOutcome::Done
     }
 }

@@ -60,7 +60,8 @@ impl Fleet {
         self.put_body(cx, hash, body);
     }
 
-    /// The numbers of versions that may go: not among the newest, and in no group's assignment.
+    /// The numbers of versions that may go: not among the newest, in no group's assignment, and
+    /// not what a group would go back to.
     pub fn spare_versions(&self, configuration: &Configuration) -> BTreeSet<u32> {
         let versions = &configuration.versions;
         let beyond = versions.len().saturating_sub(VERSIONS_KEPT);
@@ -72,7 +73,10 @@ impl Fleet {
         for group in self.groups(None) {
             let assignment = group.assignment.iter();
             let assigned = assignment.flat_map(|given| given.settled.iter().chain(&given.next));
-            for version in assigned.filter(|given| given.configuration == configuration.name) {
+            let rollout = self.rollouts.get(&group.name);
+            let previous = rollout.and_then(|rollout| rollout.previous.as_ref());
+            let referred = assigned.chain(previous);
+            for version in referred.filter(|given| given.configuration == configuration.name) {
                 spare.remove(&version.version);
             }
         }

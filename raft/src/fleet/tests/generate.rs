@@ -5,10 +5,12 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::proposal::{Asker, NoteRead, NoteSnapshot, RawBody, SnapshotStep};
+use crate::proposal::{
+    Asker, ForgetFailures, MoveRollout, NoteRead, NoteSnapshot, RawBody, RolloutMove, SnapshotStep,
+};
 use crate::records::{
     ConfigReport, ConfigStatus, DeliveryError, FileMeta, Health, Pace, PackageAggregate,
-    ReleaseReason, Role, Token,
+    ReleaseReason, Role, RolloutRules, Token,
 };
 
 fn number() -> impl Strategy<Value = u64> {
@@ -204,6 +206,36 @@ fn groups() -> impl Strategy<Value = Proposal> {
     ]
 }
 
+fn rollouts() -> BoxedStrategy<Proposal> {
+    let revision = || option::weighted(0.1, number());
+    let to = prop_oneof![
+        3 => (any::<u64>(), any::<u32>())
+            .prop_map(|(threshold, size)| RolloutMove::Window { threshold, size }),
+        1 => Just(RolloutMove::Settle),
+    ];
+    let rules = (0..3_u32, number()).prop_map(|(quarantine_failures, confirm_timeout_ms)| {
+        Proposal::PutRolloutRules {
+            rules: RolloutRules {
+                quarantine_failures,
+                confirm_timeout_ms,
+            },
+        }
+    });
+    prop_oneof![
+        4 => (text(), number(), to).prop_map(|(group, seen, to)| {
+            Proposal::MoveRollout(MoveRollout { group, seen, to })
+        }),
+        1 => (config_hash(), vec(agent(), 0..4))
+            .prop_map(|(hash, agents)| Proposal::ForgetFailures(ForgetFailures { hash, agents })),
+        8 => (text(), revision())
+            .prop_map(|(name, revision)| Proposal::LiftQuarantine { name, revision }),
+        2 => (text(), revision())
+            .prop_map(|(name, revision)| Proposal::RevertGroup { name, revision }),
+        1 => rules,
+    ]
+    .boxed()
+}
+
 fn dispatches() -> impl Strategy<Value = Proposal> {
     let action = prop_oneof![
         Just(Action::Restart),
@@ -313,6 +345,7 @@ pub(super) fn entry() -> impl Strategy<Value = Entry> {
         2 => groups().boxed(),
         3 => dispatches().boxed(),
         2 => bounds().boxed(),
+        3 => rollouts(),
     ];
     let idempotency = option::weighted(0.2, ("[kl]", 0..2_u8))
         .prop_map(|given| given.map(|(name, digest)| key(&name, digest)));

@@ -15,6 +15,7 @@ mod model;
 mod properties;
 mod restore;
 mod retention;
+mod rollout;
 mod search;
 mod sessions;
 

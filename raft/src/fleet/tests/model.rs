@@ -214,11 +214,82 @@ fn check_groups(before: &Fleet, after: &Fleet, applied: &Applied) {
         let old = before.group(&group.name);
         assert!(old == Some(group) || told(&group.name));
         if let Some(old) = old.filter(|old| *old != group) {
-            assert!(group.revision > old.revision);
+            assert!(is_moved(old, group) || group.revision > old.revision);
         }
     }
     for group in before.groups(None) {
         assert!(after.group(&group.name).is_some() || told(&group.name));
+    }
+}
+
+/// Whether a change went its way: what operators say is the same.
+fn is_moved(old: &crate::records::Group, new: &crate::records::Group) -> bool {
+    let mut still = new.clone();
+    still.assignment = old.assignment.clone();
+    still == *old
+}
+
+/// Lets an agent fail with what is on trial, when it fails at all.
+fn blame(update: &mut AgentUpdate, fleet: &Fleet) {
+    let trial = super::super::first(&fleet.derived.trials);
+    if let (Some((hash, _)), Some(config)) = (trial, &mut update.config)
+        && config.status == crate::records::ConfigStatus::Failed
+    {
+        config.hash = hash.0.to_vec();
+    }
+}
+
+/// The same for changes of groups.
+fn aim_at_changes(proposal: &mut Proposal, fleet: &Fleet) {
+    if let Proposal::MoveRollout(step) = proposal
+        && let Some((group, rollout, _)) = fleet.under_way().next()
+    {
+        step.group = Arc::clone(&group.name);
+        step.seen = rollout.revision;
+    }
+    if let Proposal::PutGroup(PutGroup {
+        assign: Assign::Version {
+            configuration,
+            version,
+        },
+        ..
+    }) = proposal
+        && let Some(found) = fleet.configurations(None).next()
+    {
+        *configuration = Arc::clone(&found.name);
+        *version = version.filter(|number| *number <= found.newest);
+    }
+    let mut held = fleet
+        .rollouts()
+        .filter(|rollout| !rollout.quarantined.is_empty());
+    if let Proposal::LiftQuarantine { name, .. } = proposal
+        && let Some(held) = held.next()
+    {
+        *name = Arc::clone(&held.group);
+    }
+    let mut going = fleet
+        .groups(None)
+        .filter(|group| group.assignment.is_some());
+    if let Proposal::RevertGroup { name, .. } = proposal
+        && let Some(going) = going.next()
+    {
+        *name = Arc::clone(&going.name);
+    }
+}
+
+/// The same for marks of deliveries.
+fn aim_marks(marks: &mut MarkDeliveries, fleet: &Fleet) {
+    let fence_of = |uid| {
+        let session = fleet.agent(uid)?.session?;
+        Some(session.fence)
+    };
+    if let Some(node) = fleet.node(marks.node) {
+        marks.epoch = node.epoch;
+    }
+    for mark in &mut marks.marks {
+        if let MarkTo::Sent { fence, .. } = &mut mark.to {
+            *fence = fence_of(mark.agent).unwrap_or(*fence);
+        }
     }
 }
 
@@ -232,6 +303,7 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         Proposal::Asked { proposal, .. } => proposal,
         plain => plain,
     };
+    aim_at_changes(proposal, fleet);
     match proposal {
         Proposal::NodeBatch(batch) => {
             if let Some(node) = fleet.node(batch.node) {
@@ -243,20 +315,12 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
                     SessionOp::Release { uid, fence, .. } => {
                         *fence = fence_of(*uid).unwrap_or(*fence);
                     }
-                    SessionOp::Report { .. } | SessionOp::Rename { .. } => {}
+                    SessionOp::Report { update, .. } => blame(update, fleet),
+                    SessionOp::Rename { .. } => {}
                 }
             }
         }
-        Proposal::MarkDeliveries(marks) => {
-            if let Some(node) = fleet.node(marks.node) {
-                marks.epoch = node.epoch;
-            }
-            for mark in &mut marks.marks {
-                if let MarkTo::Sent { fence, .. } = &mut mark.to {
-                    *fence = fence_of(mark.agent).unwrap_or(*fence);
-                }
-            }
-        }
+        Proposal::MarkDeliveries(marks) => aim_marks(marks, fleet),
         Proposal::TrimAudit { first, .. } => *first = fleet.audit().first,
         Proposal::ExpandDispatch { dispatch, cursor } => {
             let Some(next) = fleet.expanding().next() else {
@@ -269,7 +333,12 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
                 *cursor = seen;
             }
         }
-        Proposal::Found { .. }
+        Proposal::MoveRollout(_)
+        | Proposal::LiftQuarantine { .. }
+        | Proposal::RevertGroup { .. }
+        | Proposal::Found { .. }
+        | Proposal::ForgetFailures(_)
+        | Proposal::PutRolloutRules { .. }
         | Proposal::RegisterNode(_)
         | Proposal::StageBody(_)
         | Proposal::CreateVersion(_)

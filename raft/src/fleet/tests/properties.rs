@@ -9,6 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::generate::entry;
 use super::model::{Checked, aim};
 use super::*;
+use crate::records::{Pace, RolloutRules};
 use crate::rows::RowKey;
 
 /// What became of the entries of all runs, so that a generator that only makes refusals is noticed.
@@ -37,6 +38,11 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::ForgetAgent { .. } => "forget",
         Proposal::Retention(_) => "retention",
         Proposal::CreateVersionAfter { .. } => "version after",
+        Proposal::MoveRollout(_) => "move",
+        Proposal::ForgetFailures(_) => "forget failures",
+        Proposal::LiftQuarantine { .. } => "lift",
+        Proposal::RevertGroup { .. } => "revert",
+        Proposal::PutRolloutRules { .. } => "rules",
         Proposal::NoteSnapshot(_) => "note snapshot",
     }
 }
@@ -59,6 +65,57 @@ fn note(seen: &Seen, recorded: &Seen, entry: &Entry, applied: &Applied) {
     }
 }
 
+/// A group of three agents whose second version is on its way: what a random log seldom comes to.
+fn changing() -> Vec<Entry> {
+    let text: Arc<str> = "a".into();
+    let node = Proposal::RegisterNode(RegisterNode {
+        node: NODE,
+        name: text.clone(),
+        version: text.clone(),
+        opamp_address: text.clone(),
+        admin_address: text.clone(),
+    });
+    let claims = (0..3).map(|n| claim(n, None)).collect();
+    let rules = RolloutRules {
+        quarantine_failures: 1,
+        confirm_timeout_ms: u64::MAX,
+    };
+    let rules = Proposal::PutRolloutRules { rules };
+    let mut all = vec![node, batch(NODE, Epoch(1), 1, claims), rules];
+    for n in [1, 2] {
+        all.push(Proposal::StageBody(StageBody {
+            hash: hash(n),
+            part: 0,
+            parts: 1,
+            bytes: vec![n].into(),
+        }));
+        all.push(Proposal::CreateVersion(CreateVersion {
+            configuration: text.clone(),
+            hash: hash(n),
+            files: Vec::new(),
+            comment: text.clone(),
+        }));
+        all.push(Proposal::PutGroup(PutGroup {
+            name: text.clone(),
+            revision: None,
+            selector: Some(selector("*")),
+            priority: None,
+            assign: Assign::Version {
+                configuration: text.clone(),
+                version: None,
+            },
+            pace: Some(if n == 1 {
+                Pace::AllAtOnce
+            } else {
+                Pace::SlowStart
+            }),
+        }));
+    }
+    all.into_iter()
+        .map(|proposal| stamped(0, None, proposal))
+        .collect()
+}
+
 #[test]
 fn any_log_keeps_the_fleet_whole() {
     let (seen, recorded) = (Seen::default(), Seen::default());
@@ -70,6 +127,11 @@ fn any_log_keeps_the_fleet_whole() {
     let logs = prop::collection::vec((entry(), prop::bool::weighted(0.9)), 1..120);
     let ran = TestRunner::new(config).run(&logs, |entries| {
         let mut checked = Checked::default();
+        if entries.len() % 4 != 0 {
+            for entry in changing() {
+                checked.apply(&entry);
+            }
+        }
         for (mut entry, aimed) in entries {
             if aimed {
                 aim(&mut entry, &checked.fleet);
@@ -83,7 +145,7 @@ fn any_log_keeps_the_fleet_whole() {
         panic!("{error}");
     }
     let seen = seen.into_inner().expect("whole");
-    assert_eq!(seen.len(), 21, "kinds that took effect: {seen:?}");
+    assert_eq!(seen.len(), 26, "kinds that took effect: {seen:?}");
     assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
     let recorded = recorded.into_inner().expect("whole");
     let operators = [
@@ -97,6 +159,8 @@ fn any_log_keeps_the_fleet_whole() {
         "labels",
         "forget",
         "version after",
+        "lift",
+        "revert",
         "note snapshot",
     ];
     let kinds: BTreeSet<_> = recorded.keys().copied().collect();
