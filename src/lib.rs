@@ -3,6 +3,7 @@
 
 pub mod agents;
 pub mod api;
+pub mod attempts;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod doors;
 pub mod entropy;
 pub mod node;
 pub mod opamp;
+pub mod secrets;
 pub mod simulate;
 pub mod sockets;
 pub mod tasks;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid};
-use crate::records::{Dispatch, Group, Session, Version};
+use crate::records::{Dispatch, EnrollmentToken, Group, Session, Token, Version};
 
 /// The answer to an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,10 @@ pub enum Outcome {
         /// Whether more of what was asked for remains, because the entry had no more rows.
         more: bool,
     },
+    /// The token that was made.
+    Token(Arc<Token>),
+    /// The enrollment token that was made.
+    EnrollmentToken(Arc<EnrollmentToken>),
 }
 
 /// The answer to one operation of a node's batch.
@@ -76,6 +80,25 @@ pub enum OpOutcome {
     AgentLimit,
     /// The record would be too large.
     TooLarge,
+    /// The agent may not come with its token.
+    NotEnrolled(EnrollmentRefusal),
+}
+
+/// Why an agent may not come with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnrollmentRefusal {
+    /// There is no such token, or not any more.
+    Revoked,
+    /// The agent enrolled with another token, which still exists.
+    Foreign,
+    /// The token takes no new agents any more.
+    Expired,
+    /// As many agents as it may have have enrolled.
+    Spent,
+    /// As many agents as `agents.max_per_token` says have enrolled.
+    TokenLimit,
+    /// The cluster has as many agents as it may.
+    AgentLimit,
 }
 
 /// Why an entry was refused. Each maps to one stable code of REST.
@@ -165,4 +188,13 @@ pub enum Rejection {
     /// There is no version to go back to.
     #[error("group {0} has nothing to go back to")]
     NothingToRevert(Arc<str>),
+    /// No such token.
+    #[error("there is no token {0}")]
+    UnknownToken(Arc<str>),
+    /// The id is taken.
+    #[error("there is a token {0} already")]
+    TokenExists(Arc<str>),
+    /// Nobody could make another one.
+    #[error("the last token of an administrator cannot be revoked: make another one first")]
+    LastAdminToken,
 }

@@ -1,8 +1,8 @@
 //! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
 
-mod rollout;
-
+mod batch;
 mod notes;
+mod rollout;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,13 +12,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
-    Action, AgentUpdate, DeliveryError, FileMeta, Pace, ReleaseReason, RolloutRules, Target, Token,
-    Transport,
+    Action, DeliveryError, EnrollmentToken, FileMeta, Pace, RolloutRules, Target, Token,
 };
 use crate::selector::Selector;
 
+pub use batch::{NodeBatch, SessionOp};
 pub use notes::{NoteRead, NoteSnapshot, RawBody, SnapshotStep};
-
 pub use rollout::{ForgetFailures, MoveRollout, RolloutMove};
 
 /// A proposal as it stands in the log.
@@ -168,6 +167,33 @@ pub enum Proposal {
         /// The rules.
         rules: RolloutRules,
     },
+    /// Creates a token with a fresh id.
+    CreateToken {
+        /// The token.
+        token: Token,
+        /// Wall time at which it stops working, for people.
+        expires_wall_ms: Option<u64>,
+    },
+    /// Revokes a token.
+    DeleteToken {
+        /// Its id.
+        id: Arc<str>,
+    },
+    /// Creates an enrollment token with a fresh id.
+    CreateEnrollmentToken {
+        /// The token; who made it is filled in by `apply`.
+        token: EnrollmentToken,
+    },
+    /// Revokes an enrollment token, and with it every agent that came with it.
+    DeleteEnrollmentToken {
+        /// Its id.
+        id: Arc<str>,
+    },
+    /// Removes tokens that are over, and what is left of enrollment tokens that are gone.
+    SweepTokens {
+        /// At most this many of each, ≤ 128.
+        limit: u16,
+    },
     /// An operator takes everything along.
     NoteSnapshot(NoteSnapshot),
 }
@@ -199,6 +225,10 @@ impl Proposal {
             | Self::CreateVersionAfter { .. }
             | Self::LiftQuarantine { .. }
             | Self::RevertGroup { .. }
+            | Self::CreateToken { .. }
+            | Self::DeleteToken { .. }
+            | Self::CreateEnrollmentToken { .. }
+            | Self::DeleteEnrollmentToken { .. }
             | Self::NoteSnapshot(_) => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
             Self::Found { .. }
@@ -213,7 +243,8 @@ impl Proposal {
             | Self::Retention(_)
             | Self::MoveRollout(_)
             | Self::ForgetFailures(_)
-            | Self::PutRolloutRules { .. } => Asker::System,
+            | Self::PutRolloutRules { .. }
+            | Self::SweepTokens { .. } => Asker::System,
         }
     }
 
@@ -262,62 +293,6 @@ pub struct RegisterNode {
     pub opamp_address: Arc<str>,
     /// Where operators reach it.
     pub admin_address: Arc<str>,
-}
-
-/// See [`Proposal::NodeBatch`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeBatch {
-    /// Whose batch.
-    pub node: NodeId,
-    /// Its incarnation; another one is fenced.
-    pub epoch: Epoch,
-    /// From 1 in each epoch, without gaps.
-    pub number: u64,
-    /// New agents beyond this many are refused (`agents.max`).
-    pub agents_max: u32,
-    /// At most [`crate::fleet::limits::OPS_MAX`], of at most
-    /// [`crate::fleet::limits::ENTRY_BYTES_MAX`] bytes in all.
-    pub ops: Vec<SessionOp>,
-}
-
-/// One operation of a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SessionOp {
-    /// Takes the session of an agent, making its record when it is new.
-    Claim {
-        /// The agent.
-        uid: InstanceUid,
-        /// The fence that the claimer saw, if any.
-        expect: Option<Fence>,
-        /// How the agent came.
-        transport: Transport,
-    },
-    /// Gives it up.
-    Release {
-        /// The agent.
-        uid: InstanceUid,
-        /// Only under this fence.
-        fence: Fence,
-        /// Why.
-        reason: ReleaseReason,
-        /// The last sequence number heard.
-        last_sequence: Option<u64>,
-    },
-    /// Deciding fields changed; valid while this node in this epoch owns the session.
-    Report {
-        /// The agent.
-        uid: InstanceUid,
-        /// What changed.
-        update: Box<AgentUpdate>,
-    },
-    /// Gives an agent another uid (C-068): the record, its labels and its queued deliveries move; what
-    /// was sent already stays under the old uid. Answers `Done` or `NotOwner`.
-    Rename {
-        /// The uid that this node owns.
-        from: InstanceUid,
-        /// The uid that it has from here on; unknown until then.
-        to: InstanceUid,
-    },
 }
 
 /// See [`Proposal::StageBody`].

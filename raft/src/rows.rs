@@ -10,7 +10,7 @@ use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
     AgentRecord, AuditHead, AuditRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime,
-    FleetMeta, Group, Node, Rollout, RolloutRules, Token,
+    Enrollment, EnrollmentToken, FleetMeta, Group, Node, Rollout, RolloutRules, Token, TokenNote,
 };
 
 /// The name of a row.
@@ -48,6 +48,12 @@ pub enum RowKey {
     Rollout(Arc<str>),
     /// When a change counts as failed.
     RolloutRules,
+    /// A token with which agents enroll.
+    EnrollmentToken(Arc<str>),
+    /// With which token an agent came.
+    Enrollment(InstanceUid),
+    /// What people ask of an operator's token.
+    TokenNote(Arc<str>),
 }
 
 /// The value of a row. Variants are append-only.
@@ -85,6 +91,12 @@ pub enum Row {
     Rollout(Arc<Rollout>),
     /// See [`RowKey::RolloutRules`].
     RolloutRules(RolloutRules),
+    /// See [`RowKey::EnrollmentToken`].
+    EnrollmentToken(Arc<EnrollmentToken>),
+    /// See [`RowKey::Enrollment`].
+    Enrollment(Arc<Enrollment>),
+    /// See [`RowKey::TokenNote`].
+    TokenNote(Arc<TokenNote>),
 }
 
 /// What an idempotency key was answered.
@@ -116,7 +128,7 @@ impl RowKey {
         match self {
             Self::Meta | Self::AuditHead | Self::Downtime | Self::RolloutRules => {}
             Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
-            Self::Agent(uid) => bytes.extend(uid.as_bytes()),
+            Self::Agent(uid) | Self::Enrollment(uid) => bytes.extend(uid.as_bytes()),
             Self::BodyMeta(hash) => bytes.extend(hash.0),
             Self::BodyPart(hash, part) => {
                 bytes.extend(hash.0);
@@ -132,7 +144,9 @@ impl RowKey {
             | Self::Group(name)
             | Self::Token(name)
             | Self::Idempotency(name)
-            | Self::Rollout(name) => bytes.extend(name.as_bytes()),
+            | Self::Rollout(name)
+            | Self::EnrollmentToken(name)
+            | Self::TokenNote(name) => bytes.extend(name.as_bytes()),
         }
         bytes
     }
@@ -165,6 +179,9 @@ impl RowKey {
             20 if rest.is_empty() => Self::Downtime,
             16 => Self::Rollout(name()?),
             17 if rest.is_empty() => Self::RolloutRules,
+            13 => Self::EnrollmentToken(name()?),
+            14 => Self::Enrollment(InstanceUid::from_bytes(rest.try_into().ok()?)),
+            15 => Self::TokenNote(name()?),
             _ => return None,
         })
     }
@@ -188,6 +205,9 @@ impl RowKey {
             Self::Downtime => 20,
             Self::Rollout(_) => 16,
             Self::RolloutRules => 17,
+            Self::EnrollmentToken(_) => 13,
+            Self::Enrollment(_) => 14,
+            Self::TokenNote(_) => 15,
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct State {
     pub link: Option<Link>,
     /// The offer that was written last and its boot time, until the agent says that it is applied.
     pub offered: Option<([u8; 32], u64)>,
+    /// The enrollment token that it came with last.
+    pub token: Option<Arc<str>>,
     /// How the agent came last.
     pub transport: Transport,
     /// Whether a transport is up, or polls come.
@@ -81,6 +83,7 @@ impl Agent {
                 recorded: false,
                 link: None,
                 offered: None,
+                token: None,
                 transport,
                 connected: false,
                 heard_ms: 0,

@@ -27,6 +27,9 @@ use crate::telemetry::names;
 /// What a batch is filled to: one operation more, at most a record with its tags, stays under the limit.
 const BATCH_BYTES_MAX: usize = ENTRY_BYTES_MAX - 2 * AgentRecord::BYTES_MAX;
 
+/// Rows that one operation may touch: a rename moves a record and its place of an enrollment token.
+const ROWS_OF_AN_OP_MAX: usize = 4;
+
 /// How long to wait before the same batch is proposed again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -73,7 +76,10 @@ impl Waiting {
     fn reports_of(&self) -> Option<InstanceUid> {
         match self.op {
             SessionOp::Report { uid, .. } => Some(uid),
-            SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Rename { .. } => None,
+            SessionOp::Claim { .. }
+            | SessionOp::Release { .. }
+            | SessionOp::Rename { .. }
+            | SessionOp::Enroll { .. } => None,
         }
     }
 }
@@ -125,6 +131,25 @@ impl Batches {
         });
         drop(queue);
         self.wake.notify_one();
+    }
+
+    /// Asks for a place of an enrollment token.
+    pub fn enroll(
+        &self,
+        uid: InstanceUid,
+        token: Arc<str>,
+        per_token_max: Option<u32>,
+    ) -> oneshot::Receiver<OpOutcome> {
+        let (answer, outcome) = oneshot::channel();
+        self.push(Waiting {
+            op: SessionOp::Enroll {
+                uid,
+                token,
+                per_token_max,
+            },
+            answer: Some(answer),
+        });
+        outcome
     }
 
     /// Moves a record to the uid that the agent was given.
@@ -217,17 +242,12 @@ impl Batches {
         let mut queue = self.queue.lock();
         let mut batch = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
-        // a rename takes two rows
-        while rows + 1 < OPS_PROPOSED_MAX && bytes < BATCH_BYTES_MAX {
+        while rows + ROWS_OF_AN_OP_MAX <= OPS_PROPOSED_MAX && bytes < BATCH_BYTES_MAX {
             let next = queue.session_ops.pop_front();
             let Some(waiting) = next.or_else(|| queue.next_report(now_ms)) else {
                 break;
             };
-            rows += if matches!(waiting.op, SessionOp::Rename { .. }) {
-                2
-            } else {
-                1
-            };
+            rows += rows_of(&waiting.op);
             bytes += op_bytes(&waiting.op);
             batch.push(waiting);
         }
@@ -245,6 +265,14 @@ impl Queue {
         let op = report(uid, update);
         self.pace.went(op_bytes(&op), now_ms);
         Some(Waiting { op, answer: None })
+    }
+}
+
+fn rows_of(op: &SessionOp) -> usize {
+    match op {
+        SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Report { .. } => 1,
+        SessionOp::Enroll { .. } => 2,
+        SessionOp::Rename { .. } => ROWS_OF_AN_OP_MAX,
     }
 }
 
@@ -314,8 +342,13 @@ fn answer_all(answers: Vec<Option<oneshot::Sender<OpOutcome>>>, outcomes: Vec<Op
 }
 
 fn read_back(consensus: &Consensus, author: Author, op: &SessionOp) -> OpOutcome {
-    let SessionOp::Claim { uid, .. } = op else {
-        return OpOutcome::Done;
+    let uid = match op {
+        SessionOp::Claim { uid, .. } => uid,
+        // whoever asked looks at the fleet with its next message
+        SessionOp::Enroll { .. } => return OpOutcome::NotOwner,
+        SessionOp::Release { .. } | SessionOp::Report { .. } | SessionOp::Rename { .. } => {
+            return OpOutcome::Done;
+        }
     };
     let view = consensus.view();
     let session = view.fleet.agent(*uid).and_then(|record| record.session);
@@ -362,14 +395,7 @@ mod tests {
             if batch.is_empty() {
                 break;
             }
-            let rows = |w: &Waiting| {
-                if matches!(w.op, SessionOp::Rename { .. }) {
-                    2
-                } else {
-                    1
-                }
-            };
-            assert!(batch.iter().map(rows).sum::<usize>() <= OPS_PROPOSED_MAX);
+            assert!(batch.iter().map(|w| rows_of(&w.op)).sum::<usize>() <= OPS_PROPOSED_MAX);
             let bytes: usize = batch.iter().map(|w| op_bytes(&w.op)).sum();
             assert!(bytes <= ENTRY_BYTES_MAX, "{bytes} bytes");
             ops += batch.len();

@@ -61,6 +61,7 @@ pub struct Changes {
     desired: Notify,
     deliveries: Notify,
     rollout: Notify,
+    tokens: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +82,7 @@ impl Changes {
             desired: Notify::new(),
             deliveries: Notify::new(),
             rollout: Notify::new(),
+            tokens: Notify::new(),
         })
     }
 
@@ -125,6 +127,11 @@ impl Changes {
             }
             self.deliveries.notified().await;
         }
+    }
+
+    /// Waits until tokens changed since the last wait.
+    pub async fn next_tokens(&self) {
+        self.tokens.notified().await;
     }
 
     /// An agent has just got a session here: deliveries may be waiting for it.
@@ -192,6 +199,9 @@ impl EffectSink for Changes {
             let (a, b) = self.fold(effect);
             desired |= a;
             deliveries |= b;
+            if *effect == Effect::TokensChanged {
+                self.tokens.notify_one();
+            }
         }
         if desired {
             self.desired.notify_one();

@@ -2,6 +2,7 @@
 //! routed by uid, never by connection (C-277).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,20 +13,23 @@ use ampora_proto::wire;
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::records::{ReleaseReason, Transport};
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::agent::{Agent, POLLS};
+use super::enrollment;
 use super::exchange::{self, Begun, Caller, Written};
 use super::identity;
 use super::room::Room;
 use super::wake::{Call, Wake};
 use crate::clock::SystemClock;
-use crate::opamp::{AgentConnection, Agents, Answer, Closed, Peer, Push};
+use crate::opamp::{AgentConnection, Agents, Answer, Closed, Denied, Peer, Push};
+use crate::telemetry::frames::{Rejected, rejected};
 
 /// Agents on one socket: gateways carry hundreds; more would make one socket a node of its own.
 const AGENTS_PER_SOCKET_MAX: usize = 4096;
 
-/// Close code for a socket whose agents all speak over another one (RFC 6455: policy violation).
-const TAKEN_OVER: u16 = 1008;
+/// Close code for a socket whose agents all speak over another one, or whose token is gone (RFC 6455: policy violation).
+const POLICY: u16 = 1008;
 
 /// The room as transports see it.
 #[derive(Clone, Debug)]
@@ -43,8 +47,37 @@ impl Door {
 impl Agents for Door {
     type Connection = Socket;
 
+    fn admit(&self, client: IpAddr, headers: &HeaderMap) -> Result<Option<Arc<str>>, Denied> {
+        if !self.room.settings.needs_token {
+            return Ok(None);
+        }
+        if let Some(token) = enrollment::token(&self.room, headers) {
+            return Ok(Some(token));
+        }
+        rejected(Rejected::Auth);
+        let now_ms = self.room.clock.boot_ms();
+        match self.room.attempts.failed(client, now_ms) {
+            Ok(()) => Err(Denied::Unknown),
+            Err(too_many) => Err(Denied::TooMany(too_many.retry_after_seconds)),
+        }
+    }
+
     fn connect(&self, peer: Peer) -> Socket {
         let wake = Arc::new(Wake::default());
+        if let Some(token) = &peer.token {
+            self.room.sockets.add(token, peer.connection, wake.clone());
+            // it may have been revoked since the door was opened
+            if self
+                .room
+                .consensus
+                .view()
+                .fleet
+                .enrollment_token(token)
+                .is_none()
+            {
+                wake.revoke();
+            }
+        }
         Socket {
             room: self.room.clone(),
             caller: Caller {
@@ -52,6 +85,7 @@ impl Agents for Door {
                 connection: ConnectionKey(peer.connection + 1),
                 transport: Transport::WebSocket,
                 wake: Some(wake.clone()),
+                token: peer.token,
             },
             wake,
             carried: BTreeMap::new(),
@@ -67,12 +101,13 @@ impl Agents for Door {
         }
     }
 
-    async fn poll(&self, _peer: Peer, body: Bytes) -> Answer {
+    async fn poll(&self, peer: Peer, body: Bytes) -> Answer {
         let started = SystemClock.micros();
         let caller = Caller {
             connection: POLLS,
             transport: Transport::Http,
             wake: None,
+            token: peer.token,
         };
         let (begun, malformed) = {
             let incoming = frame::decode_http(body);
@@ -169,10 +204,14 @@ impl AgentConnection for Socket {
 
     async fn next_push(&mut self) -> Option<Push> {
         match self.wake.take()? {
+            Call::Revoked => Some(Push::Close {
+                code: POLICY,
+                reason: "the enrollment token was revoked",
+            }),
             Call::Detached(uid) => {
                 self.carried.remove(&uid);
                 self.carried.is_empty().then_some(Push::Close {
-                    code: TAKEN_OVER,
+                    code: POLICY,
                     reason: "the agent is connected elsewhere",
                 })
             }
@@ -198,6 +237,11 @@ impl AgentConnection for Socket {
     }
 
     async fn closed(mut self, how: Closed) {
+        if let Some(token) = &self.caller.token {
+            // the key counts from 1, connections from 0
+            let connection = self.caller.connection.0 - 1;
+            self.room.sockets.remove(token, connection);
+        }
         for uid in self.wake.take_detached() {
             self.carried.remove(&uid);
         }

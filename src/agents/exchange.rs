@@ -11,11 +11,13 @@ use ampora_proto::frame::{self, Incoming, Malformed};
 use ampora_proto::session::{self, ConnectionKey, Context, Handled, Outgoing, Report, Token};
 use ampora_proto::wire;
 use ampora_raft::ids::{ConfigHash, InstanceUid};
+use ampora_raft::outcome::EnrollmentRefusal;
 use ampora_raft::records::{AgentUpdate, ReleaseReason, Transport};
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::agent::Agent;
+use super::enrollment::{self, Turned};
 use super::identity::{self, Route};
 use super::room::{Entered, Room};
 use super::wake::Wake;
@@ -28,6 +30,9 @@ use crate::telemetry::names;
 /// How long an agent that is one too many should wait: the protocol's recommended minimum (C-304).
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
+/// What an agent hears when there are as many as may be.
+pub const AGENTS_MAX: &str = "the cluster has as many agents as it may (agents.max)";
+
 /// Who brings a message.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -37,6 +42,8 @@ pub struct Caller {
     pub transport: Transport,
     /// The bell of the socket.
     pub wake: Option<Arc<Wake>>,
+    /// The id of the enrollment token that it came with; none where none is asked for.
+    pub token: Option<Arc<str>>,
 }
 
 /// A reply or a push, with what is to be done once it was handed to the transport.
@@ -112,8 +119,14 @@ pub fn begin(
         Route::Bystander => {
             return Begun::now(encode(caller.transport, &plain(incoming.uid)), None);
         }
+        Route::Foreign => {
+            let away = Turned::Away(EnrollmentRefusal::Foreign);
+            let reply = enrollment::answer(incoming.uid, away);
+            return Begun::now(encode(caller.transport, &reply), None);
+        }
     };
     let waits = !agent.with(|state| state.fence.is_some())
+        || !enrollment::is_enrolled(room, caller, agent.uid)
         || caller.transport == Transport::Http && delivery::is_waiting(room, agent.uid);
     if !waits && let Ok(_turn) = agent.turn.try_lock() {
         heard(room, &agent, caller, kind);
@@ -147,10 +160,18 @@ async fn handle(
     let uid = incoming.uid;
     let _turn = agent.turn.lock().await;
     heard(room, &agent, caller, kind);
+    if let Err(turned) = enrollment::enroll(room, caller, agent.uid).await {
+        room.leave(&agent, caller.connection, ReleaseReason::Lost);
+        let reply = enrollment::answer(uid, turned);
+        return (encode(caller.transport, &reply), None);
+    }
     if room.enter(&agent, caller.transport).await == Entered::Refused {
         frames::rejected(Rejected::Overload);
         room.leave(&agent, caller.connection, ReleaseReason::Lost);
-        return (encode(caller.transport, &unavailable(uid)), None);
+        return (
+            encode(caller.transport, &unavailable(uid, AGENTS_MAX)),
+            None,
+        );
     }
     if caller.transport == Transport::Http {
         delivery::hand_over(room, agent.uid).await;
@@ -399,13 +420,13 @@ fn encode(transport: Transport, reply: &wire::ServerToAgent) -> Message {
 }
 
 /// The refusal of an agent that is one too many; spread, so that a refused fleet does not return at once.
-fn unavailable(uid: InstanceUid) -> wire::ServerToAgent {
+pub fn unavailable(uid: InstanceUid, text: &str) -> wire::ServerToAgent {
     let spread = Duration::from_millis(entropy::number() % 30_000);
     let retry_after = u64::try_from((REFUSED_RETRY + spread).as_nanos()).unwrap_or(u64::MAX);
     frame::refusal(
         Bytes::copy_from_slice(uid.as_bytes()),
         wire::ServerErrorResponseType::Unavailable,
-        "the cluster has as many agents as it may (agents.max)".to_owned(),
+        text.to_owned(),
         Some(retry_after),
     )
 }

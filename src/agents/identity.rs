@@ -11,6 +11,7 @@ use ampora_raft::ids::InstanceUid;
 use ampora_raft::records::Transport;
 
 use super::agent::{Agent, Link, POLLS, State};
+use super::enrollment;
 use super::exchange::Caller;
 use super::room::Room;
 use crate::entropy;
@@ -25,12 +26,21 @@ pub enum Route {
     Serve(Arc<Agent>, Option<InstanceUid>),
     /// Answered plainly: another connection holds the uid, and nothing of this one counts.
     Bystander,
+    /// Refused: the uid belongs to an agent that came with another enrollment token.
+    Foreign,
 }
 
 /// Finds the agent that a message is served as, and makes its connection the one that speaks for it.
 pub fn route(room: &Room, caller: &Caller, incoming: &Incoming) -> Route {
     let asks = incoming.message.flags & REQUEST_INSTANCE_UID != 0;
+    if enrollment::is_foreign(room, caller, incoming.uid) {
+        return Route::Foreign;
+    }
     if let Some(new) = alias(room, caller, incoming.uid, asks) {
+        // the uid that was given out for this one has an owner as well
+        if enrollment::is_foreign(room, caller, new) {
+            return Route::Foreign;
+        }
         if asks && room.consensus.view().fleet.agent(incoming.uid).is_some() {
             room.rename(incoming.uid, new);
         }
@@ -159,6 +169,7 @@ fn link(state: &mut State, caller: &Caller) {
             wake: caller.wake.clone(),
         });
     }
+    state.token.clone_from(&caller.token);
     state.transport = caller.transport;
     state.connected = true;
     if caller.transport == Transport::Http {

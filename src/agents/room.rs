@@ -24,11 +24,13 @@ use super::delivery::Evidence;
 use super::full_states::FullStates;
 use super::offers::Offers;
 use super::registry::Registry;
+use super::sockets::Sockets;
+use crate::attempts::Attempts;
 use crate::tasks::Tasks;
 use crate::telemetry::names;
 
 /// The first reply of a connection waits this long for its claim; some clients give up after a second.
-const CLAIM_WAIT: Duration = Duration::from_millis(250);
+pub(super) const CLAIM_WAIT: Duration = Duration::from_millis(250);
 
 /// A claim that meets a newer session each time gives up: the next message claims again.
 const CLAIM_TRIES: u32 = 3;
@@ -43,6 +45,10 @@ pub struct Settings {
     pub message_bytes_max: usize,
     /// `opamp.heartbeat_window_seconds`.
     pub heartbeat_window_ms: u64,
+    /// `opamp.auth: token`: agents need an enrollment token.
+    pub needs_token: bool,
+    /// `agents.max_per_token`.
+    pub agents_per_token_max: Option<u32>,
 }
 
 /// Everything that serving agents needs.
@@ -75,6 +81,10 @@ pub struct Room {
     pub aliases: Mutex<Aliases>,
     /// Agent types that have a metric label.
     pub agent_types: AgentTypes,
+    /// Sockets by the token that they came with.
+    pub sockets: Sockets,
+    /// Who failed to show a token.
+    pub attempts: Attempts,
     /// Full reports that may still be asked for.
     pub full_states: FullStates,
     /// Agents whose full state could not be asked for yet: each is there once.
@@ -195,7 +205,8 @@ impl Room {
                     OpOutcome::Conflict(_)
                     | OpOutcome::Done
                     | OpOutcome::NotOwner
-                    | OpOutcome::TooLarge,
+                    | OpOutcome::TooLarge
+                    | OpOutcome::NotEnrolled(_),
                 )
                 | Err(_) => break,
             }

@@ -23,11 +23,14 @@ pub struct Wake {
 struct State {
     agents: BTreeSet<InstanceUid>,
     detached: BTreeSet<InstanceUid>,
+    revoked: bool,
 }
 
 /// Why the bell was rung.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
+    /// The credential of the socket is gone.
+    Revoked,
     /// This agent speaks over another socket from now on.
     Detached(InstanceUid),
     /// This agent has something to write.
@@ -48,6 +51,11 @@ impl Wake {
             state.agents.remove(&uid);
             state.detached.insert(uid);
         });
+    }
+
+    /// The credential of the socket is gone.
+    pub fn revoke(&self) {
+        self.ring(|state| state.revoked = true);
     }
 
     fn ring(&self, note: impl FnOnce(&mut State)) {
@@ -76,11 +84,12 @@ impl Wake {
         Poll::Pending
     }
 
-    /// Takes one call; who leaves comes first.
+    /// Takes one call; ends come first.
     pub fn take(&self) -> Option<Call> {
         let mut state = self.state.lock();
-        let detached = state.detached.pop_first().map(Call::Detached);
-        let call = detached.or_else(|| state.agents.pop_first().map(Call::Agent));
+        let revoked = std::mem::take(&mut state.revoked).then_some(Call::Revoked);
+        let call = revoked.or_else(|| state.detached.pop_first().map(Call::Detached));
+        let call = call.or_else(|| state.agents.pop_first().map(Call::Agent));
         let more = !state.detached.is_empty() || !state.agents.is_empty();
         self.rung.store(more, Ordering::Release);
         call

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use ampora_raft::records::Role;
 use http::{HeaderMap, HeaderValue, header};
-use sha2::{Digest, Sha256};
 
+use super::Api;
 use super::backend::{Now, View};
+use super::extract::ClientAddr;
 use super::problem::{Code, Problem};
+use crate::secrets;
 
 /// Bytes of a token's text at most: `amp_` and 256 bits are 47 characters in base64.
 const TOKEN_BYTES_MAX: usize = 256;
@@ -30,22 +32,48 @@ pub struct Caller {
     pub role: Role,
 }
 
-/// Finds the caller of a request.
+/// Finds the caller of a request. Clients that show too many tokens which do not work are told to wait; one that
+/// works is taken at any time, so that nobody behind the same address is locked out by others.
 ///
 /// # Errors
-/// 401 without a token, or with one that is unknown or over.
-pub fn authenticate(headers: &HeaderMap, view: &View, now: Now) -> Result<Caller, Problem> {
+/// 401 without a token, or with one that is unknown or over; 429 after too many of the latter.
+pub(crate) fn identify<B>(api: &Api, request: &http::Request<B>) -> Result<Caller, Problem> {
+    let headers = request.headers();
+    let now = api.backend.now();
+    let found = authenticate(headers, &api.backend.view(), now);
+    // who shows nothing guesses nothing
+    let guessed = found.is_err() && headers.contains_key(header::AUTHORIZATION);
+    let client = request.extensions().get::<ClientAddr>();
+    if let Some(client) = client.filter(|_| guessed) {
+        api.attempts
+            .failed(client.0, now.boot_ms)
+            .map_err(|too_many| {
+                Problem::new(
+                    Code::TooManyAttempts,
+                    "too many tokens that do not work came from this address",
+                )
+                .header(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(too_many.retry_after_seconds),
+                )
+            })?;
+    }
+    found
+}
+
+/// Finds the caller by its headers.
+fn authenticate(headers: &HeaderMap, view: &View, now: Now) -> Result<Caller, Problem> {
     let text = bearer(headers).ok_or_else(|| {
         refuse(
             "send the header \"Authorization: Bearer amp_…\"",
             "Bearer realm=\"ampora\"",
         )
     })?;
-    let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let hash = secrets::hash(text);
     let now_ms = view.fleet.deadline_ms(now.fleet_ms);
     view.fleet
         .token(&hash)
-        .filter(|token| equal(&token.hash, &hash))
+        .filter(|token| secrets::equal(&token.hash, &hash))
         .filter(|token| token.expires_at_ms.is_none_or(|at| now_ms < at))
         .map(|token| Caller {
             actor: token.name.clone(),
@@ -98,7 +126,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer")
-        && token.starts_with("amp_")
+        && token.starts_with(secrets::PREFIX)
         && token.len() <= TOKEN_BYTES_MAX)
         .then_some(token)
 }
@@ -108,13 +136,4 @@ fn refuse(detail: &str, challenge: &'static str) -> Problem {
         header::WWW_AUTHENTICATE,
         HeaderValue::from_static(challenge),
     )
-}
-
-/// Compares without stopping at the first difference, so that time says nothing about how much matched.
-fn equal(left: &[u8; 32], right: &[u8; 32]) -> bool {
-    let difference = left
-        .iter()
-        .zip(right)
-        .fold(0, |seen, (left, right)| seen | (left ^ right));
-    std::hint::black_box(difference) == 0
 }

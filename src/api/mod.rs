@@ -9,6 +9,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::Attempts;
+
 mod agents;
 mod answer;
 mod audit;
@@ -17,6 +19,7 @@ pub mod backend;
 mod cluster;
 mod configurations;
 mod dispatches;
+mod enrollment_tokens;
 mod extract;
 mod gauges;
 mod groups;
@@ -35,6 +38,7 @@ pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod timestamp;
+mod tokens;
 
 pub use router::{admin, probes_only};
 pub use serve::serve;
@@ -47,6 +51,8 @@ pub struct Api {
     /// One permit for each call under way; see `Limits::concurrent_calls`.
     calls: Arc<Semaphore>,
     snapshots: Arc<cluster::snapshots::Snapshots>,
+    /// Clients that showed tokens which do not work.
+    attempts: Arc<Attempts>,
 }
 
 impl Api {
@@ -60,6 +66,7 @@ impl Api {
             settings: Arc::new(settings),
             calls,
             snapshots,
+            attempts: Arc::default(),
         }
     }
 

@@ -45,6 +45,10 @@ pub enum List {
     AuditVerify = 11,
     /// `GET /groups/{name}/preview`.
     Preview = 16,
+    /// `GET /tokens`.
+    Tokens = 7,
+    /// `GET /enrollment-tokens`.
+    EnrollmentTokens = 8,
 }
 
 /// A question about a list: which list, and by what it was filtered.

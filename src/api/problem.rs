@@ -89,6 +89,8 @@ codes! {
     InvalidYaml = "invalid_yaml", UNPROCESSABLE_ENTITY, false, "the file is not valid YAML";
     /// The agent does not announce what the action needs.
     LacksCapability = "lacks_capability", CONFLICT, false, "the agent cannot do this";
+    /// Nobody could make another token.
+    LastAdminToken = "last_admin_token", CONFLICT, false, "the last token of an administrator stays";
     /// A collection is full.
     LimitReached = "limit_reached", CONFLICT, false, "a limit of the fleet is reached";
     /// The path knows other methods.
@@ -117,8 +119,12 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, true, "the request did not arrive in time";
     /// Not taken on this node, or held no longer.
     SnapshotNotFound = "snapshot_not_found", NOT_FOUND, false, "no such snapshot";
+    /// No token with this id.
+    TokenNotFound = "token_not_found", NOT_FOUND, false, "no such token";
     /// More agents would change than the caller allows.
     TooManyAffected = "too_many_affected", CONFLICT, false, "more agents would change than allowed";
+    /// The client has shown too many tokens that do not work.
+    TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS, true, "too many failed attempts";
     /// No token, or one that is unknown or over.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, false, "a valid token is needed";
     /// The log takes no entries.

@@ -32,6 +32,9 @@ impl From<Rejection> for Problem {
             Rejection::UnknownGroup(_) => Code::GroupNotFound,
             Rejection::UnknownVersion { .. } => Code::VersionNotFound,
             Rejection::AgentConnected(_) => Code::AgentConnected,
+            Rejection::UnknownToken(_) => Code::TokenNotFound,
+            Rejection::TokenExists(_) => Code::Internal,
+            Rejection::LastAdminToken => Code::LastAdminToken,
         };
         Problem::new(code, rejection)
     }

@@ -10,7 +10,10 @@ use http::Method;
 
 use super::auth::{self, Access, Caller};
 use super::problem::{Code, Problem};
-use super::{Api, agents, answer, audit, cluster, configurations, dispatches, groups, probes};
+use super::{
+    Api, agents, answer, audit, cluster, configurations, dispatches, enrollment_tokens, groups,
+    probes, tokens,
+};
 
 use Access::{Needs, Open};
 
@@ -113,6 +116,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(management_routes());
     routes.extend(snapshot_routes());
     routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
+    routes.extend(access_routes());
     routes.extend(probe_routes());
     routes
 }
@@ -161,6 +165,35 @@ fn snapshot_routes() -> Vec<Route> {
     ]
 }
 
+/// Who may do what: for administrators alone.
+fn access_routes() -> Vec<Route> {
+    let of = |method, path, handler| Route::new(method, path, ADMIN, handler);
+    vec![
+        of(Method::GET, "/api/v1/tokens", get(tokens::list)),
+        of(Method::POST, "/api/v1/tokens", post(tokens::create)),
+        of(
+            Method::DELETE,
+            "/api/v1/tokens/{id}",
+            delete(tokens::delete),
+        ),
+        of(
+            Method::GET,
+            "/api/v1/enrollment-tokens",
+            get(enrollment_tokens::list),
+        ),
+        of(
+            Method::POST,
+            "/api/v1/enrollment-tokens",
+            post(enrollment_tokens::create),
+        ),
+        of(
+            Method::DELETE,
+            "/api/v1/enrollment-tokens/{id}",
+            delete(enrollment_tokens::delete),
+        ),
+    ]
+}
+
 /// Probes and metrics: what `metrics.listen` moves to a listener of its own.
 fn probe_routes() -> Vec<Route> {
     let open = |path, handler| Route::new(Method::GET, path, Open, handler);
@@ -204,8 +237,7 @@ async fn guard(
     let Needs(role) = access else {
         return next.run(request).await;
     };
-    let view = api.backend.view();
-    let caller = match auth::authenticate(request.headers(), &view, api.backend.now()) {
+    let caller = match auth::identify(&api, &request) {
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
@@ -222,7 +254,7 @@ async fn guard(
 
 /// Paths that are not there say so only to those who may know.
 async fn nothing_here(State(api): State<Api>, request: Request) -> Problem {
-    match auth::authenticate(request.headers(), &api.backend.view(), api.backend.now()) {
+    match auth::identify(&api, &request) {
         Err(problem) => problem,
         Ok(_) => Problem::new(
             Code::NotFound,
@@ -234,18 +266,24 @@ async fn nothing_here(State(api): State<Api>, request: Request) -> Problem {
 async fn wrong_method(State(api): State<Api>, request: Request) -> Problem {
     let path = answer::matched(&request).unwrap_or_else(|| request.uri().path());
     let open = probe_routes().iter().any(|route| route.path == path);
-    let view = api.backend.view();
-    match auth::authenticate(request.headers(), &view, api.backend.now()) {
-        Err(problem) if !open => problem,
-        Err(_) | Ok(_) => Problem::new(
-            Code::MethodNotAllowed,
-            format_args!(
-                "{} is not allowed at {}",
-                request.method(),
-                request.uri().path()
-            ),
-        ),
+    if open {
+        return not_allowed(&request);
     }
+    match auth::identify(&api, &request) {
+        Err(problem) => problem,
+        Ok(_) => not_allowed(&request),
+    }
+}
+
+fn not_allowed(request: &Request) -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        format_args!(
+            "{} is not allowed at {}",
+            request.method(),
+            request.uri().path()
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Auth, Config, Effect,
+    Config, Effect,
     key::Key,
     problem::{Origin, Problem},
     sections::{self, Tls},
@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
         });
     };
     for key in sections::keys().filter(|key| origins.contains_key(key.name)) {
-        if let Some(text) = cannot_honour(key, config) {
+        if let Some(text) = cannot_honour(key) {
             say(key.name, text);
         }
     }
@@ -86,13 +86,8 @@ pub(super) fn advice(config: &Config) -> Vec<String> {
 }
 
 /// Why a key that is set cannot be ignored and cannot be honoured.
-fn cannot_honour(key: &Key, config: &Config) -> Option<String> {
+fn cannot_honour(key: &Key) -> Option<String> {
     let name = key.name;
-    if name == "opamp.auth" && config.opamp.auth == Some(Auth::Token) {
-        return Some(format!(
-            "`{name}`: enrollment tokens are not available in this version; `open` is, for a network you trust"
-        ));
-    }
     if key.effect != Effect::RefusedUntilLater {
         return None;
     }

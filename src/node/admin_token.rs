@@ -8,25 +8,11 @@ use std::path::{Path, PathBuf};
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::NodeId;
 use ampora_raft::records::{Role, Token};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
+
+use crate::secrets::{PREFIX, hash, text};
 
 /// The file in the data directory.
 pub const FILE: &str = "admin.token";
-
-/// Every token starts with this, so that scanners of leaked secrets know it.
-const PREFIX: &str = "amp_";
-
-/// The text of a token made from fresh random bytes.
-pub fn text(random: [u8; 32]) -> String {
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random))
-}
-
-/// What the fleet keeps of a token's text. A secret of 256 random bits needs no slow hash.
-pub fn hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
-}
 
 /// Where the token of a data directory is.
 pub fn path(data_dir: &Path) -> PathBuf {
@@ -35,6 +21,8 @@ pub fn path(data_dir: &Path) -> PathBuf {
 
 /// The token to propose at start, if the file is missing or names a token that the fleet does not have.
 /// Proposing it replaces the one before, which thereby stops working.
+///
+/// What an operator revoked never comes back: only a file that was there at the first start is taken as it is.
 ///
 /// # Errors
 /// Fails when the file cannot be read or written.
@@ -51,10 +39,13 @@ pub fn renew(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
+    let is_first = fleet.node(node).is_none_or(|node| node.epoch.0 <= 1);
     let text = match kept {
         Some(kept) if fleet.token(&hash(&kept)).is_some() => return Ok(None),
-        // written just before a crash and never proposed
-        Some(kept) if kept.starts_with(PREFIX) && kept.len() == text([0; 32]).len() => kept,
+        // laid there beforehand, or written just before a crash and never proposed
+        Some(kept) if is_first && kept.starts_with(PREFIX) && kept.len() == text([0; 32]).len() => {
+            kept
+        }
         Some(_) | None => {
             let fresh = text(random);
             write(&path, &fresh)?;

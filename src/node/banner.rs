@@ -2,7 +2,7 @@
 //! the next command to type.
 
 use super::identity::Running;
-use crate::config::Config;
+use crate::config::{Auth, Config};
 
 /// Prints one screen on standard output.
 pub(super) fn print(running: &Running, config: &Config) {
@@ -18,13 +18,18 @@ pub(super) fn print(running: &Running, config: &Config) {
          data             {data}\n\
          admin token      {token}\n\
          \n\
-         next             ampora agents list\n",
+         next             {next}\n",
         version = running.version,
         node = running.node_id,
         opamp = running.opamp_address,
         admin = running.admin_address,
         data = config.node.data_dir.display(),
         token = super::admin_token::path(&config.node.data_dir).display(),
+        next = if config.opamp.auth == Some(Auth::Token) {
+            "ampora enrollment create NAME"
+        } else {
+            "ampora agents list"
+        },
     );
     // whoever closed the terminal does not want to read it
     drop(std::io::Write::write_all(

@@ -23,10 +23,10 @@ use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
 use crate::agents::full_states::FullStates;
 use crate::agents::room::{Room, Settings};
-use crate::agents::{delivery, reconcile, rollout, sweep, timers};
+use crate::agents::{delivery, enrollment, reconcile, rollout, sweep, timers};
 use crate::api::{self, Api};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::doors::TlsError;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::{Metrics, UPKEEP_PERIOD};
@@ -155,6 +155,8 @@ fn room(
     let settings = Settings {
         message_bytes_max: usize::try_from(config.opamp.max_message_bytes).unwrap_or(usize::MAX),
         heartbeat_window_ms: u64::try_from(window.as_millis()).unwrap_or(u64::MAX),
+        needs_token: config.opamp.auth == Some(Auth::Token),
+        agents_per_token_max: config.agents.max_per_token,
     };
     Ok(Arc::new(Room {
         consensus: log.consensus.clone(),
@@ -171,6 +173,8 @@ fn room(
         timers: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),
+        sockets: Default::default(),
+        attempts: Default::default(),
         unasked: Default::default(),
         full_states: FullStates::new(
             config.opamp.full_states_per_second,
@@ -208,6 +212,7 @@ fn serve(
     let background = Tasks::new();
     background.spawn(reconcile::drive(room.clone(), background.stopping()));
     background.spawn(timers::drive(room.clone(), background.stopping()));
+    background.spawn(enrollment::drive(room.clone(), background.stopping()));
     background.spawn(sweep::drive(room.clone(), background.stopping()));
     background.spawn(delivery::drive_deliveries(
         room.clone(),

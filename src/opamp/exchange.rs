@@ -3,10 +3,12 @@
 //! of sockets.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 /// How a peer talks to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +39,17 @@ pub struct Peer {
     pub transport: Transport,
     /// Number of the TCP connection, unique within the process.
     pub connection: u64,
+    /// What [`Agents::admit`] found: the id of its credential, if one is asked for.
+    pub token: Option<Arc<str>>,
+}
+
+/// Why a peer is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It shows no credential that works.
+    Unknown,
+    /// It failed too often; it may try again after so many seconds.
+    TooMany(u64),
 }
 
 /// How a WebSocket came to its end.
@@ -85,6 +98,13 @@ pub struct Answer {
 pub trait Agents: Send + Sync + 'static {
     /// The state of one WebSocket.
     type Connection: AgentConnection;
+
+    /// Looks at the credential of a request before anything else of it, polls included: credentials may change
+    /// between them (C-285).
+    ///
+    /// # Errors
+    /// When the peer is not let in.
+    fn admit(&self, client: IpAddr, headers: &HeaderMap) -> Result<Option<Arc<str>>, Denied>;
 
     /// Meets a peer whose WebSocket was accepted.
     fn connect(&self, peer: Peer) -> Self::Connection;

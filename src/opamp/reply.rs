@@ -2,9 +2,13 @@
 //! clients (C-307).
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, UPGRADE, VARY};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, UPGRADE, VARY, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+
+use super::exchange::Denied;
 
 /// The content type of both directions; some clients compare it exactly.
 pub(super) const PROTOBUF: &str = "application/x-protobuf";
@@ -35,6 +39,30 @@ pub(super) fn later(seconds: u64) -> Response<Full<Bytes>> {
     response
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The peer shows no credential that works (C-283, C-284), or has done so too often (C-290).
+pub(super) fn denied(denied: Denied) -> Response<Full<Bytes>> {
+    let (status, text) = match denied {
+        Denied::Unknown => (
+            StatusCode::UNAUTHORIZED,
+            "agents need an enrollment token: Authorization: Bearer amp_...",
+        ),
+        Denied::TooMany(_) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests without a valid enrollment token, come back later",
+        ),
+    };
+    let mut response = last(status, text);
+    let (name, value) = match denied {
+        Denied::Unknown => (
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"ampora agents\""),
+        ),
+        Denied::TooMany(seconds) => (RETRY_AFTER, HeaderValue::from(seconds)),
+    };
+    response.headers_mut().insert(name, value);
     response
 }
 

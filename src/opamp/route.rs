@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::admission::Refusal;
 use super::exchange::{Agents, Peer, Transport};
 use super::listener::Connection;
 use super::{handshake, poll, reply, socket};
@@ -26,11 +27,7 @@ pub(super) async fn answer<A: Agents>(
     let place = match connection.place() {
         Ok(place) => place,
         Err(refusal) => {
-            let wait = Duration::from_secs(refusal.retry_after_seconds);
-            let uid = request.headers().get(INSTANCE_UID);
-            if let Some(uid) = uid.and_then(|uid| uid.to_str().ok()) {
-                connection.door.agents.told_to_wait(uid, wait);
-            }
+            excuse(connection, request.headers(), refusal);
             return reply::later(refusal.retry_after_seconds);
         }
     };
@@ -38,16 +35,21 @@ pub(super) async fn answer<A: Agents>(
         return reply::text(StatusCode::NOT_FOUND, "agents connect at opamp.path");
     }
     let headers = request.headers();
+    let client = connection.client(headers);
+    let token = match connection.door.agents.admit(client, headers) {
+        Ok(token) => token,
+        Err(denied) => return reply::denied(denied),
+    };
     if is_protobuf(headers) {
         if request.method() != Method::POST {
             return reply::wrong_method();
         }
-        return exchange(connection, request).await;
+        return exchange(connection, token, request).await;
     }
     if handshake::is_wanted(headers) {
         return match handshake::accept(&request) {
             Ok(response) => {
-                socket::open(connection, place, request);
+                socket::open(connection, place, token, request);
                 response
             }
             Err(refused) => refused.into_response(),
@@ -63,12 +65,24 @@ pub(super) async fn answer<A: Agents>(
     }
 }
 
+/// An agent that polls and was told to come back later is not missed until then; nobody else may say so for it.
+fn excuse<A: Agents>(connection: &Connection<A>, headers: &HeaderMap, refusal: Refusal) {
+    let agents = &connection.door.agents;
+    let uid = headers.get(INSTANCE_UID).and_then(|uid| uid.to_str().ok());
+    if let Some(uid) = uid
+        && agents.admit(connection.client(headers), headers).is_ok()
+    {
+        agents.told_to_wait(uid, Duration::from_secs(refusal.retry_after_seconds));
+    }
+}
+
 async fn exchange<A: Agents>(
     connection: &Arc<Connection<A>>,
+    token: Option<Arc<str>>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let client = connection.client(request.headers());
-    let peer = peer(connection, client, Transport::Http);
+    let peer = peer(connection, client, Transport::Http, token);
     let (response, malformed) = poll::answer(&connection.door, peer, request).await;
     if malformed {
         tracing::debug!(
@@ -86,11 +100,13 @@ pub(super) fn peer<A: Agents>(
     connection: &Connection<A>,
     client: IpAddr,
     transport: Transport,
+    token: Option<Arc<str>>,
 ) -> Peer {
     Peer {
         client,
         transport,
         connection: connection.number,
+        token,
     }
 }
 

@@ -48,6 +48,7 @@ const QUIET_INTERVALS_MAX: u8 = 2;
 pub(super) fn open<A: Agents>(
     connection: &Arc<Connection<A>>,
     place: Arc<Place<A>>,
+    token: Option<Arc<str>>,
     mut request: http::Request<Incoming>,
 ) {
     let upgrading = hyper::upgrade::on(&mut request);
@@ -62,7 +63,7 @@ pub(super) fn open<A: Agents>(
             tracing::error!("an upgraded connection is not one of this listener");
             return;
         };
-        let peer = route::peer(&connection, client, Transport::WebSocket);
+        let peer = route::peer(&connection, client, Transport::WebSocket, token);
         tracing::debug!(connection = peer.connection, client.address = %client, "a socket opened");
         let door = connection.door.clone();
         // what HTTP needed is not kept for the hours that a socket lives

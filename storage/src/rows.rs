@@ -253,8 +253,12 @@ fn ops_max(key: &RowKey) -> usize {
         | RowKey::Token(_)
         | RowKey::AuditHead
         | RowKey::Downtime
-        | RowKey::RolloutRules => 1,
-        RowKey::Agent(_) | RowKey::Audit(_) => 2,
+        | RowKey::RolloutRules
+        | RowKey::TokenNote(_) => 1,
+        RowKey::Agent(_)
+        | RowKey::Audit(_)
+        | RowKey::EnrollmentToken(_)
+        | RowKey::Enrollment(_) => 2,
         RowKey::Group(_) => 5,
         RowKey::Rollout(_) => 9,
         RowKey::Dispatch(_) => 9,

@@ -217,6 +217,8 @@ fn without_its_file_the_admin_token_of_before_is_over() {
     let home = tempfile::tempdir().expect("a directory");
     let file = home.path().join("fleet.backup");
     let source = start(&[]);
+    let made = json(&source, "tokens create watcher --role viewer");
+    let watcher = made["token"].as_str().expect("text");
     save(&source, &file);
     let token = source.token.clone();
     assert!(source.stop().success());
@@ -226,6 +228,7 @@ fn without_its_file_the_admin_token_of_before_is_over() {
     line(&node, "status").ok();
     let refused = run(&node, &["agents", "list", "--token", &token]).failed(1);
     has(&refused, &["unauthenticated"]);
+    run(&node, &["agents", "list", "--token", watcher]).ok();
 }
 
 #[test]

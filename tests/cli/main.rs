@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it: the real binary against a real node.
 
+mod access;
 mod agent;
 mod answers;
 mod audit;

@@ -48,6 +48,8 @@ pub(crate) struct Agent<'a> {
     pub(crate) offers: VecDeque<AgentRemoteConfig>,
     /// All offers that ever came.
     pub(crate) offers_seen: usize,
+    /// The enrollment token that it sends with every request, if any.
+    pub(crate) token: Option<String>,
 }
 
 impl<'a> Agent<'a> {
@@ -65,9 +67,26 @@ impl<'a> Agent<'a> {
             sequence: 0,
             capabilities: say::CAPABILITIES,
             label,
-            link: connect(server, via),
+            link: connect(server, via, None),
             offers: VecDeque::new(),
             offers_seen: 0,
+            token: None,
+        }
+    }
+
+    /// Connects an agent under a uid with an enrollment token.
+    pub(crate) fn with_token(server: &'a Server, via: Via, uid: Uuid, token: &str) -> Agent<'a> {
+        Agent {
+            server,
+            via,
+            uid,
+            sequence: 0,
+            capabilities: say::CAPABILITIES,
+            label: say::name(),
+            link: connect(server, via, Some(token)),
+            offers: VecDeque::new(),
+            offers_seen: 0,
+            token: Some(token.to_owned()),
         }
     }
 
@@ -109,8 +128,19 @@ impl<'a> Agent<'a> {
 
     /// Introduces itself.
     pub(crate) fn hello(&mut self) -> ServerToAgent {
-        let message = self.full();
-        self.ask(&message)
+        self.hello_with(|_| {})
+    }
+
+    /// Introduces itself with something more. One that enrolls does so again when it is asked to: the log of a
+    /// busy machine may not have had the time to give it its place.
+    pub(crate) fn hello_with(&mut self, more: impl Fn(&mut AgentToServer)) -> ServerToAgent {
+        until("an answer to who it is", || {
+            let mut message = self.full();
+            more(&mut message);
+            let reply = self.ask(&message);
+            let again = self.token.is_some() && say::asks_full_state(&reply);
+            (!again).then_some(reply)
+        })
     }
 
     /// Says that it is there.
@@ -150,7 +180,7 @@ impl<'a> Agent<'a> {
                 ws.say(body);
                 ws.message()
             }
-            Link::Http(http) => exchange(http, body),
+            Link::Http(http) => exchange_with(http, body, self.token.as_deref()),
         };
         self.seen(reply)
     }
@@ -236,7 +266,7 @@ impl<'a> Agent<'a> {
 
     /// The connection is cut, and a new one is made.
     pub(crate) fn reconnect(&mut self) {
-        self.link = connect(self.server, self.via);
+        self.link = connect(self.server, self.via, self.token.as_deref());
     }
 
     /// The WebSocket.
@@ -253,16 +283,38 @@ impl<'a> Agent<'a> {
     }
 }
 
-fn connect(server: &Server, via: Via) -> Link {
+fn connect(server: &Server, via: Via, token: Option<&str>) -> Link {
     match via {
-        Via::WebSocket => Link::WebSocket(Box::new(Ws::open(server.opamp, Server::PATH))),
+        Via::WebSocket => {
+            let bearer = token.map(|token| format!("Bearer {token}"));
+            let headers: Vec<_> = bearer
+                .iter()
+                .map(|bearer| ("Authorization", bearer.as_str()))
+                .collect();
+            let opened = Ws::try_open(server.opamp, Server::PATH, &headers);
+            match opened {
+                Ok(ws) => Link::WebSocket(Box::new(ws)),
+                Err(status) => panic!("the upgrade was answered {status}"),
+            }
+        }
         Via::Http => Link::Http(Http::connect(server.opamp)),
     }
 }
 
 /// One plain-HTTP exchange.
 pub(crate) fn exchange(http: &mut Http, body: &[u8]) -> ServerToAgent {
-    http.request("POST", Server::PATH, &[PROTOBUF], body);
+    exchange_with(http, body, None)
+}
+
+fn exchange_with(http: &mut Http, body: &[u8], token: Option<&str>) -> ServerToAgent {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let mut headers = vec![PROTOBUF];
+    headers.extend(
+        bearer
+            .iter()
+            .map(|bearer| ("Authorization", bearer.as_str())),
+    );
+    http.request("POST", Server::PATH, &headers, body);
     read(&http.response())
 }
 

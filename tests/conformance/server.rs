@@ -58,6 +58,11 @@ pub(crate) fn large() -> Arc<Server> {
     shared_with("large", &["opamp.max_message_bytes=67108864"])
 }
 
+/// A server whose agents need an enrollment token.
+pub(crate) fn guarded() -> Arc<Server> {
+    shared_with("guarded", &["opamp.auth=token"])
+}
+
 fn shared_with(name: &'static str, settings: &[&str]) -> Arc<Server> {
     let mut shared = SHARED.lock().expect("servers");
     shared
@@ -244,6 +249,28 @@ impl Server {
         }
         let (status, answer) = self.ask("PUT", &format!("/groups/{name}"), &form);
         assert!(matches!(status, 200 | 201), "{status}: {answer}");
+    }
+
+    /// Makes an enrollment token; its id and its text.
+    pub(crate) fn enrollment_token(&self, form: &Value) -> (String, String) {
+        let mut form = form.clone();
+        form["name"] = json!("conformance");
+        let (status, made) = self.ask("POST", "/enrollment-tokens", &form);
+        assert_eq!(status, 201, "{made}");
+        let text = |field: &str| made[field].as_str().expect("a text").to_owned();
+        (text("id"), text("token"))
+    }
+
+    /// Revokes an enrollment token.
+    pub(crate) fn revoke_enrollment(&self, id: &str) {
+        let path = format!("/enrollment-tokens/{id}");
+        let (status, answer) = self.ask("DELETE", &path, &Value::Null);
+        assert_eq!(status, 204, "{answer}");
+    }
+
+    /// The text of the admin token.
+    pub(crate) fn admin_token(&self) -> &str {
+        &self.token
     }
 
     /// Instructs one agent; the status and the dispatch.

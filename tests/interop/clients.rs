@@ -55,13 +55,23 @@ impl Supervisor {
 
     /// The same, with the time after a change in which a collector has to be healthy.
     pub(crate) fn patient(dir: &Path, opamp: &str, transport: Transport, apply: &str) -> Self {
+        Self::told(dir, opamp, transport, apply, "")
+    }
+
+    /// The same as [`Supervisor::start`], with an enrollment token.
+    pub(crate) fn enrolled(dir: &Path, opamp: &str, transport: Transport, token: &str) -> Self {
+        let headers = format!("\n  headers: {{Authorization: [\"Bearer {token}\"]}}");
+        Self::told(dir, opamp, transport, "4s", &headers)
+    }
+
+    fn told(dir: &Path, opamp: &str, transport: Transport, apply: &str, headers: &str) -> Self {
         let scheme = match transport {
             Transport::WebSocket => "ws",
             Transport::Http => "http",
         };
         Self::with(
             dir,
-            &format!("endpoint: {scheme}://{opamp}/v1/opamp"),
+            &format!("endpoint: {scheme}://{opamp}/v1/opamp{headers}"),
             apply,
         )
     }

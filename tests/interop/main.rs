@@ -11,6 +11,7 @@ mod clients;
 mod configurations;
 mod contact;
 mod dispatches;
+mod enrollment;
 mod extension;
 mod legacy;
 mod libraries;

@@ -78,6 +78,10 @@ impl Rest {
         .await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
     /// Posts YAML as a new version of a configuration and returns its number.
     pub(crate) async fn version(&self, name: &str, yaml: &str) -> u64 {
         let path = format!("/configurations/{name}/versions");

@@ -50,6 +50,9 @@ fn load(rows: impl Iterator<Item = (RowKey, Row)>, texts: &mut Texts) -> io::Res
         if let Row::Agent(record) = &mut row {
             texts.share_record(Arc::make_mut(record));
         }
+        if let Row::Enrollment(enrollment) = &mut row {
+            texts.share_enrollment(Arc::make_mut(enrollment));
+        }
         (key, row)
     });
     Fleet::load(rows).map_err(io::Error::other)

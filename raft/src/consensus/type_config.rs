@@ -44,6 +44,11 @@ impl fmt::Display for Entry {
             Proposal::LiftQuarantine { .. } => "LiftQuarantine",
             Proposal::RevertGroup { .. } => "RevertGroup",
             Proposal::PutRolloutRules { .. } => "PutRolloutRules",
+            Proposal::CreateToken { .. } => "CreateToken",
+            Proposal::DeleteToken { .. } => "DeleteToken",
+            Proposal::CreateEnrollmentToken { .. } => "CreateEnrollmentToken",
+            Proposal::DeleteEnrollmentToken { .. } => "DeleteEnrollmentToken",
+            Proposal::SweepTokens { .. } => "SweepTokens",
             Proposal::NoteSnapshot(_) => "NoteSnapshot",
         };
         write!(f, "{name} by {}", self.origin.actor)
@@ -61,7 +66,9 @@ impl fmt::Display for Outcome {
             | Self::Group { .. }
             | Self::Dispatch(_)
             | Self::Deliveries { .. }
-            | Self::Removed { .. } => f.write_str("done"),
+            | Self::Removed { .. }
+            | Self::Token(_)
+            | Self::EnrollmentToken(_) => f.write_str("done"),
         }
     }
 }

@@ -87,6 +87,14 @@ impl Fleet {
             }
             Proposal::RevertGroup { name, revision } => self.revert_group(cx, name, *revision),
             Proposal::PutRolloutRules { rules } => Ok(self.put_rollout_rules(cx, *rules)),
+            Proposal::CreateToken {
+                token,
+                expires_wall_ms,
+            } => self.create_token(cx, token, *expires_wall_ms),
+            Proposal::DeleteToken { id } => self.delete_token(cx, id),
+            Proposal::CreateEnrollmentToken { token } => self.create_enrollment_token(cx, token),
+            Proposal::DeleteEnrollmentToken { id } => self.delete_enrollment_token(cx, id),
+            Proposal::SweepTokens { limit } => Ok(self.sweep_tokens(cx, *limit)),
             Proposal::NoteSnapshot(note) => self.note_snapshot(cx, note),
         }
     }

@@ -9,6 +9,9 @@ use crate::ids::{Fence, InstanceUid};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{DeliveryError, DeliveryState};
 
+/// The record, and the place of its enrollment token.
+const ROWS_PER_AGENT: usize = 2;
+
 /// Rows that the end of one delivery may touch: the delivery and its dispatch.
 const ROWS_PER_DELIVERY: usize = 2;
 
@@ -48,7 +51,7 @@ impl Fleet {
     /// Ends what waits for the agent, then takes its record; false when the entry has no rows for all of it.
     /// What was sent already is ended by who sent it.
     pub(super) fn forget(&mut self, cx: &mut Context<'_>, uid: InstanceUid) -> bool {
-        let room = cx.rows_left().saturating_sub(1) / ROWS_PER_DELIVERY;
+        let room = cx.rows_left().saturating_sub(ROWS_PER_AGENT) / ROWS_PER_DELIVERY;
         let queued: Vec<_> = self.queued_for(uid).take(room).collect();
         for id in queued {
             if let Some(delivery) = self.delivery(id, uid) {
@@ -57,7 +60,7 @@ impl Fleet {
                 self.put_delivery(cx, ended);
             }
         }
-        if self.queued_for(uid).next().is_some() || cx.rows_left() == 0 {
+        if self.queued_for(uid).next().is_some() || cx.rows_left() < ROWS_PER_AGENT {
             return false;
         }
         self.remove_agent(cx, uid);

@@ -100,6 +100,31 @@ pub const OPS_PROPOSED_MAX: usize = 400;
 /// Tokens.
 pub const TOKENS_MAX: usize = 10_000;
 
+/// Enrollment tokens.
+pub const ENROLLMENT_TOKENS_MAX: usize = 10_000;
+
+/// Uses that an enrollment token may have.
+pub const TOKEN_USES_MAX: u32 = 1_000_000;
+
+/// Labels that an enrollment token gives.
+pub const TOKEN_LABELS_MAX: usize = 32;
+
+/// Bytes of their keys and values together: a record holds them beside everything else.
+pub const TOKEN_LABELS_BYTES_MAX: usize = 512;
+
+/// Bytes of one key.
+pub const TOKEN_LABEL_KEY_BYTES_MAX: usize = 64;
+
+/// Bytes of one value.
+pub const TOKEN_LABEL_VALUE_BYTES_MAX: usize = 128;
+
+/// Places of enrollment tokens: four full fleets of 250 000, because where uses are counted an agent that was forgotten
+/// keeps its place.
+pub const ENROLLMENTS_MAX: usize = 1_000_000;
+
+/// Tokens and places that one sweep removes.
+pub const SWEEP_STEP: usize = 128;
+
 /// Nodes that ever registered.
 pub const NODES_MAX: usize = 1_000;
 

@@ -48,6 +48,7 @@ impl Fleet {
         if any && !head {
             return Err(contradiction(RowKey::Meta, "it is missing"));
         }
+        fleet.index_orphans();
         fleet.check_agents()?;
         fleet.check_configurations()?;
         fleet.check_groups()?;
@@ -119,13 +120,35 @@ impl Fleet {
             (RowKey::RolloutRules, Row::RolloutRules(rules)) => {
                 self.rollout_rules.replace(rules).is_some()
             }
-            (_, _) => return Err(LoadError::Foreign(key)),
+            (_, row) => self.take_access_row(&key, row)?,
         };
         if replaced {
             Err(LoadError::Twice(key))
         } else {
             Ok(())
         }
+    }
+
+    /// Rows about who may do what; true when one came twice.
+    fn take_access_row(&mut self, key: &RowKey, row: Row) -> Result<bool, LoadError> {
+        Ok(match (key, row) {
+            (RowKey::EnrollmentToken(id), Row::EnrollmentToken(token)) if *id == token.id => {
+                self.derived
+                    .enrollment_hashes
+                    .insert_cow((token.hash, Arc::clone(id)));
+                self.enrollment_tokens
+                    .insert_cow(Arc::clone(id), token)
+                    .is_some()
+            }
+            (RowKey::Enrollment(uid), Row::Enrollment(given)) if *uid == given.agent => {
+                self.index_enrollment(&given);
+                self.enrollments.insert_cow(*uid, given).is_some()
+            }
+            (RowKey::TokenNote(id), Row::TokenNote(note)) if *id == note.token => {
+                self.token_notes.insert_cow(Arc::clone(id), note).is_some()
+            }
+            (_, _) => return Err(LoadError::Foreign(key.clone())),
+        })
     }
 
     fn check_agents(&self) -> Result<(), LoadError> {

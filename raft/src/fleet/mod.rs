@@ -16,9 +16,12 @@ mod blame;
 mod cancel_dispatch;
 mod context;
 mod create_dispatch;
+mod create_token;
 mod create_version;
 mod delete_group;
+mod delete_token;
 mod desired;
+mod enrollment;
 mod expand_dispatch;
 mod expire_deliveries;
 mod forget_agent;
@@ -57,6 +60,7 @@ use immutable_chunkmap::map::Map;
 use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
+pub use enrollment::{EnrollmentLimits, Standing};
 pub use found::FEATURE_LEVEL;
 pub use load::LoadError;
 pub use restore::{JUMP, Restore};
@@ -67,8 +71,8 @@ use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{
-    AgentRecord, AuditHead, BodyMeta, Configuration, Delivery, Dispatch, Downtime, FleetMeta,
-    Group, Node, Rollout, RolloutRules, Token,
+    AgentRecord, AuditHead, BodyMeta, Configuration, Delivery, Dispatch, Downtime, Enrollment,
+    EnrollmentToken, FleetMeta, Group, Node, Rollout, RolloutRules, Token, TokenNote,
 };
 use crate::rows::{IdempotencyRow, Row, RowKey};
 
@@ -96,6 +100,9 @@ pub struct Fleet {
     downtime: Arc<Downtime>,
     rollouts: Table<Arc<str>, Rollout>,
     rollout_rules: Option<RolloutRules>,
+    enrollment_tokens: Table<Arc<str>, EnrollmentToken>,
+    enrollments: Table<InstanceUid, Enrollment>,
+    token_notes: Table<Arc<str>, TokenNote>,
     derived: Derived,
 }
 
@@ -126,6 +133,16 @@ struct Derived {
     staged: Index<(u64, ConfigHash)>,
     /// What is on trial, and where: the only versions whose failures are looked at.
     trials: Index<(ConfigHash, Arc<str>)>,
+    /// Tokens of operators in the order in which they leave.
+    token_expiry: Index<(u64, Arc<str>)>,
+    /// Enrollment tokens by the hash of their text.
+    enrollment_hashes: Index<([u8; 32], Arc<str>)>,
+    /// Agents by the enrollment token that they came with.
+    enrolled: Index<(Arc<str>, InstanceUid)>,
+    /// How many of them each token has; none without any.
+    enrolled_len: Table<Arc<str>, u32>,
+    /// Enrollment tokens that are gone while agents still hold places of them.
+    orphans: Index<Arc<str>>,
 }
 
 /// What followed from an entry.

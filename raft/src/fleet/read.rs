@@ -204,6 +204,14 @@ impl Fleet {
         (&self.tokens).into_iter().map(|(_, token)| token)
     }
 
+    /// Tokens after `after`, by id.
+    pub fn tokens_after(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<Token>> {
+        let from = after.map_or(Unbounded, |id| Excluded(Arc::<str>::from(id)));
+        self.tokens
+            .range::<Arc<str>, _>((from, Unbounded))
+            .map(|(_, token)| token)
+    }
+
     /// Whether a node is live in this epoch: the condition of everything that it owns.
     pub fn is_live(&self, node: NodeId, epoch: Epoch) -> bool {
         self.nodes
@@ -255,6 +263,13 @@ impl Fleet {
             RowKey::Idempotency(key) => self.idempotency.get(key).cloned().map(Row::Idempotency),
             RowKey::Rollout(name) => self.rollouts.get(name).cloned().map(Row::Rollout),
             RowKey::RolloutRules => self.rollout_rules.map(Row::RolloutRules),
+            RowKey::EnrollmentToken(id) => self
+                .enrollment_tokens
+                .get(id)
+                .cloned()
+                .map(Row::EnrollmentToken),
+            RowKey::Enrollment(uid) => self.enrollments.get(uid).cloned().map(Row::Enrollment),
+            RowKey::TokenNote(id) => self.token_notes.get(id).cloned().map(Row::TokenNote),
         }
     }
 
@@ -311,5 +326,20 @@ impl Fleet {
                     .map(|(name, _)| RowKey::Rollout(Arc::clone(name))),
             )
             .chain(self.rollout_rules.map(|_| RowKey::RolloutRules))
+            .chain(
+                (&self.enrollment_tokens)
+                    .into_iter()
+                    .map(|(id, _)| RowKey::EnrollmentToken(Arc::clone(id))),
+            )
+            .chain(
+                (&self.enrollments)
+                    .into_iter()
+                    .map(|(uid, _)| RowKey::Enrollment(*uid)),
+            )
+            .chain(
+                (&self.token_notes)
+                    .into_iter()
+                    .map(|(id, _)| RowKey::TokenNote(Arc::clone(id))),
+            )
     }
 }

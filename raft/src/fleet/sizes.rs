@@ -8,7 +8,8 @@ use crate::proposal::{
     Assign, CreateVersion, Entry, Mark, MarkTo, Origin, Proposal, Retention, SessionOp,
 };
 use crate::records::{
-    Action, AgentRecord, AgentUpdate, DeliveryError, Description, Health, PackageAggregate, Target,
+    Action, AgentRecord, AgentUpdate, DeliveryError, Description, EnrollmentToken, Health,
+    PackageAggregate, Target, Token,
 };
 
 const NUMBER: usize = 9;
@@ -80,6 +81,7 @@ pub fn op_bytes(op: &SessionOp) -> usize {
         SessionOp::Release { .. } => 1 + UID + NUMBER + 1 + 1 + NUMBER,
         SessionOp::Report { update, .. } => 1 + UID + update_bytes(update),
         SessionOp::Rename { .. } => 1 + 2 * UID,
+        SessionOp::Enroll { token, .. } => 1 + UID + text(token) + 1 + NUMBER,
     }
 }
 
@@ -134,9 +136,10 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
             3 * NUMBER + given.marks.iter().map(mark_bytes).sum::<usize>()
         }
         Proposal::CancelDispatch { .. } | Proposal::ExpireDeliveries { .. } => NUMBER,
-        Proposal::PutToken { token } => {
-            text(&token.id) + text(&token.name) + 1 + HASH + 1 + 2 * NUMBER
-        }
+        Proposal::PutToken { token } => token_bytes(token),
+        Proposal::CreateToken { token, .. } => token_bytes(token) + 1 + NUMBER,
+        Proposal::DeleteToken { id } | Proposal::DeleteEnrollmentToken { id } => text(id),
+        Proposal::CreateEnrollmentToken { token } => enrollment_token_bytes(token),
         Proposal::Asked { from, proposal } => text(from) + 1 + proposal_bytes(proposal),
         Proposal::NoteWallTime { .. } => 1,
         Proposal::TrimAudit { .. } => 2 * NUMBER,
@@ -155,8 +158,25 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
             text(name) + 1 + NUMBER
         }
         Proposal::PutRolloutRules { .. } => 2 * NUMBER,
+        Proposal::SweepTokens { .. } => NUMBER,
         Proposal::NoteSnapshot(note) => text(&note.id) + 1,
     }
+}
+
+fn enrollment_token_bytes(token: &EnrollmentToken) -> usize {
+    let labels = token.labels.iter();
+    let labels = labels.map(|(key, value)| text(key) + text(value));
+    text(&token.id)
+        + text(&token.name)
+        + HASH
+        + 5 * NUMBER
+        + 3
+        + labels.sum::<usize>()
+        + text(&token.created_by)
+}
+
+fn token_bytes(token: &Token) -> usize {
+    text(&token.id) + text(&token.name) + 1 + HASH + 1 + 2 * NUMBER
 }
 
 fn version_bytes(version: &CreateVersion) -> usize {

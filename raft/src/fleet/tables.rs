@@ -35,6 +35,7 @@ impl Fleet {
         cx.dirty(RowKey::Agent(uid));
         let old = self.agents.remove_cow(&uid);
         self.derived.post(old.as_deref(), None);
+        self.forget_enrollment(cx, uid);
     }
 
     pub(super) fn put_configuration(&mut self, cx: &mut Context<'_>, value: Configuration) {
@@ -119,9 +120,8 @@ impl Fleet {
     pub(super) fn put_token_record(&mut self, cx: &mut Context<'_>, token: Token) {
         let id = Arc::clone(&token.id);
         if let Some(old) = self.tokens.get(&id) {
-            self.derived
-                .token_hashes
-                .remove_cow(&(old.hash, Arc::clone(&id)));
+            let old = Arc::clone(old);
+            self.derived.forget_token(&old);
         }
         self.derived.index_token(&token);
         cx.dirty(RowKey::Token(Arc::clone(&id)));
@@ -279,6 +279,18 @@ impl Derived {
     pub(super) fn index_token(&mut self, token: &Token) {
         self.token_hashes
             .insert_cow((token.hash, Arc::clone(&token.id)));
+        if let Some(at_ms) = token.expires_at_ms {
+            self.token_expiry.insert_cow((at_ms, Arc::clone(&token.id)));
+        }
+    }
+
+    pub(super) fn forget_token(&mut self, token: &Token) {
+        self.token_hashes
+            .remove_cow(&(token.hash, Arc::clone(&token.id)));
+        if let Some(at_ms) = token.expires_at_ms {
+            self.token_expiry
+                .remove_cow(&(at_ms, Arc::clone(&token.id)));
+        }
     }
 
     pub(super) fn index_body(&mut self, hash: ConfigHash, meta: &BodyMeta) {

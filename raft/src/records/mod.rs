@@ -6,6 +6,7 @@ mod audit;
 mod configuration;
 mod dispatch;
 mod downtime;
+mod enrollment;
 mod group;
 mod node;
 mod rollout;
@@ -22,6 +23,7 @@ pub use dispatch::{
     Action, Counts, Delivery, DeliveryError, DeliveryState, Dispatch, DispatchState, Target,
 };
 pub use downtime::Downtime;
+pub use enrollment::{Enrollment, EnrollmentToken, TokenNote};
 pub use group::{Assignment, Group, Pace};
 pub use node::{FleetMeta, Node};
 pub use rollout::{Quarantined, Rollout, RolloutRules, Trial};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AgentRecord, AgentUpdate, Description};
+use super::{AgentRecord, AgentUpdate, Description, Enrollment};
 
 /// Slots: some dozens of texts repeat in a fleet, and those that do not push them out rarely.
 const SLOTS: usize = 4096;
@@ -41,6 +41,15 @@ impl Texts {
         self.share(&mut record.config.error);
         for name in &mut record.custom_capabilities {
             self.share(name);
+        }
+    }
+
+    /// Shares the texts of a place that comes from a store: as many agents come with one token.
+    pub fn share_enrollment(&mut self, enrollment: &mut Enrollment) {
+        self.share(&mut enrollment.token);
+        for (key, value) in &mut enrollment.labels {
+            self.share(key);
+            self.share(value);
         }
     }
 

@@ -32,9 +32,23 @@ async fn every_route_needs_a_role_or_is_one_of_the_open_ones() {
             }
             Access::Needs(role) => {
                 anonymous.problem(401, "unauthenticated");
-                if role > Role::Viewer {
-                    let low = site.ask(route.method, &path).role("viewer").send().await;
-                    low.problem(403, "forbidden");
+                let roles = [
+                    ("viewer", Role::Viewer),
+                    ("operator", Role::Operator),
+                    ("admin", Role::Admin),
+                ];
+                for (name, has) in roles {
+                    let asked = site
+                        .ask(route.method.clone(), &path)
+                        .role(name)
+                        .send()
+                        .await;
+                    if has < role {
+                        asked.problem(403, "forbidden");
+                    } else {
+                        let status = asked.status.as_u16();
+                        assert!(![401, 403].contains(&status), "{name} {path}: {status}");
+                    }
                 }
             }
         }
@@ -54,10 +68,15 @@ async fn every_route_needs_a_role_or_is_one_of_the_open_ones() {
 }
 
 #[tokio::test]
-async fn a_route_that_changes_something_needs_an_operator() {
+async fn a_route_that_changes_something_needs_an_operator_and_access_an_admin() {
     for route in routes() {
-        let for_admins = ["/api/v1/audit", "/api/v1/cluster/snapshots"];
-        let needs = if for_admins.iter().any(|path| route.path.starts_with(path)) {
+        let guarded = [
+            "/api/v1/audit",
+            "/api/v1/cluster/snapshots",
+            "/api/v1/tokens",
+            "/api/v1/enrollment-tokens",
+        ];
+        let needs = if guarded.iter().any(|path| route.path.starts_with(path)) {
             Role::Admin
         } else if route.method == Method::GET {
             Role::Viewer

@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::{
     agents::AgentsCommand, audit::AuditCommand, backup::BackupCommand, cluster::ClusterCommand,
-    configs::ConfigsCommand, dispatch::DispatchCommand, groups::GroupsCommand,
+    configs::ConfigsCommand, dispatch::DispatchCommand, enrollment::EnrollmentCommand,
+    groups::GroupsCommand, tokens::TokensCommand,
 };
 use crate::cli::args::ReachArgs;
 
@@ -27,6 +28,10 @@ pub enum ClientCommand {
     Cluster(Noun<ClusterCommand>),
     /// See who changed what, and check that no record was altered
     Audit(Noun<AuditCommand>),
+    /// Say who may use this interface
+    Tokens(Noun<TokensCommand>),
+    /// Say with what agents may come
+    Enrollment(Noun<EnrollmentCommand>),
     /// Save everything into a file, look at one, begin a new cluster from one
     Backup(Noun<BackupCommand>),
 }
@@ -46,6 +51,8 @@ impl ClientCommand {
             Self::Dispatch(noun) => &mut noun.reach,
             Self::Cluster(noun) => &mut noun.reach,
             Self::Audit(noun) => &mut noun.reach,
+            Self::Tokens(noun) => &mut noun.reach,
+            Self::Enrollment(noun) => &mut noun.reach,
             Self::Backup(noun) => &mut noun.reach,
         })
     }

@@ -22,6 +22,7 @@ mod cluster;
 mod configs;
 mod connect;
 mod dispatch;
+mod enrollment;
 mod error;
 mod groups;
 mod http;
@@ -30,6 +31,7 @@ mod output;
 mod problem;
 mod status;
 mod text;
+mod tokens;
 mod watch;
 
 pub use error::ClientError;
@@ -99,6 +101,8 @@ async fn act(command: ClientCommand, session: &Session) -> Result<(), CliError> 
         ClientCommand::Dispatch(noun) => dispatch::run(session, noun.command).await,
         ClientCommand::Cluster(noun) => cluster::run(session, noun.command).await,
         ClientCommand::Audit(noun) => audit::run(session, noun.command).await,
+        ClientCommand::Tokens(noun) => tokens::run(session, noun.command).await,
+        ClientCommand::Enrollment(noun) => enrollment::run(session, noun.command).await,
         ClientCommand::Backup(noun) => backup::run(session, noun.command).await,
     }
 }

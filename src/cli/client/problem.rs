@@ -61,6 +61,10 @@ impl Problem {
             }
             "group_not_found" => "`ampora groups list` shows the groups that there are",
             "dispatch_not_found" => "`ampora dispatch list` shows the dispatches of the last days",
+            "token_not_found" => {
+                "`ampora tokens list` and `ampora enrollment list` show the tokens that there are"
+            }
+            "last_admin_token" => "`ampora tokens create NAME --role admin` makes another one",
             "empty_configuration" => {
                 "an empty configuration stops a collector; if that is meant, say --allow-empty"
             }

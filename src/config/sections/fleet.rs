@@ -104,8 +104,8 @@ pub(super) const KEYS: &[Key] = &[
         name: "agents.max_per_token",
         takes: "number, 1 to 10000000",
         default: "none",
-        meaning: "Most agents that come with one enrollment token.",
-        effect: Effect::Later,
+        meaning: "Most agents that come with one enrollment token; more are answered UNAVAILABLE and counted.",
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .count(1..=10_000_000)

@@ -190,7 +190,7 @@ pub(super) const OPAMP: &[Key] = &[
         name: "opamp.auth",
         takes: "`open`, `token`",
         default: "`open` on loopback, else it must be stated",
-        meaning: "How agents prove who they are. `token` is refused until a later version.",
+        meaning: "How agents prove who they are: `token` asks each of them for an enrollment token, `open` for nothing.",
         effect: Effect::Now,
         set: |config, given| {
             let choices = [("open", Auth::Open), ("token", Auth::Token)];

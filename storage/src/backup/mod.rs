@@ -198,5 +198,8 @@ fn kind_name(key: &RowKey) -> &'static str {
         RowKey::Downtime => "downtime",
         RowKey::Rollout(_) => "rollouts",
         RowKey::RolloutRules => "rollout_rules",
+        RowKey::EnrollmentToken(_) => "enrollment_tokens",
+        RowKey::Enrollment(_) => "enrollments",
+        RowKey::TokenNote(_) => "token_notes",
     }
 }

@@ -1,5 +1,7 @@
 //! Entries with every kind of proposal, and with every variant of what they hold.
 
+mod changes;
+
 use std::sync::Arc;
 
 use ampora_raft::fleet::sizes::entry_bytes;
@@ -14,7 +16,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 27] = [
+const KINDS: [&str; 32] = [
     "found",
     "register_node",
     "node_batch",
@@ -41,6 +43,11 @@ const KINDS: [&str; 27] = [
     "lift_quarantine",
     "revert_group",
     "put_rollout_rules",
+    "create_token",
+    "delete_token",
+    "create_enrollment_token",
+    "delete_enrollment_token",
+    "sweep_tokens",
     "note_snapshot",
 ];
 
@@ -72,6 +79,11 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::LiftQuarantine { .. } => "lift_quarantine",
         Proposal::RevertGroup { .. } => "revert_group",
         Proposal::PutRolloutRules { .. } => "put_rollout_rules",
+        Proposal::CreateToken { .. } => "create_token",
+        Proposal::DeleteToken { .. } => "delete_token",
+        Proposal::CreateEnrollmentToken { .. } => "create_enrollment_token",
+        Proposal::DeleteEnrollmentToken { .. } => "delete_enrollment_token",
+        Proposal::SweepTokens { .. } => "sweep_tokens",
         Proposal::NoteSnapshot(_) => "note_snapshot",
     }
 }
@@ -171,6 +183,47 @@ pub(crate) fn token(role: Role) -> Token {
         created_ms: 1,
         expires_at_ms: (role != Role::Admin).then_some(2),
     }
+}
+
+pub(crate) fn enrollment_token() -> EnrollmentToken {
+    EnrollmentToken {
+        id: "id".into(),
+        name: "edge".into(),
+        hash: [6; 32],
+        uses: Some(300),
+        expires_at_ms: Some(3),
+        expires_wall_ms: Some(4),
+        labels: vec![("env".into(), "prod".into())],
+        created_ms: 5,
+        created_by: "admin".into(),
+    }
+}
+
+fn access() -> Vec<Proposal> {
+    let enroll = |per_token_max| SessionOp::Enroll {
+        uid: uid(1),
+        token: "id".into(),
+        per_token_max,
+    };
+    vec![
+        Proposal::CreateToken {
+            token: token(Role::Operator),
+            expires_wall_ms: Some(7),
+        },
+        Proposal::DeleteToken { id: "id".into() },
+        Proposal::CreateEnrollmentToken {
+            token: enrollment_token(),
+        },
+        Proposal::DeleteEnrollmentToken { id: "id".into() },
+        Proposal::SweepTokens { limit: 128 },
+        Proposal::NodeBatch(NodeBatch {
+            node: NodeId(1),
+            epoch: Epoch(2),
+            number: 301,
+            agents_max: 250_000,
+            ops: vec![enroll(None), enroll(Some(300))],
+        }),
+    ]
 }
 
 fn ops() -> Vec<SessionOp> {
@@ -359,88 +412,13 @@ fn proposals() -> Vec<Proposal> {
             hash: (body != RawBody::Health).then_some(BodyHash([3; 32])),
         })
     }));
-    all.extend(bounds());
-    all.extend(rollouts());
+    all.extend(changes::bounds());
+    all.extend(changes::rollouts());
+    all.extend(access());
     all.extend([SnapshotStep::Take, SnapshotStep::Read].map(|step| {
         let id = "5eb1".into();
         Proposal::NoteSnapshot(NoteSnapshot { id, step })
     }));
-    all
-}
-
-fn bounds() -> Vec<Proposal> {
-    let mut all = vec![Proposal::SetLabels(SetLabels {
-        agent: uid(1),
-        labels: vec![("team".into(), "core".into()), ("zone".into(), "".into())],
-    })];
-    all.extend([None, Some(Fence(300))].map(|fence| Proposal::ForgetAgent {
-        agent: uid(1),
-        fence,
-    }));
-    let retention = [
-        Retention::ForgetAgents {
-            agents: vec![uid(1), uid(2)],
-            after_ms: 604_800_000,
-            bare_after_ms: 86_400_000,
-        },
-        Retention::TrimVersions {
-            configuration: "conf".into(),
-        },
-        Retention::RetireDispatches {
-            dispatches: vec![DispatchId(3), DispatchId(u64::MAX)],
-        },
-        Retention::ExpireKeys,
-        Retention::DropStaged {
-            until_index: 70_000,
-        },
-    ];
-    all.extend(retention.map(Proposal::Retention));
-    all.push(Proposal::CreateVersionAfter {
-        newest: 7,
-        version: CreateVersion {
-            configuration: "conf".into(),
-            hash: hash(1),
-            files: Vec::new(),
-            comment: "why".into(),
-        },
-    });
-    all
-}
-
-fn rollouts() -> Vec<Proposal> {
-    let window = RolloutMove::Window {
-        threshold: u64::MAX - 1,
-        size: 300,
-    };
-    let mut all: Vec<_> = [window, RolloutMove::Settle]
-        .map(|to| {
-            Proposal::MoveRollout(MoveRollout {
-                group: "edge".into(),
-                seen: 300,
-                to,
-            })
-        })
-        .into();
-    all.extend([
-        Proposal::ForgetFailures(ForgetFailures {
-            hash: hash(1),
-            agents: vec![uid(1), uid(2)],
-        }),
-        Proposal::LiftQuarantine {
-            name: "edge".into(),
-            revision: Some(9),
-        },
-        Proposal::RevertGroup {
-            name: "edge".into(),
-            revision: None,
-        },
-        Proposal::PutRolloutRules {
-            rules: RolloutRules {
-                quarantine_failures: 1_000,
-                confirm_timeout_ms: u64::MAX,
-            },
-        },
-    ]);
     all
 }
 

@@ -1,24 +1,27 @@
 //! Rows of every kind with every variant of what they hold, and the bytes of their keys.
 
+mod rollouts;
+
 use std::sync::Arc;
 
 use ampora_raft::fleet::limits::{AUDIT_VALUE_BYTES_MAX, TEXT_BYTES_MAX};
 use ampora_raft::fleet::sizes::record_bytes;
 use ampora_raft::ids::{BodyHash, DispatchId, Epoch, Fence, NodeId};
-use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
+use ampora_raft::outcome::{EnrollmentRefusal, OpOutcome, Outcome, Rejection};
 use ampora_raft::records::*;
 use ampora_raft::rows::{IdempotencyRow, Row, RowKey};
 use ampora_storage::codec::{Kind, encode};
 
 use super::proposals::{
-    REASONS, STATUSES, actions, description, errors, hash, health, packages, selector, token, uid,
+    REASONS, STATUSES, actions, description, enrollment_token, errors, hash, health, packages,
+    selector, token, uid,
 };
 use super::{check, check_bytes, check_names};
 
 const FILE: &str = "rows.txt";
 const KEYS: &str = "keys.txt";
 
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 19] = [
     "meta",
     "node",
     "agent",
@@ -35,6 +38,9 @@ const KINDS: [&str; 16] = [
     "downtime",
     "rollout",
     "rollout_rules",
+    "enrollment_token",
+    "enrollment",
+    "token_note",
 ];
 
 fn kind(row: &Row) -> &'static str {
@@ -55,6 +61,9 @@ fn kind(row: &Row) -> &'static str {
         Row::Downtime(_) => "downtime",
         Row::Rollout(_) => "rollout",
         Row::RolloutRules(_) => "rollout_rules",
+        Row::EnrollmentToken(_) => "enrollment_token",
+        Row::Enrollment(_) => "enrollment",
+        Row::TokenNote(_) => "token_note",
     }
 }
 
@@ -76,6 +85,9 @@ fn kind_of_key(key: &RowKey) -> &'static str {
         RowKey::Downtime => "downtime",
         RowKey::Rollout(_) => "rollout",
         RowKey::RolloutRules => "rollout_rules",
+        RowKey::EnrollmentToken(_) => "enrollment_token",
+        RowKey::Enrollment(_) => "enrollment",
+        RowKey::TokenNote(_) => "token_note",
     }
 }
 
@@ -263,6 +275,25 @@ fn outcomes() -> Vec<Outcome> {
     ]
 }
 
+fn access_outcomes() -> Vec<Outcome> {
+    let refusals = [
+        EnrollmentRefusal::Revoked,
+        EnrollmentRefusal::Foreign,
+        EnrollmentRefusal::Expired,
+        EnrollmentRefusal::Spent,
+        EnrollmentRefusal::TokenLimit,
+        EnrollmentRefusal::AgentLimit,
+    ];
+    vec![
+        Outcome::Token(Arc::new(token(Role::Operator))),
+        Outcome::EnrollmentToken(Arc::new(enrollment_token())),
+        Outcome::Batch(refusals.map(OpOutcome::NotEnrolled).to_vec()),
+        Outcome::Rejected(Rejection::UnknownToken("id".into())),
+        Outcome::Rejected(Rejection::TokenExists("id".into())),
+        Outcome::Rejected(Rejection::LastAdminToken),
+    ]
+}
+
 fn rows() -> Vec<Row> {
     let mut rows = vec![
         Row::Meta(Arc::new(FleetMeta {
@@ -325,7 +356,33 @@ fn rows() -> Vec<Row> {
         wall_ms: 1_700_000_000_000,
         at_ms: 5_000,
     })));
-    rows.extend(rollouts());
+    rows.extend(rollouts::rollouts());
+    rows.extend(access());
+    rows
+}
+
+fn access() -> Vec<Row> {
+    let answers = access_outcomes().into_iter().map(|outcome| {
+        Row::Idempotency(Arc::new(IdempotencyRow {
+            digest: [1; 32],
+            outcome,
+            index: 2,
+            at_ms: 3,
+        }))
+    });
+    let mut rows: Vec<_> = answers.collect();
+    rows.push(Row::EnrollmentToken(Arc::new(enrollment_token())));
+    rows.push(Row::Enrollment(Arc::new(Enrollment {
+        agent: uid(1),
+        token: "id".into(),
+        labels: vec![("env".into(), "prod".into())],
+        enrolled_ms: 7,
+    })));
+    rows.push(Row::TokenNote(Arc::new(TokenNote {
+        token: "id".into(),
+        created_by: "admin".into(),
+        expires_wall_ms: Some(8),
+    })));
     rows
 }
 
@@ -363,50 +420,6 @@ fn the_largest_audit_record_is_one_value_of_the_store() {
     };
     let bytes = encode(Kind::Row, &Row::Audit(Arc::new(record))).expect("small");
     assert!(bytes.len() <= AuditRecord::BYTES_MAX, "{}", bytes.len());
-}
-
-fn rollouts() -> [Row; 3] {
-    let reference = VersionRef {
-        configuration: "conf".into(),
-        version: 3,
-        hash: hash(2),
-    };
-    let trial = Trial {
-        base: 1 << 40,
-        size: 10,
-        opened_at_ms: 300,
-        opened_ms: 400,
-        settled_at_ms: Some(70_000),
-        failed: vec![uid(1), uid(2)],
-        ..Trial::new(hash(2))
-    };
-    let quarantined = Quarantined {
-        version: reference.clone(),
-        reason: "no".into(),
-        failures: 3,
-        since_ms: 5,
-    };
-    let rollout = Rollout {
-        group: "edge".into(),
-        revision: 12,
-        previous: Some(reference),
-        trial: Some(trial),
-        quarantined: vec![quarantined],
-    };
-    let begun = Rollout {
-        previous: None,
-        trial: None,
-        quarantined: Vec::new(),
-        ..rollout.clone()
-    };
-    [
-        Row::Rollout(Arc::new(rollout)),
-        Row::Rollout(Arc::new(begun)),
-        Row::RolloutRules(RolloutRules {
-            quarantine_failures: 3,
-            confirm_timeout_ms: 60_000,
-        }),
-    ]
 }
 
 #[test]
@@ -451,6 +464,9 @@ fn keys_are_what_they_were() {
         RowKey::Downtime,
         RowKey::Rollout("edge".into()),
         RowKey::RolloutRules,
+        RowKey::EnrollmentToken("id".into()),
+        RowKey::Enrollment(uid(7)),
+        RowKey::TokenNote("id".into()),
     ];
     let mut names = Vec::new();
     for key in keys {

@@ -10,6 +10,8 @@ use crate::say;
 use crate::server::Server;
 use crate::ws::{self, BINARY, UPGRADE, Ws};
 
+use super::v_enrollment;
+
 /// By name.
 pub(crate) const BEYOND: &[(&str, fn())] = &[
     ("heartbeats_write_nothing", heartbeats_write_nothing),
@@ -32,6 +34,27 @@ pub(crate) const BEYOND: &[(&str, fn())] = &[
     (
         "a_restart_keeps_agents_and_assignments",
         a_restart_keeps_agents_and_assignments,
+    ),
+    (
+        "uses_of_a_token_count_distinct_agents",
+        v_enrollment::uses_of_a_token_count_distinct_agents,
+    ),
+    (
+        "an_expired_token_stops_new_agents_alone",
+        v_enrollment::an_expired_token_stops_new_agents_alone,
+    ),
+    (
+        "labels_of_a_token_hide_what_agents_claim",
+        v_enrollment::labels_of_a_token_hide_what_agents_claim,
+    ),
+    ("places_survive_a_kill", v_enrollment::places_survive_a_kill),
+    (
+        "a_uid_that_was_given_out_is_bound_too",
+        v_enrollment::a_uid_that_was_given_out_is_bound_too,
+    ),
+    (
+        "a_uid_that_was_asked_for_costs_one_use",
+        v_enrollment::a_uid_that_was_asked_for_costs_one_use,
     ),
 ];
 

@@ -30,6 +30,7 @@ mod u_connection;
 mod u_duplicates;
 mod u_socket;
 mod v_authentication;
+mod v_enrollment;
 mod w_bad_requests;
 mod x_overload;
 mod x_storm;

@@ -1,11 +1,15 @@
 //! Z. What is asked of a server that agents and operators need not trust blindly.
 
 use ampora_proto::wire::RemoteConfigStatuses;
+use ampora_proto::wire::ServerErrorResponseType::Unavailable;
+use ampora_proto::wire::server_error_response::Details;
+use serde_json::json;
 
 use crate::agent::{Agent, BOTH};
+use crate::http;
 use crate::row::{Row, open, row};
 use crate::say;
-use crate::server;
+use crate::server::{self, Server};
 
 pub(crate) const ROWS: &[Row] = &[
     row!(
@@ -26,11 +30,11 @@ pub(crate) const ROWS: &[Row] = &[
         "The key of the clients' authority is kept apart.",
         "credentials are not issued yet (a later step)"
     ),
-    open!(
+    row!(
         324,
         "derived",
         "Inbound data is escaped where it is shown, and capped by field and by credential.",
-        "enrollment tokens come with step 3"
+        c_324_inbound_data_is_escaped_and_capped
     ),
     open!(
         325,
@@ -64,6 +68,47 @@ fn c_321_refusal_is_shown() {
                 && agent["config"]["error"] == "refused by <policy> & \"rule 7\""
         });
     }
+}
+
+fn c_324_inbound_data_is_escaped_and_capped() {
+    let server = Server::start(&["opamp.auth=token", "agents.max_per_token=2"]);
+    let (_, token) = server.enrollment_token(&json!({}));
+    let script = "<script>alert(1)</script>";
+    for via in BOTH {
+        let mut agent = Agent::with_token(&server, via, say::uid(), &token);
+        let long = "x".repeat(100_000);
+        let reply = agent.hello_with(|message| {
+            let labels = [("conf", script), ("long", &long)];
+            message.agent_description = Some(say::description(&labels));
+        });
+        assert_eq!(say::error(&reply), None);
+        // the value is data in JSON, and nothing that a browser would take for a page
+        server.agent("the label", agent.uid, |agent| {
+            agent["labels"]["conf"] == script && agent["labels"]["long"].is_null()
+        });
+        let bearer = format!("Bearer {}", server.admin_token());
+        let headers = [("Authorization", bearer.as_str()), ("Connection", "close")];
+        let path = format!("/api/v1/agents/{}", agent.uid);
+        let answer = http::once(server.admin, "GET", &path, &headers, b"");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    }
+    let before = server.rejected("overload");
+    for via in BOTH {
+        let mut one_more = Agent::with_token(&server, via, say::uid(), &token);
+        let refused = one_more.hello();
+        let error = refused.error_response.expect("a refusal");
+        assert_eq!(error.r#type(), Unavailable);
+        let Some(Details::RetryInfo(retry)) = error.details else {
+            panic!("no time to wait: {error:?}");
+        };
+        assert!(retry.retry_after_nanoseconds >= 30_000_000_000);
+        assert!(!server.knows(one_more.uid));
+    }
+    assert!(
+        server.rejected("overload") >= before + 2.0,
+        "each is counted"
+    );
 }
 
 fn c_326_assignments_are_on_record() {

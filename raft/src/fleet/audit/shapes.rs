@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Json;
 use crate::records::{
-    Action, Assignment, Dispatch, Group, Pace, Role, Target, Token, Version, VersionRef,
+    Action, Assignment, Dispatch, EnrollmentToken, Group, Pace, Role, Target, Token, Version,
+    VersionRef,
 };
 
 impl From<&Group> for Json {
@@ -110,6 +111,22 @@ impl From<&Token> for Json {
             ("expires_at_ms", Self::of(token.expires_at_ms)),
             ("name", Self::from(&token.name)),
             ("role", Self::from(role(token.role))),
+        ])
+    }
+}
+
+/// Never the hash, as above.
+impl From<&EnrollmentToken> for Json {
+    fn from(token: &EnrollmentToken) -> Self {
+        let labels = token.labels.iter();
+        let labels = labels.map(|(key, value)| {
+            Self::object([("key", Self::from(key)), ("value", Self::from(value))])
+        });
+        Self::object([
+            ("expires_at_ms", Self::of(token.expires_at_ms)),
+            ("labels", Self::List(labels.collect())),
+            ("name", Self::from(&token.name)),
+            ("uses", Self::of(token.uses)),
         ])
     }
 }

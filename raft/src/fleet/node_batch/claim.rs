@@ -71,7 +71,7 @@ impl Fleet {
     }
 }
 
-fn new_record(cx: &Context<'_>, owner: Owner, uid: InstanceUid) -> AgentRecord {
+pub(super) fn new_record(cx: &Context<'_>, owner: Owner, uid: InstanceUid) -> AgentRecord {
     AgentRecord {
         uid,
         description: Arc::default(),

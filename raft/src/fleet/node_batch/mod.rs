@@ -2,6 +2,7 @@
 //! no retry overtakes. The batch is refused whole or answered operation by operation.
 
 mod claim;
+mod enroll;
 mod release;
 mod rename;
 mod report;
@@ -78,6 +79,11 @@ impl Fleet {
                 } => self.release(cx, owner, *uid, *fence, (*reason, *last_sequence)),
                 SessionOp::Report { uid, update } => self.report(cx, owner, *uid, update),
                 SessionOp::Rename { from, to } => self.rename(cx, owner, *from, *to, waiting),
+                SessionOp::Enroll {
+                    uid,
+                    token,
+                    per_token_max,
+                } => self.enroll(cx, owner, *uid, token, *per_token_max),
             });
         }
         Ok(Outcome::Batch(outcomes))
@@ -89,5 +95,6 @@ fn rows_at_least(op: &SessionOp) -> usize {
     match op {
         SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Report { .. } => 1,
         SessionOp::Rename { .. } => rename::RENAME_ROWS,
+        SessionOp::Enroll { .. } => enroll::ENROLL_ROWS,
     }
 }

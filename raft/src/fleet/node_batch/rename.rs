@@ -1,5 +1,7 @@
 //! A rename: the server gave an agent another uid (C-068). The conversation goes on under the new one.
 
+use std::sync::Arc;
+
 use super::super::Fleet;
 use super::super::context::Context;
 use super::Owner;
@@ -10,6 +12,9 @@ use crate::records::{Delivery, DeliveryError, DeliveryState};
 
 /// Rows that a rename touches at least: both records.
 pub(super) const RENAME_ROWS: usize = 2;
+
+/// Rows of its place of an enrollment token, under both uids.
+const PLACE_ROWS: usize = 2;
 
 impl Fleet {
     /// Moves a record with its labels, session and queued deliveries. What was sent stays under the old
@@ -31,7 +36,9 @@ impl Fleet {
         }
         let mut agent = (**agent).clone();
         // Each delivery touches its old row, its new one and, where it cannot move, its dispatch.
-        let Some(spare) = cx.rows_left().checked_sub(waiting + RENAME_ROWS) else {
+        let place = self.enrollments.get(&from).map_or(0, |_| PLACE_ROWS);
+        let needed = waiting + RENAME_ROWS + place;
+        let Some(spare) = cx.rows_left().checked_sub(needed) else {
             return OpOutcome::TooLarge;
         };
         let room = spare / 3;
@@ -52,6 +59,11 @@ impl Fleet {
                 };
                 self.put_delivery(cx, delivery);
             }
+        }
+        if let Some(place) = self.take_enrollment(cx, from) {
+            let mut place = Arc::unwrap_or_clone(place);
+            place.agent = to;
+            self.put_enrollment(cx, place);
         }
         self.remove_agent(cx, from);
         agent.uid = to;

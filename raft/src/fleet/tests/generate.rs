@@ -9,8 +9,8 @@ use crate::proposal::{
     Asker, ForgetFailures, MoveRollout, NoteRead, NoteSnapshot, RawBody, RolloutMove, SnapshotStep,
 };
 use crate::records::{
-    ConfigReport, ConfigStatus, DeliveryError, FileMeta, Health, Pace, PackageAggregate,
-    ReleaseReason, Role, RolloutRules, Token,
+    ConfigReport, ConfigStatus, DeliveryError, EnrollmentToken, FileMeta, Health, Pace,
+    PackageAggregate, ReleaseReason, Role, RolloutRules, Token,
 };
 
 fn number() -> impl Strategy<Value = u64> {
@@ -121,6 +121,9 @@ fn op() -> impl Strategy<Value = SessionOp> {
         }),
         3 => (agent(), update()).prop_map(|(uid, update)| SessionOp::Report { uid, update: Box::new(update) }),
         1 => (agent(), agent()).prop_map(|(from, to)| SessionOp::Rename { from, to }),
+        2 => (agent(), "[ef]", option::of(0..4_u32)).prop_map(|(uid, token, per_token_max)| {
+            SessionOp::Enroll { uid, token: token.into(), per_token_max }
+        }),
     ]
 }
 
@@ -337,6 +340,37 @@ fn bounds() -> impl Strategy<Value = Proposal> {
     ]
 }
 
+fn tokens() -> impl Strategy<Value = Proposal> {
+    let role = prop::sample::select(vec![Role::Viewer, Role::Operator, Role::Admin]);
+    let labels = vec((text(), text()), 0..3);
+    prop_oneof![
+        2 => (text(), text(), role, 0..3_u8, option::of(number())).prop_map(
+            |(id, name, role, hash, expires_at_ms)| Proposal::CreateToken {
+                token: Token { id, name, role, hash: [hash; 32], created_ms: 5, expires_at_ms },
+                expires_wall_ms: expires_at_ms,
+            }
+        ),
+        2 => "[ab]".prop_map(|id| Proposal::DeleteToken { id: id.into() }),
+        3 => ("[ef]", option::of(0..4_u32), option::of(number()), labels).prop_map(
+            |(id, uses, expires_at_ms, labels)| Proposal::CreateEnrollmentToken {
+                token: EnrollmentToken {
+                    hash: [id.as_bytes()[0]; 32],
+                    id: id.into(),
+                    name: "edge".into(),
+                    uses,
+                    expires_at_ms,
+                    expires_wall_ms: None,
+                    labels,
+                    created_ms: 5,
+                    created_by: "".into(),
+                },
+            }
+        ),
+        1 => "[ef]".prop_map(|id| Proposal::DeleteEnrollmentToken { id: id.into() }),
+        1 => any::<u16>().prop_map(|limit| Proposal::SweepTokens { limit }),
+    ]
+}
+
 /// One entry as it might stand in a log.
 pub(super) fn entry() -> impl Strategy<Value = Entry> {
     let proposal = prop_oneof![
@@ -346,6 +380,7 @@ pub(super) fn entry() -> impl Strategy<Value = Entry> {
         3 => dispatches().boxed(),
         2 => bounds().boxed(),
         3 => rollouts(),
+        1 => tokens().boxed(),
     ];
     let idempotency = option::weighted(0.2, ("[kl]", 0..2_u8))
         .prop_map(|given| given.map(|(name, digest)| key(&name, digest)));

@@ -8,6 +8,7 @@ mod audit;
 mod deliveries;
 mod desired;
 mod downtime;
+mod enrollment;
 mod generate;
 mod labels;
 mod limits;

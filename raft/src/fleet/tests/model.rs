@@ -293,6 +293,18 @@ fn aim_marks(marks: &mut MarkDeliveries, fleet: &Fleet) {
     }
 }
 
+fn aim_expansion(dispatch: &mut DispatchId, cursor: &mut Option<InstanceUid>, fleet: &Fleet) {
+    let Some(next) = fleet.expanding().next() else {
+        return;
+    };
+    *dispatch = next;
+    if let Some(found) = fleet.dispatch(next)
+        && let crate::records::DispatchState::Expanding { cursor: seen } = found.state
+    {
+        *cursor = seen;
+    }
+}
+
 /// Points what was drawn at random at what there is, as a node that knows the fleet would.
 pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
     let fence_of = |uid| {
@@ -316,23 +328,13 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
                         *fence = fence_of(*uid).unwrap_or(*fence);
                     }
                     SessionOp::Report { update, .. } => blame(update, fleet),
-                    SessionOp::Rename { .. } => {}
+                    SessionOp::Rename { .. } | SessionOp::Enroll { .. } => {}
                 }
             }
         }
         Proposal::MarkDeliveries(marks) => aim_marks(marks, fleet),
         Proposal::TrimAudit { first, .. } => *first = fleet.audit().first,
-        Proposal::ExpandDispatch { dispatch, cursor } => {
-            let Some(next) = fleet.expanding().next() else {
-                return;
-            };
-            *dispatch = next;
-            if let Some(found) = fleet.dispatch(next)
-                && let crate::records::DispatchState::Expanding { cursor: seen } = found.state
-            {
-                *cursor = seen;
-            }
-        }
+        Proposal::ExpandDispatch { dispatch, cursor } => aim_expansion(dispatch, cursor, fleet),
         Proposal::MoveRollout(_)
         | Proposal::LiftQuarantine { .. }
         | Proposal::RevertGroup { .. }
@@ -351,6 +353,11 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::Asked { .. }
         | Proposal::NoteWallTime { .. }
         | Proposal::NoteRead(_)
+        | Proposal::CreateToken { .. }
+        | Proposal::DeleteToken { .. }
+        | Proposal::CreateEnrollmentToken { .. }
+        | Proposal::DeleteEnrollmentToken { .. }
+        | Proposal::SweepTokens { .. }
         | Proposal::SetLabels(_)
         | Proposal::NoteSnapshot(_) => {}
         Proposal::ForgetAgent { agent, fence } => *fence = fence.and(fence_of(*agent)),

@@ -43,6 +43,11 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::LiftQuarantine { .. } => "lift",
         Proposal::RevertGroup { .. } => "revert",
         Proposal::PutRolloutRules { .. } => "rules",
+        Proposal::CreateToken { .. } => "create token",
+        Proposal::DeleteToken { .. } => "delete token",
+        Proposal::CreateEnrollmentToken { .. } => "create enrollment token",
+        Proposal::DeleteEnrollmentToken { .. } => "delete enrollment token",
+        Proposal::SweepTokens { .. } => "sweep tokens",
         Proposal::NoteSnapshot(_) => "note snapshot",
     }
 }
@@ -145,7 +150,7 @@ fn any_log_keeps_the_fleet_whole() {
         panic!("{error}");
     }
     let seen = seen.into_inner().expect("whole");
-    assert_eq!(seen.len(), 26, "kinds that took effect: {seen:?}");
+    assert_eq!(seen.len(), 31, "kinds that took effect: {seen:?}");
     assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
     let recorded = recorded.into_inner().expect("whole");
     let operators = [
@@ -155,6 +160,10 @@ fn any_log_keeps_the_fleet_whole() {
         "dispatch",
         "cancel",
         "token",
+        "create token",
+        "delete token",
+        "create enrollment token",
+        "delete enrollment token",
         "note read",
         "labels",
         "forget",

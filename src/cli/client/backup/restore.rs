@@ -40,7 +40,8 @@ const RESTORED: View = View {
                 without that file the next start makes a new one and revokes the old one.\n\
              3. Start it with the same options: ampora serve --data-dir {dir}\n\
              4. Look: ampora audit verify, ampora agents list. Restarts and messages that were queued are\n   \
-                failed (outcome_unknown): give them again where they are still wanted.\n"
+                failed (outcome_unknown): give them again where they are still wanted.\n\
+             5. Tokens that were revoked after the backup work again: ampora tokens list\n"
         )
     },
     names: |answer| vec![cell(answer, "/lineage")],

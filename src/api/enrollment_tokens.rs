@@ -1,0 +1,186 @@
+//! `/enrollment-tokens`: with what agents may come. Like the tokens of operators they are shown once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ampora_raft::fleet::limits::{
+    TOKEN_LABEL_KEY_BYTES_MAX, TOKEN_LABEL_VALUE_BYTES_MAX, TOKEN_LABELS_BYTES_MAX,
+    TOKEN_LABELS_MAX, TOKEN_USES_MAX,
+};
+use ampora_raft::outcome::Outcome;
+use ampora_raft::proposal::Proposal;
+use ampora_raft::records::EnrollmentToken;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::backend::{Now, View};
+use super::extract::{Params, Segments, Write};
+use super::paging::{List, Page, take};
+use super::problem::{Code, Problem};
+use super::reject::refused;
+use super::timestamp::rfc3339;
+use super::tokens::{Life, ListQuery, after, checked_label, fresh};
+use crate::secrets;
+
+/// Labels as the fleet keeps them.
+type Labels = Vec<(Arc<str>, Arc<str>)>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    name: String,
+    uses: Option<u32>,
+    ttl_seconds: Option<u64>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// `GET /enrollment-tokens`, by id.
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Value>, Problem> {
+    let page = Page::new(List::EnrollmentTokens, query.limit.as_deref(), &[])?;
+    let after = after(&page, query.r#continue.as_deref())?;
+    let view = api.backend.view();
+    let now = api.backend.now();
+    let tokens = view.fleet.enrollment_tokens(after.as_deref());
+    let (items, next) = take(tokens, &page, |token| token.id.as_bytes());
+    let items: Vec<Value> = items
+        .into_iter()
+        .map(|token| token_json(&view, now, token))
+        .collect();
+    Ok(Json(json!({
+        "items": items,
+        "continue": next,
+        "applied_index": view.applied_index,
+    })))
+}
+
+/// `POST /enrollment-tokens`.
+pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Response, Problem> {
+    let form: Form = write.json()?;
+    let now = api.backend.now();
+    let life = Life::of(form.ttl_seconds, &api.backend.view(), now)?;
+    if form
+        .uses
+        .is_some_and(|uses| !(1..=TOKEN_USES_MAX).contains(&uses))
+    {
+        return Err(Problem::at(
+            Code::ValidationFailed,
+            "/uses",
+            format_args!(
+                "a token has 1 to {TOKEN_USES_MAX} uses; without the field any number of agents may come"
+            ),
+        ));
+    }
+    let (text, id) = fresh(&api);
+    let token = EnrollmentToken {
+        id: id.clone(),
+        name: checked_label(&form.name)?,
+        hash: secrets::hash(&text),
+        uses: form.uses,
+        expires_at_ms: life.at_ms,
+        expires_wall_ms: life.wall_ms,
+        labels: labels(form.labels.unwrap_or_default())?,
+        created_ms: now.wall_ms,
+        created_by: write.origin.actor.clone(),
+    };
+    let proposal = Proposal::CreateEnrollmentToken { token };
+    let committed = write.ask(&api, proposal).await?;
+    let Outcome::EnrollmentToken(made) = committed.outcome else {
+        return Err(refused(committed.outcome));
+    };
+    let mut body = token_json(&api.backend.view(), now, &made);
+    // a repeated call made none: what the first one made was shown then
+    if made.id == id {
+        body["token"] = json!(text);
+    }
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// `DELETE /enrollment-tokens/{id}`: ends every agent that came with it.
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    Segments(id): Segments<String>,
+    write: Write,
+) -> Result<StatusCode, Problem> {
+    let proposal = Proposal::DeleteEnrollmentToken { id: id.into() };
+    let committed = write.ask(&api, proposal).await?;
+    if committed.outcome != Outcome::Done {
+        return Err(refused(committed.outcome));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Server labels, as selectors can name them; sorted by key.
+fn labels(given: BTreeMap<String, String>) -> Result<Labels, Problem> {
+    let bytes: usize = given
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if given.len() > TOKEN_LABELS_MAX || bytes > TOKEN_LABELS_BYTES_MAX {
+        return Err(Problem::at(
+            Code::ValidationFailed,
+            "/labels",
+            format_args!(
+                "a token gives {TOKEN_LABELS_MAX} labels at most, of {TOKEN_LABELS_BYTES_MAX} bytes together"
+            ),
+        ));
+    }
+    let fine = |text: &str, max: usize| text.len() <= max && !text.chars().any(char::is_control);
+    let is_bad = |(key, value): &(&String, &String)| {
+        key.is_empty()
+            || !fine(key, TOKEN_LABEL_KEY_BYTES_MAX)
+            || !fine(value, TOKEN_LABEL_VALUE_BYTES_MAX)
+    };
+    if given.iter().any(|label| is_bad(&label)) {
+        return Err(Problem::at(
+            Code::ValidationFailed,
+            "/labels",
+            format_args!(
+                "a label has a key of 1 to {TOKEN_LABEL_KEY_BYTES_MAX} bytes and a value of up to \
+                 {TOKEN_LABEL_VALUE_BYTES_MAX}, without control characters"
+            ),
+        ));
+    }
+    Ok(given
+        .into_iter()
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect())
+}
+
+fn token_json(view: &View, now: Now, token: &EnrollmentToken) -> Value {
+    let used = view.fleet.enrolled_len(&token.id);
+    let state = if token
+        .expires_at_ms
+        .is_some_and(|at| at <= view.fleet.deadline_ms(now.fleet_ms))
+    {
+        "expired"
+    } else if token.uses.is_some_and(|uses| used >= uses) {
+        "spent"
+    } else {
+        "active"
+    };
+    let labels: BTreeMap<&str, &str> = token
+        .labels
+        .iter()
+        .map(|(key, value)| (&**key, &**value))
+        .collect();
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "uses": token.uses,
+        "used": used,
+        "labels": labels,
+        "state": state,
+        "created_at": rfc3339(token.created_ms),
+        "created_by": token.created_by,
+        "expires_at": token.expires_wall_ms.map(rfc3339),
+    })
+}
