@@ -88,7 +88,9 @@ impl<F: Read + Seek> Checked<F> {
             loop {
                 match rows.next()? {
                     Ok((RowKey::BodyPart(hash, part), _)) => {
-                        *parts.entry(hash).or_default() |= 1_u64.checked_shl(part.into())?;
+                        // one beyond the bits is of no body, and nobody misses it
+                        *parts.entry(hash).or_default() |=
+                            1_u64.checked_shl(part.into()).unwrap_or_default();
                     }
                     Ok((key, row)) if !key.is_beside_memory() => return Some((key, row)),
                     Ok(_) => {}
@@ -153,13 +155,17 @@ impl<F: Read + Seek> Checked<F> {
         let in_memory = fleet
             .row_keys()
             .filter_map(|key| fleet.row(&key).map(|row| (key, row)));
-        let own = applied.puts.into_iter();
-        let own = own.filter_map(|(key, row)| row.map(|row| (key, row)));
-        let all = in_memory.chain(own).map(Ok).chain(
-            beside
-                .by_ref()
-                .filter(|read| !matches!(read, Ok((key, _)) if !key.is_beside_memory())),
-        );
+        let (own, gone): (Vec<_>, Vec<_>) =
+            applied.puts.into_iter().partition(|(_, row)| row.is_some());
+        let own = own
+            .into_iter()
+            .filter_map(|(key, row)| row.map(|row| (key, row)));
+        let stays =
+            |key: &RowKey| key.is_beside_memory() && gone.iter().all(|(gone, _)| gone != key);
+        let beside_memory = beside
+            .by_ref()
+            .filter(|read| read.as_ref().map_or(true, |(key, _)| stays(key)));
+        let all = in_memory.chain(own).map(Ok).chain(beside_memory);
         let encoded = all.map(|read: Result<(RowKey, Row), BackupError>| {
             let (key, row) = read.map_err(io::Error::other)?;
             let row = encode(Kind::Row, &row)?;
