@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 
 use super::parse_uid;
 use super::shape::Lens;
-use crate::agents::confirmed::is_confirmed;
 use crate::api::Api;
 use crate::api::backend::View;
 use crate::api::extract::{Params, Segments, Write};
+use crate::api::groups::changes;
 use crate::api::problem::{Code, Detail, Problem};
 use crate::api::reject::refused;
 
@@ -70,7 +70,8 @@ async fn change(
     if dry_run || query.max_affected.is_some() {
         let before = api.backend.view();
         let after = try_out(api, &before, write, &proposal)?;
-        let changes = changes(&before, &after, uid);
+        let record = after.fleet.agent(uid);
+        let changes = record.is_some_and(|record| changes(&before.fleet, &after.fleet, record));
         if changes && query.max_affected == Some(0) {
             return Err(Problem::at(
                 Code::TooManyAffected,
@@ -109,20 +110,6 @@ fn try_out(api: &Api, view: &View, write: &Write, proposal: &Proposal) -> Result
         return Err(refused(applied.outcome));
     }
     Ok(copy)
-}
-
-/// Whether the agent would be offered something else than before that it does not run already.
-fn changes(before: &View, after: &View, uid: InstanceUid) -> bool {
-    let desired = |view: &View| {
-        let record = view.fleet.agent(uid)?;
-        let version = view.fleet.desired(record).version?;
-        Some((version.hash, is_confirmed(record, version.hash)))
-    };
-    match (desired(before), desired(after)) {
-        (_, None) => false,
-        (Some((old, _)), Some((new, _))) if old == new => false,
-        (_, Some((_, confirmed))) => !confirmed,
-    }
 }
 
 fn shown(api: &Api, view: &View, uid: InstanceUid) -> Result<Value, Problem> {

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 pub(crate) use self::preview::preview;
 pub(crate) use self::ways_back::{lift, revert};
 
+pub(crate) use self::numbers::changes;
 use self::shape::group_json;
 use self::trial::{ChangeQuery, Trial};
 use super::Api;
@@ -90,8 +91,7 @@ pub(crate) async fn show(
 
 /// A group with its live numbers and its entity tag.
 async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response {
-    let numbers = numbers::of_groups(view).await;
-    let numbers = numbers.get(&group.name).copied().unwrap_or_default();
+    let numbers = numbers::of_group(view, group).await;
     let mut body = group_json(&view.fleet, group, &numbers);
     body["applied_index"] = json!(view.applied_index);
     let mut response = (status, Json(body)).into_response();
@@ -214,8 +214,7 @@ async fn dry_answer(trial: Trial) -> Result<Response, Problem> {
     let Outcome::Group { group, .. } = trial.outcome else {
         return Err(refused(trial.outcome));
     };
-    let numbers = numbers::of_groups(&trial.view).await;
-    let numbers = numbers.get(&group.name).copied().unwrap_or_default();
+    let numbers = numbers::of_group(&trial.view, &group).await;
     let mut body = group_json(&trial.view.fleet, &group, &numbers);
     body["dry_run"] = json!(true);
     body["would_change"] = would_change(&trial.change);

@@ -58,6 +58,30 @@ pub(super) async fn of_groups(view: &View) -> BTreeMap<Arc<str>, Numbers> {
     groups
 }
 
+/// The numbers of one group: looks at those alone whom its selector finds.
+pub(super) async fn of_group(view: &View, group: &Group) -> Numbers {
+    let search = view.fleet.search(Some(&group.selector));
+    let (mut numbers, mut after) = (Numbers::default(), None);
+    loop {
+        let stride = search.stride(after, STRIDE);
+        for record in stride.agents {
+            let desired = view.fleet.desired(record);
+            if desired
+                .group
+                .as_ref()
+                .is_some_and(|found| found.name == group.name)
+            {
+                numbers.add(&view.fleet, group, &desired, record);
+            }
+        }
+        match stride.next {
+            Some(next) => after = Some(next),
+            None => return numbers,
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 impl Numbers {
     fn add(&mut self, fleet: &Fleet, group: &Group, desired: &Desired, record: &AgentRecord) {
         let is_affected = falls_short(fleet, desired, record);
@@ -109,8 +133,11 @@ pub(crate) async fn change(before: &Fleet, after: &Fleet) -> Change {
 
 /// Whether an agent would end with something else than before and does not run it already. What it wants at
 /// this moment counts too: a way back changes agents that a change has reached.
-pub(super) fn changes(before: &Fleet, after: &Fleet, record: &AgentRecord) -> bool {
-    let (was, is) = (before.desired(record), after.desired(record));
+pub(crate) fn changes(before: &Fleet, after: &Fleet, record: &AgentRecord) -> bool {
+    // its labels may have changed too
+    let was = before.agent(record.uid);
+    let was = was.map_or_else(Desired::default, |record| before.desired(record));
+    let is = after.desired(record);
     let ends = |fleet: &Fleet, desired: &Desired| {
         let group = desired.group.as_deref();
         group
