@@ -1,5 +1,8 @@
 //! `/dispatches`: instructions to agents, and what became of each delivery.
 
+mod described;
+mod shape;
+
 use std::sync::Arc;
 
 use ampora_proto::capabilities::agent;
@@ -7,9 +10,7 @@ use ampora_raft::fleet::limits::{EXPAND_LOOKED_AT_MAX, EXPIRY_MAX_MS, EXPIRY_MIN
 use ampora_raft::ids::{DispatchId, InstanceUid};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{CreateDispatch, Proposal};
-use ampora_raft::records::{
-    Action, Delivery, DeliveryError, DeliveryState, Dispatch, DispatchState, Target,
-};
+use ampora_raft::records::{Action, Dispatch, DispatchState, Target};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -17,64 +18,83 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::{StatusCode, header};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
+pub(crate) use self::described::operations;
+
+use self::shape::{List as DispatchList, Summary, Whole, with_deliveries};
+use super::Api;
 use super::agents::{STRIDE, parse_selector};
-use super::backend::View;
 use super::extract::{Params, Segments, Write};
 use super::paging::{List, Page, take};
 use super::problem::{Code, Problem};
 use super::reject::refused;
-use super::timestamp::rfc3339;
-use super::{Api, paging};
 
 /// `expires_in_seconds` when the caller does not say.
 const EXPIRES_DEFAULT_S: u64 = 3600;
 
 /// A page of dispatches, or of the deliveries of one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     limit: Option<String>,
     r#continue: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// An instruction.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewDispatch)]
 struct Form {
     action: ActionForm,
     target: TargetForm,
+    /// After this time what is still queued is given up. Without it 3600.
+    #[schema(minimum = 1, maximum = 604_800, default = 3600)]
     expires_in_seconds: Option<u64>,
 }
 
 /// Exactly one of them.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewAction, min_properties = 1, max_properties = 1)]
 struct ActionForm {
+    /// At most once: an agent whose node dies meanwhile is not restarted again.
     restart: Option<Empty>,
+    /// The desired configuration again, also to an agent that refused it.
     push_config: Option<Empty>,
     custom_message: Option<MessageForm>,
 }
 
 /// A message that only the agent understands.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewMessage)]
 struct MessageForm {
+    /// A custom capability that the agent announces.
+    #[schema(min_length = 1)]
     capability: String,
     r#type: String,
     #[serde(default)]
+    #[schema(format = Byte)]
     data_base64: String,
 }
 
-#[derive(Deserialize)]
+/// Nothing more to say.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Nothing)]
 struct Empty {}
 
 /// Exactly one of them.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewTarget)]
 struct TargetForm {
+    /// An instance uid.
+    #[schema(format = "uuid")]
     agent: Option<String>,
+    /// Whoever it matches when the dispatch is made.
+    #[schema(format = "ampora-selector")]
     selector: Option<String>,
 }
 
@@ -238,7 +258,7 @@ fn first_page(dispatch: &Dispatch) -> Result<Page, Problem> {
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<DispatchList>, Problem> {
     let page = Page::new(List::Dispatches, query.limit.as_deref(), &[])?;
     let before = match page.after(query.r#continue.as_deref())? {
         None => None,
@@ -251,12 +271,11 @@ pub(crate) async fn list(
     let (items, next) = take(view.fleet.dispatches(before), &page, |dispatch| {
         dispatch.id.0.to_be_bytes()
     });
-    let items: Vec<Value> = items.into_iter().map(|item| summary(item)).collect();
-    Ok(Json(json!({
-        "items": items,
-        "continue": next,
-        "applied_index": view.applied_index,
-    })))
+    Ok(Json(DispatchList {
+        applied_index: view.applied_index,
+        r#continue: next,
+        items: items.into_iter().map(|item| Summary::of(item)).collect(),
+    }))
 }
 
 fn parse_id(text: &str) -> Result<DispatchId, Problem> {
@@ -274,7 +293,7 @@ pub(crate) async fn show(
     State(api): State<Api>,
     Segments(id): Segments<String>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Whole>, Problem> {
     let id = parse_id(&id)?;
     let view = api.backend.view();
     let dispatch = view.fleet.dispatch(id).cloned().ok_or_else(|| {
@@ -297,7 +316,7 @@ pub(crate) async fn cancel(
     State(api): State<Api>,
     Segments(id): Segments<String>,
     write: Write,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Whole>, Problem> {
     let id = parse_id(&id)?;
     let proposal = || Proposal::CancelDispatch { dispatch: id };
     let mut committed = write.ask(&api, proposal()).await?;
@@ -324,114 +343,6 @@ pub(crate) async fn cancel(
 
 /// Entries of one cancellation: a million deliveries in steps of 256.
 const CANCEL_STEPS_MAX: usize = 4_096;
-
-/// A dispatch without deliveries.
-fn summary(dispatch: &Dispatch) -> Value {
-    let counts = dispatch.counts;
-    let (state, finished_at) = match dispatch.state {
-        DispatchState::Expanding { .. } | DispatchState::Active => ("active", None),
-        DispatchState::Done { finished_ms, .. } => ("done", Some(rfc3339(finished_ms))),
-    };
-    json!({
-        "id": dispatch.id.to_string(),
-        "state": state,
-        "action": action_json(&dispatch.action),
-        "target": match &dispatch.target {
-            Target::Agent(uid) => json!({"agent": uid}),
-            Target::Selector(selector) => json!({"selector": selector.source}),
-        },
-        "expanding": matches!(dispatch.state, DispatchState::Expanding { .. }),
-        "counts": {
-            "queued": counts.queued,
-            "sent": counts.sent,
-            "succeeded": counts.succeeded,
-            "failed": counts.failed,
-            "expired": counts.expired,
-            "cancelled": counts.cancelled,
-        },
-        "created_at": rfc3339(dispatch.created_ms),
-        "created_by": dispatch.created_by,
-        "expires_at": rfc3339(dispatch.expires_wall_ms),
-        "finished_at": finished_at,
-    })
-}
-
-fn action_json(action: &Action) -> Value {
-    match action {
-        Action::Restart => json!({"restart": {}}),
-        Action::PushConfig => json!({"push_config": {}}),
-        Action::CustomMessage {
-            capability,
-            message_type,
-            ..
-        } => json!({"custom_message": {"capability": capability, "type": message_type}}),
-    }
-}
-
-fn with_deliveries(
-    view: &View,
-    dispatch: &Arc<Dispatch>,
-    page: &Page,
-    after: Option<InstanceUid>,
-) -> Value {
-    let deliveries = view.fleet.deliveries(dispatch.id, after);
-    let (deliveries, next) = paging::take(deliveries, page, |delivery| *delivery.agent.as_bytes());
-    let deliveries: Vec<Value> = deliveries
-        .into_iter()
-        .map(|delivery| delivery_json(view, delivery))
-        .collect();
-    let mut answer = summary(dispatch);
-    answer["deliveries"] = Value::from(deliveries);
-    answer["continue"] = json!(next);
-    answer["applied_index"] = json!(view.applied_index);
-    answer
-}
-
-fn delivery_json(view: &View, delivery: &Delivery) -> Value {
-    let owner = delivery.sent_by.map(|(node, _, _)| node).or_else(|| {
-        let record = view.fleet.agent(delivery.agent)?;
-        let session = record.session?;
-        view.fleet.session_valid(record).then_some(session.node)
-    });
-    json!({
-        "agent": delivery.agent,
-        "state": delivery_state(&delivery.state),
-        "owner_node": owner.map(|node| node.0),
-        "queued_at": rfc3339(delivery.queued_ms),
-        "sent_at": delivery.sent_ms.map(rfc3339),
-        "finished_at": delivery.finished_ms.map(rfc3339),
-        "error": delivery_error(&delivery.state),
-    })
-}
-
-fn delivery_state(state: &DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Queued => "queued",
-        DeliveryState::Sent => "sent",
-        DeliveryState::Succeeded => "succeeded",
-        DeliveryState::Failed(_) => "failed",
-        DeliveryState::Expired => "expired",
-        DeliveryState::Cancelled => "cancelled",
-    }
-}
-
-/// The stable text of a failure; an agent's own words follow after a colon.
-fn delivery_error(state: &DeliveryState) -> Option<String> {
-    let DeliveryState::Failed(error) = state else {
-        return None;
-    };
-    Some(match error {
-        DeliveryError::LacksCapability => "lacks_capability".to_owned(),
-        DeliveryError::OutcomeUnknown => "outcome_unknown".to_owned(),
-        DeliveryError::Unconfirmed => "unconfirmed".to_owned(),
-        DeliveryError::AgentFailed(text) => {
-            format!("agent_failed: {}", super::redact::text(text))
-        }
-        DeliveryError::NothingAssigned => "nothing_assigned".to_owned(),
-        DeliveryError::MailboxFull => "mailbox_full".to_owned(),
-        DeliveryError::AgentForgotten => "agent_forgotten".to_owned(),
-    })
-}
 
 #[cfg(test)]
 mod tests;

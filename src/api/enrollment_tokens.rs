@@ -13,13 +13,15 @@ use ampora_raft::records::EnrollmentToken;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::Api;
 use super::backend::{Now, View};
 use super::extract::{Params, Segments, Write};
+use super::openapi::Operation;
 use super::paging::{List, Page, take};
 use super::problem::{Code, Problem};
 use super::reject::refused;
@@ -30,36 +32,106 @@ use crate::secrets;
 /// Labels as the fleet keeps them.
 type Labels = Vec<(Arc<str>, Arc<str>)>;
 
-#[derive(Deserialize)]
+/// An enrollment token to make.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewEnrollmentToken)]
 struct Form {
+    #[schema(pattern = "^[A-Za-z0-9]([A-Za-z0-9 ._@+-]{0,61}[A-Za-z0-9._@+-])?$")]
     name: String,
+    /// Distinct agents that may come; without it any number.
+    #[schema(minimum = 1)]
     uses: Option<u32>,
+    /// After it no new agent may come; without it it does not expire.
+    #[schema(minimum = 1, maximum = 315_360_000)]
     ttl_seconds: Option<u64>,
+    /// Server labels of agents that come with it.
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+}
+
+/// A page of enrollment tokens, by id.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EnrollmentTokenList {
+    applied_index: u64,
+    r#continue: Option<String>,
+    items: Vec<TokenShown>,
+}
+
+/// An enrollment token without its text.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EnrollmentToken)]
+pub(crate) struct TokenShown {
+    created_at: String,
+    /// The name of a token.
+    created_by: Arc<str>,
+    expires_at: Option<String>,
+    id: Arc<str>,
+    labels: BTreeMap<Arc<str>, Arc<str>>,
+    name: Arc<str>,
+    /// `active`, `spent` or `expired`.
+    state: &'static str,
+    /// Shown once, when it is made; not when the call is repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    token: Option<String>,
+    /// Agents that came with it.
+    used: u32,
+    uses: Option<u32>,
+}
+
+const ALL: &str = "/api/v1/enrollment-tokens";
+
+/// The operations of this room.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get(ALL, "list_enrollment_tokens", "Enrollment tokens, by id")
+            .query::<ListQuery>()
+            .answers::<EnrollmentTokenList>(200, "A page"),
+        Operation::write(Method::POST, ALL, "create_enrollment_token", "Make an enrollment token")
+            .says(
+                "Its text is shown in this answer and never again. Uses count distinct agents; expiry stops new agents \
+                 only.",
+            )
+            .takes::<Form>(&json!({
+                "name": "factory",
+                "uses": 100,
+                "ttl_seconds": 86400,
+                "labels": {"env": "prod"},
+            }))
+            .answers::<TokenShown>(201, "The token"),
+        Operation::write(
+            Method::DELETE,
+            "/api/v1/enrollment-tokens/{id}",
+            "delete_enrollment_token",
+            "Revoke an enrollment token",
+        )
+        .says("Ends every agent that came with it, at once.")
+        .answers_nothing(204, "It is revoked")
+        .fails(&[Code::TokenNotFound]),
+    ]
 }
 
 /// `GET /enrollment-tokens`, by id.
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<EnrollmentTokenList>, Problem> {
     let page = Page::new(List::EnrollmentTokens, query.limit.as_deref(), &[])?;
     let after = after(&page, query.r#continue.as_deref())?;
     let view = api.backend.view();
     let now = api.backend.now();
     let tokens = view.fleet.enrollment_tokens(after.as_deref());
     let (items, next) = take(tokens, &page, |token| token.id.as_bytes());
-    let items: Vec<Value> = items
+    let items = items
         .into_iter()
-        .map(|token| token_json(&view, now, token))
+        .map(|token| shown(&view, now, token))
         .collect();
-    Ok(Json(json!({
-        "items": items,
-        "continue": next,
-        "applied_index": view.applied_index,
-    })))
+    Ok(Json(EnrollmentTokenList {
+        applied_index: view.applied_index,
+        r#continue: next,
+        items,
+    }))
 }
 
 /// `POST /enrollment-tokens`.
@@ -96,10 +168,10 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
     let Outcome::EnrollmentToken(made) = committed.outcome else {
         return Err(refused(committed.outcome));
     };
-    let mut body = token_json(&api.backend.view(), now, &made);
+    let mut body = shown(&api.backend.view(), now, &made);
     // a repeated call made none: what the first one made was shown then
     if made.id == id {
-        body["token"] = json!(text);
+        body.token = Some(text);
     }
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
@@ -155,7 +227,7 @@ fn labels(given: BTreeMap<String, String>) -> Result<Labels, Problem> {
         .collect())
 }
 
-fn token_json(view: &View, now: Now, token: &EnrollmentToken) -> Value {
+fn shown(view: &View, now: Now, token: &EnrollmentToken) -> TokenShown {
     let used = view.fleet.enrolled_len(&token.id);
     let state = if token
         .expires_at_ms
@@ -167,20 +239,16 @@ fn token_json(view: &View, now: Now, token: &EnrollmentToken) -> Value {
     } else {
         "active"
     };
-    let labels: BTreeMap<&str, &str> = token
-        .labels
-        .iter()
-        .map(|(key, value)| (&**key, &**value))
-        .collect();
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "uses": token.uses,
-        "used": used,
-        "labels": labels,
-        "state": state,
-        "created_at": rfc3339(token.created_ms),
-        "created_by": token.created_by,
-        "expires_at": token.expires_wall_ms.map(rfc3339),
-    })
+    TokenShown {
+        created_at: rfc3339(token.created_ms),
+        created_by: token.created_by.clone(),
+        expires_at: token.expires_wall_ms.map(rfc3339),
+        id: token.id.clone(),
+        labels: token.labels.iter().cloned().collect(),
+        name: token.name.clone(),
+        state,
+        token: None,
+        used,
+        uses: token.uses,
+    }
 }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
@@ -132,6 +132,7 @@ impl FromRequest<Api> for Write {
         let caller = extension::<Caller>(&parts)?;
         let request_id = extension::<RequestId>(&parts)?.0;
         let client = extension::<ClientAddr>(&parts)?;
+        not_encoded(&parts.headers)?;
         let body = read(&parts.headers, body, api).await?;
         let key: Idempotency = idempotency(
             &parts.headers,
@@ -201,6 +202,23 @@ fn extension<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<T, Probl
         .get::<T>()
         .cloned()
         .ok_or_else(|| Problem::new(Code::Internal, "the route lacks its layers"))
+}
+
+/// Bodies are taken as they are: one that says it is compressed would be kept as something else than was meant.
+fn not_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let problem = Problem::at(
+        Code::UnsupportedMediaType,
+        "/headers/content-encoding",
+        "send the body without a content encoding",
+    );
+    Err(problem.header(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    ))
 }
 
 /// Reads a body within its limit and time; a declared length over the limit is refused unread.

@@ -11,7 +11,7 @@ use super::problem::{Code, Problem};
 /// The header's name.
 pub const HEADER: &str = "idempotency-key";
 /// Bytes of a key at most: the limit of the fleet's rows.
-const KEY_BYTES_MAX: usize = 128;
+pub(crate) const KEY_BYTES_MAX: usize = 128;
 
 /// What a key stands for.
 #[derive(Clone, Copy, Debug)]

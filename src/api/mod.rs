@@ -24,6 +24,7 @@ mod extract;
 mod gauges;
 mod groups;
 pub mod idempotency;
+mod openapi;
 pub mod paging;
 #[cfg(test)]
 mod paging_tests;
@@ -40,6 +41,7 @@ mod testing;
 pub mod timestamp;
 mod tokens;
 
+pub use openapi::reference;
 pub use router::{admin, probes_only};
 pub use serve::serve;
 

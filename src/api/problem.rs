@@ -3,9 +3,11 @@
 
 use std::fmt;
 
+use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Media type of every error.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -152,16 +154,45 @@ impl Code {
 }
 
 /// One place of a request and what is wrong there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ProblemPlace)]
 pub struct Detail {
-    /// A JSON pointer into the body, or `/query/NAME`, `/path/NAME`, `/headers/NAME`.
-    pub pointer: Option<String>,
     /// From 1.
-    pub line: Option<u64>,
-    /// From 1.
+    #[schema(required)]
     pub column: Option<u64>,
     /// What is wrong.
     pub detail: String,
+    /// From 1.
+    #[schema(required)]
+    pub line: Option<u64>,
+    /// A JSON pointer into the body, or `/query/NAME`, `/path/NAME`, `/headers/NAME`.
+    #[schema(required)]
+    pub pointer: Option<String>,
+}
+
+/// The body of every error (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Body<'a> {
+    /// Stable: what a program goes by.
+    code: &'a str,
+    /// What happened this time.
+    detail: &'a str,
+    /// Places in the request, 32 at most.
+    errors: &'a [Detail],
+    /// Whether something may have changed: after `unknown`, look before the call is repeated.
+    #[schema(pattern = "^(no|yes|unknown)$")]
+    may_have_taken_effect: &'a str,
+    /// The id in the log of the node.
+    request_id: &'a str,
+    /// Whether the same call may succeed later.
+    retryable: bool,
+    /// The HTTP status.
+    status: u16,
+    /// The same for every occurrence.
+    title: &'a str,
+    /// A URN that ends with the code.
+    r#type: String,
 }
 
 /// A refusal on its way to the caller.
@@ -222,42 +253,27 @@ impl Problem {
 
     /// The body.
     #[must_use]
-    pub fn to_json(&self, request_id: &str) -> Value {
-        let errors: Vec<Value> = self
-            .errors
-            .iter()
-            .map(|error| {
-                json!({
-                    "pointer": error.pointer,
-                    "line": error.line,
-                    "column": error.column,
-                    "detail": error.detail,
-                })
-            })
-            .collect();
-        json!({
-            "type": format!("urn:ampora:problem:{}", self.code.as_str()),
-            "title": self.code.title(),
-            "status": self.code.status().as_u16(),
-            "detail": self.detail,
-            "code": self.code.as_str(),
-            "retryable": self.code.is_retryable(),
-            "may_have_taken_effect": self.code.may_have_taken_effect(),
-            "request_id": request_id,
-            "errors": errors,
-        })
+    pub fn body<'a>(&'a self, request_id: &'a str) -> Body<'a> {
+        Body {
+            code: self.code.as_str(),
+            detail: &self.detail,
+            errors: &self.errors,
+            may_have_taken_effect: self.code.may_have_taken_effect(),
+            request_id,
+            retryable: self.code.is_retryable(),
+            status: self.code.status().as_u16(),
+            title: self.code.title(),
+            r#type: format!("urn:ampora:problem:{}", self.code.as_str()),
+        }
     }
 
     /// The whole answer.
     #[must_use]
     pub fn into_answer(self, request_id: &str) -> Response {
-        let body = self.to_json(request_id).to_string();
-        let mut response = (
-            self.code.status(),
-            [(header::CONTENT_TYPE, MEDIA_TYPE)],
-            body,
-        )
-            .into_response();
+        let body = Json(self.body(request_id));
+        let mut response = (self.code.status(), body).into_response();
+        let media = HeaderValue::from_static(MEDIA_TYPE);
+        response.headers_mut().insert(header::CONTENT_TYPE, media);
         for (name, value) in self.headers {
             response.headers_mut().insert(name, value);
         }
@@ -292,6 +308,8 @@ pub fn code_of_status(status: StatusCode) -> Code {
 mod tests {
     use std::collections::BTreeSet;
 
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -318,7 +336,7 @@ mod tests {
     #[test]
     fn a_problem_has_every_field_of_the_contract() {
         let problem = Problem::at(Code::InvalidParameter, "/query/limit", "must be 1 to 1000");
-        let body = problem.to_json("r1");
+        let body = json!(problem.body("r1"));
         assert_eq!(
             body,
             json!({

@@ -12,7 +12,7 @@ use super::auth::{self, Access, Caller};
 use super::problem::{Code, Problem};
 use super::{
     Api, agents, answer, audit, cluster, configurations, dispatches, enrollment_tokens, groups,
-    probes, tokens,
+    openapi, probes, tokens,
 };
 
 use Access::{Needs, Open};
@@ -20,7 +20,6 @@ use Access::{Needs, Open};
 /// One method of one path.
 pub(crate) struct Route {
     /// The method; the handler knows it too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask every route by it"))]
     pub(crate) method: Method,
     /// The path with its parameters.
     pub(crate) path: &'static str,
@@ -118,6 +117,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(access_routes());
     routes.extend(probe_routes());
+    routes.extend(about_routes());
     routes
 }
 
@@ -205,6 +205,15 @@ fn probe_routes() -> Vec<Route> {
     ]
 }
 
+/// What REST says of itself.
+fn about_routes() -> Vec<Route> {
+    let open = |path, handler| Route::new(Method::GET, path, Open, handler);
+    vec![
+        open("/api/v1/openapi.json", get(openapi::json)),
+        open("/api/docs", get(openapi::page)),
+    ]
+}
+
 /// The router of the admin listener.
 pub fn admin(api: Api) -> Router {
     assemble(api, routes())
@@ -265,8 +274,8 @@ async fn nothing_here(State(api): State<Api>, request: Request) -> Problem {
 
 async fn wrong_method(State(api): State<Api>, request: Request) -> Problem {
     let path = answer::matched(&request).unwrap_or_else(|| request.uri().path());
-    let open = probe_routes().iter().any(|route| route.path == path);
-    if open {
+    let mut open = probe_routes().into_iter().chain(about_routes());
+    if open.any(|route| route.path == path) {
         return not_allowed(&request);
     }
     match auth::identify(&api, &request) {

@@ -8,14 +8,16 @@ use ampora_raft::records::{Role, Token};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::auth::role_name;
 use super::backend::{Now, View};
 use super::extract::{Params, Segments, Write};
+use super::openapi::Operation;
 use super::paging::{List, Page, take};
 use super::problem::{Code, Problem};
 use super::reject::refused;
@@ -29,41 +31,99 @@ pub(super) const TTL_SECONDS_MAX: u64 = 315_360_000;
 const NAME_BYTES_MAX: usize = 63;
 
 /// A page of tokens.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     pub(super) limit: Option<String>,
     pub(super) r#continue: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// A token to make.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewToken)]
 struct Form {
+    /// Who acts by it, for logs and audit.
+    #[schema(pattern = "^[A-Za-z0-9]([A-Za-z0-9 ._@+-]{0,61}[A-Za-z0-9._@+-])?$")]
     name: String,
+    /// `viewer`, `operator` or `admin`.
+    #[schema(pattern = "^(viewer|operator|admin)$")]
     role: String,
+    /// Without it the token does not expire.
+    #[schema(minimum = 1, maximum = 315_360_000)]
     ttl_seconds: Option<u64>,
+}
+
+/// A page of tokens, by id.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenList {
+    applied_index: u64,
+    r#continue: Option<String>,
+    items: Vec<TokenShown>,
+}
+
+/// A token without its text.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(crate) struct TokenShown {
+    created_at: String,
+    /// The name of a token; null for the first one.
+    created_by: Option<Arc<str>>,
+    expired: bool,
+    expires_at: Option<String>,
+    id: Arc<str>,
+    name: Arc<str>,
+    /// `viewer`, `operator` or `admin`.
+    role: &'static str,
+    /// Shown once, when it is made; not when the call is repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    token: Option<String>,
+}
+
+const ALL: &str = "/api/v1/tokens";
+
+/// The operations of this room.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get(ALL, "list_tokens", "Tokens, by id")
+            .query::<ListQuery>()
+            .answers::<TokenList>(200, "A page"),
+        Operation::write(Method::POST, ALL, "create_token", "Make a token")
+            .says("Its text is shown in this answer and never again.")
+            .takes::<Form>(&json!({"name": "deploy", "role": "operator", "ttl_seconds": 86400}))
+            .answers::<TokenShown>(201, "The token"),
+        Operation::write(
+            Method::DELETE,
+            "/api/v1/tokens/{id}",
+            "delete_token",
+            "Revoke a token, at once",
+        )
+        .answers_nothing(204, "It is revoked")
+        .fails(&[Code::LastAdminToken, Code::TokenNotFound]),
+    ]
 }
 
 /// `GET /tokens`, by id.
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<TokenList>, Problem> {
     let page = Page::new(List::Tokens, query.limit.as_deref(), &[])?;
     let after = after(&page, query.r#continue.as_deref())?;
     let view = api.backend.view();
     let now = api.backend.now();
     let tokens = view.fleet.tokens_after(after.as_deref());
     let (items, next) = take(tokens, &page, |token| token.id.as_bytes());
-    let items: Vec<Value> = items
+    let items = items
         .into_iter()
-        .map(|token| token_json(&view, now, token))
+        .map(|token| shown(&view, now, token))
         .collect();
-    Ok(Json(json!({
-        "items": items,
-        "continue": next,
-        "applied_index": view.applied_index,
-    })))
+    Ok(Json(TokenList {
+        applied_index: view.applied_index,
+        r#continue: next,
+        items,
+    }))
 }
 
 /// The id after which a page begins.
@@ -95,10 +155,10 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
     let Outcome::Token(made) = committed.outcome else {
         return Err(refused(committed.outcome));
     };
-    let mut body = token_json(&api.backend.view(), now, &made);
+    let mut body = shown(&api.backend.view(), now, &made);
     // a repeated call made none: what the first one made was shown then
     if made.id == id {
-        body["token"] = json!(text);
+        body.token = Some(text);
     }
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
@@ -186,20 +246,21 @@ fn role(text: &str) -> Result<Role, Problem> {
         })
 }
 
-fn token_json(view: &View, now: Now, token: &Token) -> Value {
+fn shown(view: &View, now: Now, token: &Token) -> TokenShown {
     let note = view.fleet.token_note(&token.id);
     let expired = token
         .expires_at_ms
         .is_some_and(|at| at <= view.fleet.deadline_ms(now.fleet_ms));
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "role": role_name(token.role),
-        "created_at": rfc3339(token.created_ms),
-        "created_by": note.map(|note| &note.created_by),
-        "expires_at": note.and_then(|note| note.expires_wall_ms).map(rfc3339),
-        "expired": expired,
-    })
+    TokenShown {
+        created_at: rfc3339(token.created_ms),
+        created_by: note.map(|note| note.created_by.clone()),
+        expired,
+        expires_at: note.and_then(|note| note.expires_wall_ms).map(rfc3339),
+        id: token.id.clone(),
+        name: token.name.clone(),
+        role: role_name(token.role),
+        token: None,
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 
 readonly GO_MINOR_MIN=25 NODE_MIN=20 PYTHON_MINOR_MIN=10 JAVA_MIN=17
 readonly MAVEN_DEPENDENCY=org.apache.maven.plugins:maven-dependency-plugin:2.8
-readonly PARTS=(supervisor collector opamp-go-0.22.0 opamp-go-0.23.0 opamp-node opamp-python opamp-java)
+readonly PARTS=(supervisor collector opamp-go-0.22.0 opamp-go-0.23.0 opamp-node opamp-python opamp-java schemathesis)
 here="$PWD/tests/interop"
 case "${CARGO_TARGET_DIR:-target}" in
 /*) cache="${CARGO_TARGET_DIR:-target}/interop" ;;
@@ -30,8 +30,8 @@ inputs() {
 	supervisor) cat "$here"/supervisor/go.{mod,sum} ;;
 	collector) cat "$here"/{builder,collector}/go.{mod,sum} "$here"/collector/{builder.yaml,otelcol-quiet.sh} ;;
 	opamp-go-*) cat "$here/clients/opamp-go/main.go" "$here/clients/opamp-go/v${1#opamp-go-}"/go.{mod,sum} ;;
-	opamp-python)
-		cat "$here/clients/opamp-python"/*
+	opamp-python | schemathesis)
+		cat "$here/clients/$1"/*
 		python3 --version
 		;;
 	*) cat "$here/clients/$1"/* ;;
@@ -109,16 +109,30 @@ opamp_node() {
 	starts opamp-node "exec node \"$PWD/main.js\" \"\$@\""
 }
 
-opamp_python() {
+# python PART MINOR: makes its directory with an environment of what it pins
+python() {
 	local version
 	version="$(python3 -c 'import ensurepip, sys, venv; print(sys.version_info.minor)' 2>/dev/null || true)"
-	need "${version:+3.$version}" "$version" "$PYTHON_MINOR_MIN" "Python 3.$PYTHON_MINOR_MIN with venv" https://www.python.org
-	empty opamp-python
-	cp "$here"/clients/opamp-python/* .
+	need "${version:+3.$version}" "$version" "$2" "Python 3.$2 with venv" https://www.python.org
+	empty "$1"
+	cp "$here/clients/$1"/* .
 	python3 -m venv venv
 	nice venv/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes \
 		--requirement requirements.txt || die "pip failed in $PWD"
+}
+
+opamp_python() {
+	python opamp-python "$PYTHON_MINOR_MIN"
 	starts opamp-python "exec \"$PWD/venv/bin/python\" \"$PWD/main.py\" \"\$@\""
+}
+
+# schemathesis URL TOKEN [ARGUMENT…]
+schemathesis() {
+	# what 3.10 would need beside that is not pinned
+	python schemathesis 11
+	starts schemathesis "export TESTED_URL=\"\$1\" TESTED_TOKEN=\"\$2\" PYTHONPATH=\"$PWD\" SCHEMATHESIS_HOOKS=hooks; shift 2
+exec \"$PWD/venv/bin/schemathesis\" --config-file \"$PWD/schemathesis.toml\" run \\
+	\"\$TESTED_URL/api/v1/openapi.json\" \"\$@\""
 }
 
 opamp_java() {
@@ -175,6 +189,7 @@ part() {
 	opamp-node) (opamp_node) ;;
 	opamp-python) (opamp_python) ;;
 	opamp-java) (opamp_java) ;;
+	schemathesis) (schemathesis) ;;
 	*) die "there is no part $1: ${PARTS[*]}" ;;
 	esac
 	inputs "$1" | sha256sum >"$stamp"

@@ -1,6 +1,6 @@
 //! Real clients against the real binary: the stock opampsupervisor with a stock collector, that collector with the opamp
 //! extension alone, and agents on the client libraries of four languages, over WebSocket and over plain HTTP, each alone
-//! and all at once. What is asserted is what REST shows an operator, and
+//! and all at once; and a generator of calls against the REST API. What is asserted is what REST shows an operator, and
 //! what the clients themselves did. Everything runs on loopback; nothing is left running, whatever happens.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -19,6 +19,7 @@ mod library;
 mod process;
 mod rest;
 mod restarts;
+mod schemathesis;
 mod secure;
 mod server;
 mod stage;

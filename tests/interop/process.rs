@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -54,9 +55,14 @@ impl Process {
 
     /// Waits until the process has ended by itself.
     pub(crate) async fn ended(self) -> ExitStatus {
+        self.ended_within(SOON).await
+    }
+
+    /// The same for one that has more to do.
+    pub(crate) async fn ended_within(self, within: Duration) -> ExitStatus {
         let what = format!("{} has ended", self.name);
         let cell = std::cell::RefCell::new(self);
-        until(&what, SOON, async || {
+        until(&what, within, async || {
             let status = cell.borrow_mut().child.try_wait().unwrap();
             status.ok_or_else(|| "it runs".to_owned())
         })

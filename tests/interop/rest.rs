@@ -56,6 +56,11 @@ impl Rest {
         }
     }
 
+    /// Where the node is, and the token, for a program that asks by itself.
+    pub(crate) fn place(&self) -> (String, String) {
+        (format!("http://{}", self.admin), self.token.clone())
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await
     }

@@ -38,6 +38,11 @@ fn configuration_reference_is_current() {
 }
 
 #[test]
+fn rest_reference_is_current() {
+    check("docs/rest.md", &ampora::api::reference());
+}
+
+#[test]
 fn made_part_is_replaced_and_the_rest_stays() {
     let document = format!("head\n{BEGIN}old{END}\ntail\n");
     let current = format!("head\n{BEGIN}new\n{END}\ntail\n");

@@ -13,22 +13,24 @@ use ampora_raft::proposal::{Entry, Proposal, SetLabels};
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::parse_uid;
-use super::shape::Lens;
+use super::shape::{Agent, Lens};
 use crate::api::Api;
 use crate::api::backend::View;
 use crate::api::extract::{Params, Segments, Write};
-use crate::api::groups::changes;
+use crate::api::groups::{WouldChange, changes};
 use crate::api::problem::{Code, Detail, Problem};
 use crate::api::reject::refused;
 
 /// The query of a change.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LabelsQuery {
+    /// Changes nothing and answers who would change.
     dry_run: Option<bool>,
+    /// Refuses the change with 409 `too_many_affected` when more agents would change.
     max_affected: Option<usize>,
 }
 
@@ -38,7 +40,7 @@ pub(crate) async fn put_labels(
     Segments(uid): Segments<String>,
     Params(query): Params<LabelsQuery>,
     write: Write,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Agent>, Problem> {
     let labels = checked(write.json()?)?;
     change(&api, &uid, query, &write, labels).await
 }
@@ -49,7 +51,7 @@ pub(crate) async fn delete_labels(
     Segments(uid): Segments<String>,
     Params(query): Params<LabelsQuery>,
     write: Write,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Agent>, Problem> {
     change(&api, &uid, query, &write, BTreeMap::new()).await
 }
 
@@ -60,7 +62,7 @@ async fn change(
     query: LabelsQuery,
     write: &Write,
     labels: BTreeMap<Arc<str>, Arc<str>>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Agent>, Problem> {
     let uid = parse_uid(uid)?;
     let proposal = Proposal::SetLabels(SetLabels {
         agent: uid,
@@ -82,8 +84,11 @@ async fn change(
         if dry_run {
             let mut answer = shown(api, &after, uid)?;
             let agents: Vec<InstanceUid> = changes.then_some(uid).into_iter().collect();
-            answer["dry_run"] = json!(true);
-            answer["would_change"] = json!({"count": agents.len(), "agents": agents});
+            answer.dry_run = Some(true);
+            answer.would_change = Some(WouldChange {
+                count: agents.len(),
+                agents,
+            });
             return Ok(Json(answer));
         }
     }
@@ -112,12 +117,9 @@ fn try_out(api: &Api, view: &View, write: &Write, proposal: &Proposal) -> Result
     Ok(copy)
 }
 
-fn shown(api: &Api, view: &View, uid: InstanceUid) -> Result<Value, Problem> {
+fn shown(api: &Api, view: &View, uid: InstanceUid) -> Result<Agent, Problem> {
     let record = super::find(view, &uid.to_string())?;
-    serde_json::to_value(Lens::new(api, view).agent(&record)).map_err(|error| {
-        tracing::error!(%error, "an agent could not be shown");
-        Problem::new(Code::Internal, "the agent could not be shown")
-    })
+    Ok(Lens::new(api, view).agent(&record))
 }
 
 /// Labels that selectors can name and a record can hold; every one that is wrong is said.

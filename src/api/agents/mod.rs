@@ -1,5 +1,6 @@
 //! `GET /agents` and what hangs below one agent.
 
+mod described;
 mod forget;
 mod labels;
 #[cfg(test)]
@@ -20,12 +21,14 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
+pub(crate) use described::operations;
 pub(crate) use forget::forget;
 pub(crate) use labels::{delete_labels, put_labels};
 pub(crate) use shape::Lens;
 
-use self::raw::{BodyQuery, Raw};
+use self::raw::{BodyQuery, Components, EffectiveConfig, HealthTree, Raw};
 use self::shape::Agent;
 use self::state::AgentState;
 use super::Api;
@@ -39,23 +42,39 @@ use super::reject::unreadable;
 pub(crate) const STRIDE: usize = 1024;
 
 /// The query of `GET /agents`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
+    /// `env in (prod,staging), !legacy, team=core`, with `&&`, `||`, `!`, parentheses and `=~ glob`; `*` is everyone.
+    #[param(
+        format = "ampora-selector",
+        min_length = 1,
+        max_length = 4096,
+        example = "env=prod"
+    )]
     selector: Option<String>,
+    /// A part of name, uid, type or version, whatever the case.
+    #[param(example = "edge")]
     q: Option<String>,
+    /// `connected`, `stale` or `disconnected`.
+    #[param(pattern = "^(connected|stale|disconnected)$", example = "connected")]
     state: Option<String>,
+    /// The name of a group, exactly.
+    #[param(example = "edge")]
     group: Option<String>,
     limit: Option<String>,
     r#continue: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// A page of agents, in uid order.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AgentList {
     items: Vec<Agent>,
     r#continue: Option<String>,
     applied_index: u64,
+    /// All of them; given where nothing is filtered.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     total: Option<usize>,
 }
 
@@ -272,7 +291,7 @@ pub(crate) async fn effective_config(
     Segments(uid): Segments<String>,
     Params(query): Params<BodyQuery>,
     reader: Reader,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<EffectiveConfig>, Problem> {
     let raw = query.wants(&reader)?;
     let record = find(&api.backend.view(), &uid)?;
     let hash = record
@@ -286,12 +305,11 @@ pub(crate) async fn effective_config(
         .await
         .map_err(|error| unreadable(&error))?
         .ok_or_else(|| unavailable(hash))?;
-    let files: Vec<Value> = files.iter().map(|file| raw.file(file)).collect();
-    Ok(Json(json!({
-        "hash": hash.to_string(),
-        "files": files,
-        "redacted": !raw.0,
-    })))
+    Ok(Json(EffectiveConfig {
+        files: files.iter().map(|file| raw.file(file)).collect(),
+        hash: hash.to_string(),
+        redacted: !raw.0,
+    }))
 }
 
 /// A reported body in JSON, redacted unless it is asked for raw.
@@ -329,13 +347,11 @@ pub(crate) async fn health(
     let value = match health.body {
         Some(hash) => reported(&api, ReportedKind::Health, hash, raw).await?,
         None => {
-            let mut value = json!({
-                "healthy": health.healthy,
-                "status": health.status,
-                "last_error": health.last_error,
-                "start_time": null,
-                "status_time": null,
-                "components": {},
+            let mut value = json!(HealthTree {
+                healthy: health.healthy,
+                last_error: health.last_error.clone(),
+                status: health.status.clone(),
+                ..HealthTree::default()
             });
             raw.json(&mut value);
             value
@@ -350,7 +366,7 @@ pub(crate) async fn components(
     Segments(uid): Segments<String>,
     Params(query): Params<BodyQuery>,
     reader: Reader,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Components>, Problem> {
     let raw = query.wants(&reader)?;
     let record = find(&api.backend.view(), &uid)?;
     if record.components_hash.is_none() && record.components.is_none() {
@@ -362,8 +378,8 @@ pub(crate) async fn components(
         Some(hash) => reported(&api, ReportedKind::Components, hash, raw).await?,
         None => Value::Null,
     };
-    Ok(Json(json!({
-        "hash": record.components_hash.as_ref().map(hex::encode),
-        "components": components,
-    })))
+    Ok(Json(Components {
+        components,
+        hash: record.components_hash.as_ref().map(hex::encode),
+    }))
 }

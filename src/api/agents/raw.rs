@@ -1,12 +1,16 @@
 //! Reported bodies without redaction: for admins alone, and only after the log has the record of who asks.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{NoteRead, Proposal};
 use ampora_raft::records::Role;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::api::auth;
 use crate::api::backend::ReportedFile;
@@ -16,10 +20,59 @@ use crate::api::reject::refused;
 use crate::api::{Api, redact};
 
 /// The query of reported bodies.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BodyQuery {
+    /// Without redaction: for admins alone, and only after the log has the record of who asks.
     raw: Option<bool>,
+}
+
+/// What an agent says that it runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EffectiveConfig {
+    pub(super) files: Vec<EffectiveFile>,
+    /// SHA-256 of what was reported.
+    pub(super) hash: String,
+    pub(super) redacted: bool,
+}
+
+/// One file of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EffectiveFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    body: Option<String>,
+    /// In place of `body` where raw bytes are not text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    body_base64: Option<String>,
+    content_type: Arc<str>,
+    name: Arc<str>,
+}
+
+/// The health of an agent, or of a component of it.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct HealthTree {
+    /// What the agent adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) attributes: Option<BTreeMap<String, Value>>,
+    #[schema(no_recursion)]
+    pub(super) components: BTreeMap<String, HealthTree>,
+    pub(super) healthy: bool,
+    pub(super) last_error: Arc<str>,
+    pub(super) start_time: Option<String>,
+    pub(super) status: Arc<str>,
+    pub(super) status_time: Option<String>,
+}
+
+/// The components of an agent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Components {
+    /// As reported; null when the agent gave the hash alone.
+    pub(super) components: Value,
+    /// In hexadecimal, as the agent made it.
+    pub(super) hash: Option<String>,
 }
 
 /// Whether a body is shown as it was reported.
@@ -64,14 +117,18 @@ impl Raw {
 
     /// A file of an effective configuration; bytes that are not text are given in base64, raw, and as replacement
     /// characters otherwise.
-    pub(super) fn file(self, file: &ReportedFile) -> Value {
-        let mut shown = json!({"name": file.name, "content_type": file.content_type});
-        match (self.0, std::str::from_utf8(&file.body)) {
-            (false, _) => shown["body"] = json!(redact::body(&file.body)),
-            (true, Ok(text)) => shown["body"] = json!(text),
-            (true, Err(_)) => shown["body_base64"] = json!(STANDARD.encode(&file.body)),
+    pub(super) fn file(self, file: &ReportedFile) -> EffectiveFile {
+        let (body, body_base64) = match (self.0, std::str::from_utf8(&file.body)) {
+            (false, _) => (Some(redact::body(&file.body)), None),
+            (true, Ok(text)) => (Some(text.to_owned()), None),
+            (true, Err(_)) => (None, Some(STANDARD.encode(&file.body))),
+        };
+        EffectiveFile {
+            body,
+            body_base64,
+            content_type: file.content_type.clone(),
+            name: file.name.clone(),
         }
-        shown
     }
 
     /// Hides what must be hidden.

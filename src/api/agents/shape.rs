@@ -8,40 +8,63 @@ use ampora_proto::capabilities;
 use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Transport};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::state::{AgentState, Owner, Windows, agent_state, standing};
 use crate::api::Api;
 use crate::api::backend::{Now, View};
+use crate::api::groups::WouldChange;
 use crate::api::redact;
 use crate::api::timestamp::rfc3339;
 
 /// One agent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Agent {
+    #[schema(value_type = String, format = "uuid")]
     instance_uid: InstanceUid,
     name: Arc<str>,
     agent_type: Arc<str>,
     agent_version: Arc<str>,
+    /// `connected`, `stale` or `disconnected`.
     state: &'static str,
+    /// `websocket` or `http`.
     transport: Option<&'static str>,
+    /// The node that owns its session.
     owner_node: Option<u64>,
+    /// The growing proof of that ownership.
     fence: Option<u64>,
+    /// What it reports of itself; identifying attributes win.
     labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// It reported more than a record has room for.
     labels_truncated: bool,
+    /// Given by operators; they hide reported ones of the same key.
     server_labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// By the names of the specification; unknown ones as `bit16`.
     capabilities: Vec<String>,
     custom_capabilities: Vec<Arc<str>>,
     health: Option<Health>,
     config: Config,
     packages: Option<Packages>,
+    /// The one that it belongs to.
     group: Option<Arc<str>>,
     first_seen: String,
     last_seen: String,
+    /// Whether the owner itself said it.
     last_seen_exact: bool,
     last_change: String,
+    /// True in answers that changed nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) dry_run: Option<bool>,
+    /// In answers to `dry_run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) would_change: Option<WouldChange>,
 }
 
-#[derive(Debug, Serialize)]
+/// What an agent says of itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentHealth)]
 struct Health {
     healthy: bool,
     status: Arc<str>,
@@ -49,26 +72,39 @@ struct Health {
     since: String,
 }
 
-#[derive(Debug, Serialize)]
+/// How an agent stands to what it should run.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentConfig)]
 struct Config {
+    /// What it should run: the `hash` of a version.
     desired_hash: Option<String>,
     desired: Option<DesiredVersion>,
+    /// Its last word, whichever hash it concerns.
     reported_hash: Option<String>,
+    /// `unset`, `applying`, `applied` or `failed`: its last word.
     status: &'static str,
+    /// The last failure of the desired hash.
     error: Arc<str>,
+    /// What `/effective-config` answers.
     effective_hash: Option<String>,
+    /// It accepts remote configuration and has not confirmed the desired hash.
     drifted: bool,
+    /// `none`, `no_capability`, `offline`, `applying`, `failed`, `quarantined` or `outside_window`.
     why: &'static str,
+    /// What a person can do about it.
     hint: Cow<'static, str>,
 }
 
-#[derive(Debug, Serialize)]
+/// A version by name and number.
+#[derive(Debug, Serialize, ToSchema)]
 struct DesiredVersion {
     name: Arc<str>,
     version: u32,
 }
 
-#[derive(Debug, Serialize)]
+/// Packages in short.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentPackages)]
 struct Packages {
     offered_hash: String,
     installed: u32,
@@ -190,6 +226,8 @@ impl<'a> Lens<'a> {
             last_seen: rfc3339(last_seen_ms),
             last_seen_exact,
             last_change: rfc3339(record.last_change_ms),
+            dry_run: None,
+            would_change: None,
         }
     }
 

@@ -413,7 +413,14 @@ async fn health_and_components_come_from_their_bodies() {
     site.get(&format!("/agents/{uid}/components"))
         .await
         .problem(404, "not_reported");
-    let tree = json!({"healthy": true, "components": {"p": {"last_error": "token=abc123"}}});
+    let below = json!({
+        "healthy": true, "status": "", "last_error": "token=abc123", "start_time": null, "status_time": null,
+        "components": {},
+    });
+    let tree = json!({
+        "healthy": true, "status": "", "last_error": "", "start_time": null, "status_time": null,
+        "components": {"p": below},
+    });
     let components = json!({"receivers": {"components": {"otlp": {}}}});
     let health = |body| Health {
         healthy: true,

@@ -1,5 +1,6 @@
 //! `/audit`: what operators changed, newest first, and whether the chain of records is whole.
 
+mod described;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -10,12 +11,13 @@ use std::sync::Arc;
 use ampora_raft::records::AuditRecord;
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+pub(crate) use self::described::operations;
 pub(crate) use self::verify::verify;
 
-use self::record::{damaged_json, record_json};
+use self::record::Item;
 use super::Api;
 use super::extract::Params;
 use super::paging::{List, Page};
@@ -29,16 +31,35 @@ const STRIDE: u64 = 256;
 const LOOKED_AT_MAX: u64 = 10_000;
 
 /// The query of `GET /audit`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
+    /// The name of a token, exactly.
+    #[param(example = "admin")]
     actor: Option<String>,
+    /// What was done, exactly.
+    #[param(example = "group.put")]
     action: Option<String>,
+    /// What it was done to, exactly.
+    #[param(example = "edge")]
     target: Option<String>,
+    /// From this time on, RFC 3339.
+    #[param(format = DateTime, example = "2026-11-24T17:00:00Z")]
     since: Option<String>,
+    /// Before this time, RFC 3339.
+    #[param(format = DateTime, example = "2026-11-25T17:00:00Z")]
     until: Option<String>,
     limit: Option<String>,
     r#continue: Option<String>,
+}
+
+/// A page of the audit, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditList)]
+pub(crate) struct Records {
+    applied_index: u64,
+    r#continue: Option<String>,
+    items: Vec<Item>,
 }
 
 /// What a list was asked for.
@@ -107,7 +128,7 @@ struct Read {
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Records>, Problem> {
     let filter = Filter::parse(&query)?;
     let filters = [
         &query.actor,
@@ -138,21 +159,21 @@ pub(crate) async fn list(
             }
             (next, looked_at) = (seq - 1, looked_at + 1);
             match row {
-                Ok(Some(record)) if filter.takes(&record) => items.push(record_json(&record)),
+                Ok(Some(record)) if filter.takes(&record) => items.push(Item::of(&record)),
                 Ok(Some(_)) => {}
                 // it left while the page was read
                 Ok(None) if seq < api.backend.view().fleet.audit().first => {}
-                Ok(None) => items.push(damaged_json(seq, "it is missing")),
-                Err(error) => items.push(damaged_json(seq, &error.to_string())),
+                Ok(None) => items.push(Item::damaged(seq, "it is missing")),
+                Err(error) => items.push(Item::damaged(seq, &error.to_string())),
             }
         }
     }
     let more = next >= first;
-    Ok(Json(json!({
-        "items": items,
-        "continue": more.then(|| page.token(&(next + 1).to_be_bytes())),
-        "applied_index": view.applied_index,
-    })))
+    Ok(Json(Records {
+        applied_index: view.applied_index,
+        r#continue: more.then(|| page.token(&(next + 1).to_be_bytes())),
+        items,
+    }))
 }
 
 fn number(page: &Page, key: Vec<u8>) -> Result<u64, Problem> {

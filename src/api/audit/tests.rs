@@ -202,7 +202,14 @@ async fn raw_bodies_are_for_admins_and_noted_before_they_are_shown() {
     let uid = site.agent(1, &[]);
     let secret = "a: 1\npassword: hunter2\n";
     let effective = site.keep_files(&[("", secret)]);
-    let tree = json!({"healthy": true, "components": {"p": {"last_error": "token=abc123"}}});
+    let below = json!({
+        "healthy": true, "status": "", "last_error": "token=abc123", "start_time": null, "status_time": null,
+        "components": {},
+    });
+    let tree = json!({
+        "healthy": true, "status": "", "last_error": "", "start_time": null, "status_time": null,
+        "components": {"p": below},
+    });
     let health = Health {
         healthy: true,
         status: "".into(),

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::super::Api;
 use super::super::extract::Params;
@@ -15,10 +15,30 @@ use super::{Read, STRIDE, number, read};
 const CHECKED_MAX: u64 = 20_000;
 
 /// The query of `GET /audit/verify`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VerifyQuery {
     r#continue: Option<String>,
+}
+
+/// What was found. The whole chain was checked when `ok` and nothing continues.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditVerdict)]
+pub(crate) struct Verdict {
+    applied_index: u64,
+    /// The number of the first record that does not fit.
+    broken_at: Option<u64>,
+    r#continue: Option<String>,
+    /// The oldest record that is kept.
+    first: u64,
+    /// The newest hash, as the fleet holds it.
+    hash: String,
+    /// The newest record.
+    last: u64,
+    ok: bool,
+    /// Records that were found whole by this call.
+    records: u64,
+    why: Option<String>,
 }
 
 /// How far a walk has come.
@@ -41,7 +61,7 @@ struct Break {
 pub(crate) async fn verify(
     State(api): State<Api>,
     Params(query): Params<VerifyQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Verdict>, Problem> {
     let page = Page::new(List::AuditVerify, None, &[])?;
     let from = match page.after(query.r#continue.as_deref())? {
         None => 0,
@@ -71,17 +91,17 @@ pub(crate) async fn verify(
         });
     }
     let next = (!is_over && broken.is_none()).then(|| page.token(&walk.next.to_be_bytes()));
-    Ok(Json(json!({
-        "ok": broken.is_none(),
-        "first": first,
-        "last": head.last,
-        "records": walk.records,
-        "broken_at": broken.as_ref().map(|found| found.seq),
-        "why": broken.as_ref().map(|found| &found.why),
-        "hash": hex::encode(head.hash),
-        "continue": next,
-        "applied_index": view.applied_index,
-    })))
+    Ok(Json(Verdict {
+        applied_index: view.applied_index,
+        broken_at: broken.as_ref().map(|found| found.seq),
+        r#continue: next,
+        first,
+        hash: hex::encode(head.hash),
+        last: head.last,
+        ok: broken.is_none(),
+        records: walk.records,
+        why: broken.map(|found| found.why),
+    }))
 }
 
 /// Begins at the oldest record, or goes on where an earlier call stopped, behind a record that it checked.

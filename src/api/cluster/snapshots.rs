@@ -19,18 +19,19 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use super::NoQuery;
 use crate::api::Api;
 use crate::api::backend::Backend;
 use crate::api::extract::{Params, Reader, Segments, Write};
+use crate::api::openapi::Operation;
 use crate::api::problem::{Code, Problem};
 use crate::api::reject::refused;
 use crate::api::settings::Limits;
@@ -95,10 +96,53 @@ pub(crate) async fn sweep(api: Api, stop: CancellationToken) {
     }
 }
 
-/// The body of `POST /cluster/snapshots`, when there is one.
+/// The body of `POST /cluster/snapshots`: none is needed, an empty object is as good.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
+
+/// A copy that can be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Snapshot {
+    /// Agents in it.
+    agents: usize,
+    /// The last entry in it.
+    applied_index: u64,
+    created_at: String,
+    /// Until then this node holds it, unless newer ones make it leave.
+    expires_at: String,
+    id: String,
+    lineage: String,
+    /// The node that holds it.
+    node_id: u64,
+    /// `ready`.
+    state: &'static str,
+}
+
+const ALL: &str = "/api/v1/cluster/snapshots";
+
+/// The operations of this room.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::write(Method::POST, ALL, "take_snapshot", "Copy everything as it is")
+            .says("The copy costs nothing; this node holds it for ten minutes, two at a time. It is recorded.")
+            .query::<NoQuery>()
+            .fails(&[Code::InvalidJson, Code::ValidationFailed])
+            .answers::<Snapshot>(201, "The copy")
+            .with("Location", "Where it is read"),
+        Operation::get(
+            "/api/v1/cluster/snapshots/{id}",
+            "read_snapshot",
+            "Read a copy as a backup",
+        )
+        .says("On the node that holds it. An answer that breaks off has no end mark. It is recorded.")
+        .query::<NoQuery>()
+        .answers_as::<String>(200, "application/octet-stream", "The backup")
+        .with("Content-Disposition", "A name for the file")
+        .fails(&[Code::SnapshotNotFound])
+        .asks_the_log(),
+    ]
+}
 
 /// `POST /cluster/snapshots`.
 ///
@@ -171,18 +215,18 @@ fn copy(api: &Api, id: String) -> Held {
     }
 }
 
-fn shown(held: &Held) -> Value {
+fn shown(held: &Held) -> Snapshot {
     let header = &held.header;
-    json!({
-        "id": header.id,
-        "state": "ready",
-        "lineage": format!("{:032x}", header.lineage),
-        "applied_index": header.applied_index,
-        "node_id": header.node.0,
-        "agents": held.agents,
-        "created_at": rfc3339(header.created_ms),
-        "expires_at": rfc3339(held.until_wall_ms),
-    })
+    Snapshot {
+        agents: held.agents,
+        applied_index: header.applied_index,
+        created_at: rfc3339(header.created_ms),
+        expires_at: rfc3339(held.until_wall_ms),
+        id: header.id.clone(),
+        lineage: format!("{:032x}", header.lineage),
+        node_id: header.node.0,
+        state: "ready",
+    }
 }
 
 /// `GET /cluster/snapshots/{id}`: the backup, as it is made from the copy.

@@ -9,9 +9,9 @@ use std::time::Duration;
 use ampora_proto::config::{File, Files};
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use similar::TextDiff;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{find, find_version, read_files};
 use crate::api::Api;
@@ -30,11 +30,40 @@ const DIFF_BYTES_MAX: usize = 2 * 1024 * 1024;
 const CONTEXT_LINES: usize = 3;
 
 /// Which versions.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DiffQuery {
+    /// The number of a version, or `newest`.
+    #[param(value_type = String, required, pattern = "^([1-9][0-9]{0,8}|newest)$", example = "1")]
     from: Option<String>,
+    /// The number of a version, or `newest`.
+    #[param(value_type = String, required, pattern = "^([1-9][0-9]{0,8}|newest)$", example = "newest")]
     to: Option<String>,
+}
+
+/// What differs between two versions of a configuration.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = VersionDiff)]
+pub(crate) struct Differences {
+    /// Every file that either has.
+    files: Vec<FileDiff>,
+    from: u32,
+    name: String,
+    to: u32,
+}
+
+/// What differs in a file.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FileDiff {
+    /// `added`, `removed`, `same` or `changed`.
+    change: &'static str,
+    /// A unified diff; empty for the same.
+    diff: Option<String>,
+    from_content_type: Option<String>,
+    name: String,
+    /// Why there is no diff: `too_large` or `not_text`.
+    omitted: Option<&'static str>,
+    to_content_type: Option<String>,
 }
 
 /// `GET /configurations/{name}/diff?from=&to=`.
@@ -42,7 +71,7 @@ pub(crate) async fn diff(
     State(api): State<Api>,
     Segments(name): Segments<String>,
     Params(query): Params<DiffQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Differences>, Problem> {
     let (configuration, _) = find(&api, &name)?;
     let named = |text: Option<String>, pointer: &str| {
         let missing = || {
@@ -63,16 +92,16 @@ pub(crate) async fn diff(
         tracing::error!(%error, "a comparison of versions panicked");
         Problem::new(Code::Internal, "the versions could not be compared")
     })?;
-    Ok(Json(json!({
-        "name": name,
-        "from": from.number,
-        "to": to.number,
-        "files": files,
-    })))
+    Ok(Json(Differences {
+        files,
+        from: from.number,
+        name,
+        to: to.number,
+    }))
 }
 
 /// Every file of either version, by name.
-fn compare(labels: &[String; 2], old: &Files, new: &Files) -> Vec<Value> {
+fn compare(labels: &[String; 2], old: &Files, new: &Files) -> Vec<FileDiff> {
     let mut both: BTreeMap<&str, [Option<&File>; 2]> = BTreeMap::new();
     for (side, files) in [old, new].into_iter().enumerate() {
         for file in files.iter() {
@@ -98,7 +127,7 @@ fn compare_file(
     paths: &[String; 2],
     search: Duration,
     left: &mut usize,
-) -> Value {
+) -> FileDiff {
     let change = match sides {
         [None, _] => "added",
         [_, None] => "removed",
@@ -119,15 +148,16 @@ fn compare_file(
         }
         [Err(_), _] | [_, Err(_)] => (None, Some("not_text")),
     };
-    let media = sides.map(|side| side.map(|file| &file.content_type));
-    json!({
-        "name": name,
-        "change": change,
-        "diff": diff,
-        "omitted": omitted,
-        "from_content_type": media[0],
-        "to_content_type": media[1],
-    })
+    let [from_content_type, to_content_type] =
+        sides.map(|side| side.map(|file| file.content_type.clone()));
+    FileDiff {
+        change,
+        diff,
+        from_content_type,
+        name: name.to_owned(),
+        omitted,
+        to_content_type,
+    }
 }
 
 fn unified([old, new]: [&str; 2], paths: &[String; 2], search: Duration) -> String {
@@ -141,6 +171,7 @@ fn unified([old, new]: [&str; 2], paths: &[String; 2], search: Duration) -> Stri
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -155,7 +186,8 @@ mod tests {
 
     fn compared(old: &[(&str, &[u8])], new: &[(&str, &[u8])]) -> Vec<Value> {
         let labels = ["edge@1".to_owned(), "edge@2".to_owned()];
-        compare(&labels, &files(old), &files(new))
+        let compared = compare(&labels, &files(old), &files(new));
+        compared.iter().map(|file| json!(file)).collect()
     }
 
     #[test]

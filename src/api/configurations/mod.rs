@@ -4,7 +4,9 @@
 //! version of them. Parts are safe to repeat and useless alone, so only the second step carries the key.
 
 mod check;
+mod described;
 mod diff;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -18,14 +20,15 @@ use ampora_raft::records::{Configuration, FileMeta, Version};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{StatusCode, header};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
+pub(crate) use self::described::operations;
 pub(crate) use self::diff::diff;
+
+use self::shape::{ConfigurationList, Summary, VersionShown, VersionWithFiles};
 use self::upload::Upload;
 use super::Api;
 use super::extract::{Params, Segments, Write};
@@ -33,13 +36,12 @@ use super::paging::{List, Page, take};
 use super::precondition;
 use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused, unreadable};
-use super::timestamp::rfc3339;
 
 /// Bytes of one part: under the 256 KiB of an entry with room for what surrounds it.
 const PART_BYTES: usize = 240 * 1024;
 
 /// A page of a list without filters.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     limit: Option<String>,
@@ -50,7 +52,7 @@ pub(crate) struct ListQuery {
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<ConfigurationList>, Problem> {
     let page = Page::new(List::Configurations, query.limit.as_deref(), &[])?;
     let after = page
         .after(query.r#continue.as_deref())?
@@ -60,29 +62,11 @@ pub(crate) async fn list(
     let (items, next) = take(view.fleet.configurations(after.as_deref()), &page, |item| {
         item.name.as_bytes()
     });
-    let items: Vec<Value> = items.into_iter().map(|item| summary(item)).collect();
-    Ok(Json(json!({
-        "items": items,
-        "continue": next,
-        "applied_index": view.applied_index,
-    })))
-}
-
-/// A configuration without its versions.
-fn summary(configuration: &Configuration) -> Value {
-    let newest = configuration
-        .versions
-        .iter()
-        .find(|version| version.number == configuration.newest)
-        .or(configuration.versions.last());
-    json!({
-        "name": configuration.name,
-        "newest": configuration.newest,
-        "hash": newest.map(|version| version.hash.to_string()),
-        "versions_count": configuration.versions.len(),
-        "updated_at": newest.map(|version| rfc3339(version.created_ms)),
-        "updated_by": newest.map(|version| version.created_by.clone()),
-    })
+    Ok(Json(ConfigurationList {
+        applied_index: view.applied_index,
+        r#continue: next,
+        items: items.into_iter().map(|item| Summary::of(item)).collect(),
+    }))
 }
 
 fn find(api: &Api, name: &str) -> Result<(Arc<Configuration>, u64), Problem> {
@@ -114,19 +98,16 @@ pub(crate) async fn show(
         .rev()
         .filter(|version| version.number < before || before == u32::MAX);
     let (versions, next) = take(older, &page, |version| version.number.to_be_bytes());
-    let versions: Vec<Value> = versions
+    let versions = versions
         .into_iter()
-        .map(|version| version_json(&configuration.name, version))
+        .map(|version| VersionShown::of(&configuration.name, version))
         .collect();
-    let mut answer = summary(&configuration);
-    answer["versions"] = Value::from(versions);
-    answer["continue"] = json!(next);
-    answer["applied_index"] = json!(applied_index);
+    let answer = Summary::of(&configuration).with(versions, next, applied_index);
     Ok(tagged(StatusCode::OK, answer, configuration.newest))
 }
 
 /// An answer with the entity tag of its configuration: the number of the newest version.
-fn tagged(status: StatusCode, answer: Value, newest: u32) -> Response {
+fn tagged<T: Serialize>(status: StatusCode, answer: T, newest: u32) -> Response {
     let mut response = (status, Json(answer)).into_response();
     if let Some(tag) = precondition::tag(newest.into()) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -134,36 +115,15 @@ fn tagged(status: StatusCode, answer: Value, newest: u32) -> Response {
     response
 }
 
-/// A version without its bytes.
-fn version_json(name: &str, version: &Version) -> Value {
-    let files: Vec<Value> = version
-        .files
-        .iter()
-        .map(
-            |file| json!({"name": file.name, "content_type": file.content_type, "size": file.size}),
-        )
-        .collect();
-    json!({
-        "name": name,
-        "version": version.number,
-        "hash": version.hash.to_string(),
-        "files": files,
-        "comment": version.comment,
-        "created_at": rfc3339(version.created_ms),
-        "created_by": version.created_by,
-    })
-}
-
 /// `GET /configurations/{name}/versions/{n}`, with the bytes as they were given. `newest` is a number too.
 pub(crate) async fn version(
     State(api): State<Api>,
     Segments((name, number)): Segments<(String, String)>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<VersionWithFiles>, Problem> {
     let (configuration, _) = find(&api, &name)?;
     let version = find_version(&configuration, &number, "/path/version")?;
     let files = read_files(&api, version).await?;
-    let mut answer = version_json(&name, version);
-    answer["files"] = files.iter().map(file_json).collect();
+    let answer = VersionShown::of(&configuration.name, version).with(&files);
     Ok(Json(answer))
 }
 
@@ -212,25 +172,14 @@ async fn read_files(api: &Api, version: &Version) -> Result<Files, Problem> {
         })
 }
 
-/// A file with its bytes: text where they are, else base64.
-fn file_json(file: &config::File) -> Value {
-    let mut answer = json!({
-        "name": file.name,
-        "content_type": file.content_type,
-        "size": file.body.len(),
-    });
-    match std::str::from_utf8(&file.body) {
-        Ok(text) => answer["body"] = json!(text),
-        Err(_) => answer["body_base64"] = json!(STANDARD.encode(&file.body)),
-    }
-    answer
-}
-
 /// The query of a new version whose body is raw bytes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateQuery {
+    /// That no files or an empty body are meant.
     allow_empty: Option<bool>,
+    /// What is new, for people: 512 bytes at most.
+    #[param(max_length = 512)]
     comment: Option<String>,
 }
 
@@ -281,7 +230,7 @@ pub(crate) async fn create(
     } else {
         StatusCode::OK
     };
-    let answer = version_json(&name, &version);
+    let answer = VersionShown::of(&name, &version);
     let newest = find(&api, &name).map_or(version.number, |(known, _)| known.newest);
     Ok(tagged(status, answer, newest))
 }

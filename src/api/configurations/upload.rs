@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::api::extract::Write;
 use crate::api::problem::{Code, Problem};
@@ -28,23 +29,35 @@ pub(super) struct Upload {
     pub(super) allow_empty: bool,
 }
 
-#[derive(Deserialize)]
+/// A version with its files.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Form {
+#[schema(as = NewVersion)]
+pub(super) struct Form {
     files: Vec<FormFile>,
+    /// What is new, for people: 512 bytes at most.
     #[serde(default)]
+    #[schema(max_length = 512)]
     comment: String,
+    /// That no files or an empty body are meant.
     #[serde(default)]
     allow_empty: bool,
 }
 
-#[derive(Deserialize)]
+/// A file: either `body` or `body_base64`.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewFile)]
 struct FormFile {
+    /// The key in OpAMP's config map; different in each file.
     #[serde(default)]
     name: String,
+    /// Without it `text/yaml`.
     content_type: Option<String>,
+    /// Text.
     body: Option<String>,
+    /// Bytes that are not text.
+    #[schema(format = Byte)]
     body_base64: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! `/groups`: who belongs, what they should run, and how far they are.
 
+mod described;
 mod numbers;
 mod preview;
 mod shape;
@@ -18,13 +19,15 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
+pub(crate) use self::described::operations;
+pub(crate) use self::numbers::changes;
 pub(crate) use self::preview::preview;
+pub(crate) use self::shape::WouldChange;
 pub(crate) use self::ways_back::{lift, revert};
 
-pub(crate) use self::numbers::changes;
-use self::shape::group_json;
+use self::shape::{DryDelete, GroupList, GroupShown};
 use self::trial::{ChangeQuery, Trial};
 use super::Api;
 use super::agents::parse_selector;
@@ -36,7 +39,7 @@ use super::problem::{Code, Problem};
 use super::reject::{checked_name, refused};
 
 /// A page of groups.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
     limit: Option<String>,
@@ -47,7 +50,7 @@ pub(crate) struct ListQuery {
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<GroupList>, Problem> {
     let page = Page::new(List::Groups, query.limit.as_deref(), &[])?;
     let after = page
         .after(query.r#continue.as_deref())?
@@ -57,21 +60,21 @@ pub(crate) async fn list(
     let numbers = numbers::of_groups(&view).await;
     let groups = view.fleet.groups(after.as_deref());
     let (items, next) = take(groups, &page, |group| group.name.as_bytes());
-    let items: Vec<Value> = items
+    let items = items
         .into_iter()
         .map(|group| {
-            group_json(
+            GroupShown::of(
                 &view.fleet,
                 group,
                 &numbers.get(&group.name).copied().unwrap_or_default(),
             )
         })
         .collect();
-    Ok(Json(json!({
-        "items": items,
-        "continue": next,
-        "applied_index": view.applied_index,
-    })))
+    Ok(Json(GroupList {
+        applied_index: view.applied_index,
+        r#continue: next,
+        items,
+    }))
 }
 
 /// `GET /groups/{name}`.
@@ -92,8 +95,8 @@ pub(crate) async fn show(
 /// A group with its live numbers and its entity tag.
 async fn answer(status: StatusCode, view: &View, group: &Arc<Group>) -> Response {
     let numbers = numbers::of_group(view, group).await;
-    let mut body = group_json(&view.fleet, group, &numbers);
-    body["applied_index"] = json!(view.applied_index);
+    let mut body = GroupShown::of(&view.fleet, group, &numbers);
+    body.applied_index = Some(view.applied_index);
     let mut response = (status, Json(body)).into_response();
     if let Some(tag) = precondition::tag(group.revision) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -107,21 +110,34 @@ fn current(api: &Api, name: &str) -> Option<u64> {
     view.fleet.group(name).map(|group| group.revision)
 }
 
-#[derive(Deserialize)]
+/// What a group should be; what it does not name stays.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PutGroup)]
 struct Form {
+    /// Who belongs; a new group needs it.
+    #[schema(format = "ampora-selector")]
     selector: Option<String>,
+    /// Higher wins; 0 in a new group.
     priority: Option<i32>,
+    /// Null assigns nothing.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<VersionForm>)]
     configuration: Option<Option<VersionForm>>,
+    /// `slow-start` or `all-at-once`.
+    #[schema(pattern = "^(slow-start|all-at-once)$")]
     pace: Option<String>,
+    /// Refuses the change with 409 `too_many_affected` when more agents would change.
     max_affected: Option<usize>,
 }
 
-#[derive(Deserialize)]
+/// A version to assign.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Assignment)]
 struct VersionForm {
     name: String,
+    /// Without it the newest at this moment.
     version: Option<u32>,
 }
 
@@ -215,14 +231,10 @@ async fn dry_answer(trial: Trial) -> Result<Response, Problem> {
         return Err(refused(trial.outcome));
     };
     let numbers = numbers::of_group(&trial.view, &group).await;
-    let mut body = group_json(&trial.view.fleet, &group, &numbers);
-    body["dry_run"] = json!(true);
-    body["would_change"] = would_change(&trial.change);
+    let mut body = GroupShown::of(&trial.view.fleet, &group, &numbers);
+    body.dry_run = Some(true);
+    body.would_change = Some(WouldChange::of(trial.change));
     Ok(Json(body).into_response())
-}
-
-fn would_change(change: &numbers::Change) -> Value {
-    json!({"count": change.agents, "agents": change.first})
 }
 
 /// `DELETE /groups/{name}`: its agents go to the next group that matches them.
@@ -240,11 +252,11 @@ pub(crate) async fn delete(
     };
     let trial = trial::asked(&api, query, &write, &proposal).await?;
     if let Some(trial) = trial.filter(|_| query.is_dry()) {
-        let body = json!({
-            "name": name,
-            "dry_run": true,
-            "would_change": would_change(&trial.change),
-        });
+        let body = DryDelete {
+            dry_run: true,
+            name,
+            would_change: WouldChange::of(trial.change),
+        };
         return Ok(Json(body).into_response());
     }
     let committed = write.ask(&api, proposal).await?;

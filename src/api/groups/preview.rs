@@ -10,11 +10,11 @@ use ampora_raft::proposal::{Assign, Origin, Proposal, PutGroup};
 use ampora_raft::records::{AgentRecord, Group, Pace};
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::numbers::{Walk, changes, eventual, falls_short};
-use super::shape::version_json;
+use super::shape::VersionShown;
 use super::trial;
 use crate::api::Api;
 use crate::api::agents::parse_selector;
@@ -25,12 +25,19 @@ use crate::api::problem::{Code, Problem};
 use crate::api::reject::{checked_name, refused};
 
 /// What is proposed, and the page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreviewQuery {
+    /// A selector that the group does not have yet.
+    #[param(format = "ampora-selector", example = "env=prod")]
     selector: Option<String>,
+    /// A priority that it does not have yet.
     priority: Option<i32>,
     /// `NAME` or `NAME@VERSION`; empty assigns nothing.
+    #[param(
+        pattern = "^([a-z0-9][a-z0-9._-]{0,62}(@[1-9][0-9]{0,8})?)?$",
+        example = "edge@1"
+    )]
     configuration: Option<String>,
     limit: Option<String>,
     r#continue: Option<String>,
@@ -84,6 +91,37 @@ fn assign(text: &str) -> Result<Assign, Problem> {
     })
 }
 
+/// Who belongs to a group and who would change, a page in uid order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupPreview)]
+pub(crate) struct Preview {
+    applied_index: u64,
+    r#continue: Option<String>,
+    items: Vec<Previewed>,
+    /// Who belongs.
+    matched: usize,
+    name: Arc<str>,
+    /// Who would change.
+    would_change: usize,
+}
+
+/// One agent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Previewed {
+    changes: bool,
+    /// What it should run now.
+    from: Option<VersionShown>,
+    /// The group that it belongs to now.
+    group: Option<Arc<str>>,
+    #[schema(value_type = String, format = "uuid")]
+    instance_uid: InstanceUid,
+    /// Whether it belongs to the group.
+    matches: bool,
+    name: Arc<str>,
+    /// What it would run.
+    to: Option<VersionShown>,
+}
+
 /// Two copies of the fleet: as it is, and as it would be.
 struct Both {
     before: Fleet,
@@ -107,22 +145,22 @@ impl Both {
         (belongs, changes)
     }
 
-    fn item(&self, record: &AgentRecord, (belongs, changes): (bool, bool)) -> Value {
+    fn item(&self, record: &AgentRecord, (belongs, changes): (bool, bool)) -> Previewed {
         let (was, is) = (self.before.desired(record), self.after.desired(record));
         let version = |fleet: &Fleet, group: Option<&Group>| {
             group
                 .and_then(|group| eventual(fleet, group))
-                .map(version_json)
+                .map(VersionShown::of)
         };
-        json!({
-            "instance_uid": record.uid,
-            "name": record.description.name,
-            "matches": belongs,
-            "changes": changes,
-            "group": was.group.as_ref().map(|group| &group.name),
-            "from": version(&self.before, was.group.as_deref()),
-            "to": version(&self.after, is.group.as_deref()),
-        })
+        Previewed {
+            changes,
+            from: version(&self.before, was.group.as_deref()),
+            group: was.group.as_ref().map(|group| group.name.clone()),
+            instance_uid: record.uid,
+            matches: belongs,
+            name: record.description.name.clone(),
+            to: version(&self.after, is.group.as_deref()),
+        }
     }
 }
 
@@ -131,7 +169,7 @@ pub(crate) async fn preview(
     State(api): State<Api>,
     Segments(name): Segments<String>,
     Params(query): Params<PreviewQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Preview>, Problem> {
     let name = checked_name(&name)?;
     let priority = query.priority.map(|priority| priority.to_string());
     let page = Page::new(
@@ -171,14 +209,14 @@ pub(crate) async fn preview(
             }
         }
     }
-    Ok(Json(json!({
-        "name": name,
-        "matched": matched,
-        "would_change": count,
-        "items": items,
-        "continue": last.filter(|_| more).map(|uid| page.token(uid.as_bytes())),
-        "applied_index": view.applied_index,
-    })))
+    Ok(Json(Preview {
+        applied_index: view.applied_index,
+        r#continue: last.filter(|_| more).map(|uid| page.token(uid.as_bytes())),
+        items,
+        matched,
+        name,
+        would_change: count,
+    }))
 }
 
 async fn both(

@@ -4,6 +4,7 @@
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Entry, Proposal};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::numbers::{self, Change};
 use crate::api::Api;
@@ -13,10 +14,12 @@ use crate::api::problem::{Code, Problem};
 use crate::api::reject::refused;
 
 /// The query of a change.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeQuery {
+    /// Changes nothing and answers who would change.
     dry_run: Option<bool>,
+    /// Refuses the change with 409 `too_many_affected` when more agents would change.
     max_affected: Option<usize>,
 }
 

@@ -1,5 +1,7 @@
 //! Requests to a node in memory, and its answers.
 
+use std::sync::LazyLock;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use tower::ServiceExt;
 
 use super::Site;
 use crate::api::extract::ClientAddr;
+use crate::api::openapi::{self, shape};
 
 /// An answer, read whole.
 #[derive(Debug)]
@@ -56,10 +59,28 @@ impl Answer {
         body
     }
 
+    /// Checks that the answer is one that the document tells of.
+    fn check(&self, method: &Method, path: &str) {
+        let Some(operation) = shape::operation(&DOCUMENT, method.as_str(), path) else {
+            return;
+        };
+        let (status, headers) = (self.status.as_u16(), &self.headers);
+        let checked = shape::check_answer(&DOCUMENT, operation, status, headers, &self.body);
+        if let Err(why) = checked {
+            panic!(
+                "{method} {path} answers {status} and {why}: {:?}",
+                self.body
+            );
+        }
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().unwrap()
     }
 }
+
+/// The document, which every answer of every test has to be true to.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
 
 /// A request under construction.
 pub(crate) struct Ask<'a> {
@@ -105,12 +126,15 @@ impl<'a> Ask<'a> {
     pub(crate) async fn send_whole(self) -> Result<Answer, axum::Error> {
         let request = self.request.extension(ClientAddr::LOCAL);
         let request: Request<Body> = request.body(self.body).unwrap();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response: Response = self.site.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        Ok(Answer {
+        let answer = Answer {
             status: parts.status,
             headers: parts.headers,
             body: body.collect().await?.to_bytes(),
-        })
+        };
+        answer.check(&method, &path);
+        Ok(answer)
     }
 }
