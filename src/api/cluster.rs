@@ -62,7 +62,8 @@ pub(crate) struct Node {
 
 /// The operations of this room.
 pub(crate) fn operations() -> Vec<Operation> {
-    vec![
+    let mut all = snapshots::operations();
+    all.push(
         Operation::get(
             "/api/v1/cluster",
             "show_cluster",
@@ -71,7 +72,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         .says("Answers without a leader too.")
         .query::<NoQuery>()
         .answers::<Cluster>(200, "The cluster as this node knows it"),
-    ]
+    );
+    all
 }
 
 /// `GET /cluster`.

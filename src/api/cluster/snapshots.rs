@@ -4,10 +4,6 @@
 //! A copy costs nothing when it is taken, and as much memory as has changed since while it is held; so few are held, not
 //! for long, and on this node alone.
 
-mod described;
-#[cfg(test)]
-mod tests;
-
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -23,7 +19,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -31,12 +27,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-pub(crate) use described::operations;
-
 use super::NoQuery;
 use crate::api::Api;
 use crate::api::backend::Backend;
 use crate::api::extract::{Params, Reader, Segments, Write};
+use crate::api::openapi::Operation;
 use crate::api::problem::{Code, Problem};
 use crate::api::reject::refused;
 use crate::api::settings::Limits;
@@ -101,10 +96,53 @@ pub(crate) async fn sweep(api: Api, stop: CancellationToken) {
     }
 }
 
-/// The body of `POST /cluster/snapshots`, when there is one.
-#[derive(Debug, Deserialize, ToSchema)]
+/// The body of `POST /cluster/snapshots`: none is needed, an empty object is as good.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
+
+/// A copy that can be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Snapshot {
+    /// Agents in it.
+    agents: usize,
+    /// The last entry in it.
+    applied_index: u64,
+    created_at: String,
+    /// Until then this node holds it, unless newer ones make it leave.
+    expires_at: String,
+    id: String,
+    lineage: String,
+    /// The node that holds it.
+    node_id: u64,
+    /// `ready`.
+    state: &'static str,
+}
+
+const ALL: &str = "/api/v1/cluster/snapshots";
+
+/// The operations of this room.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::write(Method::POST, ALL, "take_snapshot", "Copy everything as it is")
+            .says("The copy costs nothing; this node holds it for ten minutes, two at a time. It is recorded.")
+            .query::<NoQuery>()
+            .fails(&[Code::InvalidJson, Code::ValidationFailed])
+            .answers::<Snapshot>(201, "The copy")
+            .with("Location", "Where it is read"),
+        Operation::get(
+            "/api/v1/cluster/snapshots/{id}",
+            "read_snapshot",
+            "Read a copy as a backup",
+        )
+        .says("On the node that holds it. An answer that breaks off has no end mark. It is recorded.")
+        .query::<NoQuery>()
+        .answers_as::<String>(200, "application/octet-stream", "The backup")
+        .with("Content-Disposition", "A name for the file")
+        .fails(&[Code::SnapshotNotFound])
+        .asks_the_log(),
+    ]
+}
 
 /// `POST /cluster/snapshots`.
 ///
@@ -175,25 +213,6 @@ fn copy(api: &Api, id: String) -> Held {
         until_boot_ms: now.boot_ms.saturating_add(kept_ms),
         until_wall_ms: now.wall_ms.saturating_add(kept_ms),
     }
-}
-
-/// A copy that is held.
-#[derive(Debug, Serialize, ToSchema)]
-struct Snapshot {
-    /// Agents in it.
-    agents: usize,
-    /// The last entry of the log in it.
-    applied_index: u64,
-    created_at: String,
-    /// This node lets go of it then.
-    expires_at: String,
-    id: String,
-    /// The cluster that it is of.
-    lineage: String,
-    /// The node that holds it.
-    node_id: u64,
-    /// `ready`.
-    state: &'static str,
 }
 
 fn shown(held: &Held) -> Snapshot {
@@ -314,3 +333,6 @@ fn hand_over(pieces: &mpsc::Sender<Piece>, piece: Piece, stall: Duration) -> io:
         waited += LOOK;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,6 @@ fn operations() -> Vec<Operation> {
         groups::operations(),
         dispatches::operations(),
         cluster::operations(),
-        cluster::snapshots::operations(),
         audit::operations(),
         tokens::operations(),
         enrollment_tokens::operations(),

@@ -32,6 +32,11 @@ pub(super) fn of_path(path: &str, name: &str) -> Option<Value> {
             json!({"type": "string", "minLength": 1}),
             "0123456789abcdef",
         ),
+        "id" if path.contains("snapshots/") => (
+            "The id of a snapshot.",
+            json!({"type": "string", "minLength": 1}),
+            "61837aca579a60801368d3910a08c60e",
+        ),
         "id" => (
             "The number of a dispatch.",
             json!({"type": "string", "pattern": "^[0-9]{1,19}$"}),
