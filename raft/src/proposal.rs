@@ -1,6 +1,7 @@
 //! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
 
 mod batch;
+mod notes;
 mod rollout;
 
 use std::cell::Cell;
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ids::{BodyHash, ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
+use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
     Action, DeliveryError, EnrollmentToken, FileMeta, Pace, RolloutRules, Target, Token,
 };
 use crate::selector::Selector;
 
 pub use batch::{NodeBatch, SessionOp};
+pub use notes::{NoteRead, NoteSnapshot, RawBody, SnapshotStep};
 pub use rollout::{ForgetFailures, MoveRollout, RolloutMove};
 
 /// A proposal as it stands in the log.
@@ -192,6 +194,8 @@ pub enum Proposal {
         /// At most this many of each, ≤ 128.
         limit: u16,
     },
+    /// An operator takes everything along.
+    NoteSnapshot(NoteSnapshot),
 }
 
 /// Who may ask for a proposal.
@@ -224,7 +228,8 @@ impl Proposal {
             | Self::CreateToken { .. }
             | Self::DeleteToken { .. }
             | Self::CreateEnrollmentToken { .. }
-            | Self::DeleteEnrollmentToken { .. } => Asker::Operator,
+            | Self::DeleteEnrollmentToken { .. }
+            | Self::NoteSnapshot(_) => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
             Self::Found { .. }
             | Self::RegisterNode(_)
@@ -273,28 +278,6 @@ fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Proposal>, D:
     let read = Box::<Proposal>::deserialize(deserializer);
     INSIDE.set(false);
     read
-}
-
-/// See [`Proposal::NoteRead`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoteRead {
-    /// The agent.
-    pub agent: InstanceUid,
-    /// What it reported.
-    pub body: RawBody,
-    /// The hash of the body, where it has one.
-    pub hash: Option<BodyHash>,
-}
-
-/// A reported body that can be seen unredacted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RawBody {
-    /// The effective configuration.
-    EffectiveConfig,
-    /// The tree of component healths.
-    Health,
-    /// The list of available components.
-    Components,
 }
 
 /// See [`Proposal::RegisterNode`].

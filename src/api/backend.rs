@@ -10,6 +10,7 @@ use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid, NodeId};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::{AuditRecord, Transport};
+use ampora_raft::rows::{Row, RowKey};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -46,6 +47,12 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         numbers: RangeInclusive<u64>,
     ) -> BoxFuture<'_, Vec<io::Result<Option<Arc<AuditRecord>>>>>;
+
+    /// A row that is not in memory; `None` where there is none. Waits for the disk.
+    ///
+    /// # Errors
+    /// The row could not be read.
+    fn row(&self, key: &RowKey) -> io::Result<Option<Row>>;
 
     /// The files of an effective configuration that an agent reported; `None` when this node has no such file.
     ///

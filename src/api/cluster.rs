@@ -1,5 +1,7 @@
 //! `GET /cluster`: the nodes as this one knows them. It answers without a leader too.
 
+pub(crate) mod snapshots;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

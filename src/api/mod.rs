@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::attempts::Attempts;
 
@@ -51,6 +52,7 @@ pub struct Api {
     settings: Arc<settings::Settings>,
     /// One permit for each call under way; see `Limits::concurrent_calls`.
     calls: Arc<Semaphore>,
+    snapshots: Arc<cluster::snapshots::Snapshots>,
     /// Clients that showed tokens which do not work.
     attempts: Arc<Attempts>,
 }
@@ -60,11 +62,18 @@ impl Api {
     #[must_use]
     pub fn new(backend: Arc<dyn backend::Backend>, settings: settings::Settings) -> Api {
         let calls = Arc::new(Semaphore::new(settings.limits.concurrent_calls));
+        let snapshots = Arc::new(cluster::snapshots::Snapshots::new(&settings.limits));
         Api {
             backend,
             settings: Arc::new(settings),
             calls,
+            snapshots,
             attempts: Arc::default(),
         }
+    }
+
+    /// Drops snapshots whose time is over, until `stop`.
+    pub async fn sweep_snapshots(self, stop: CancellationToken) {
+        cluster::snapshots::sweep(self, stop).await;
     }
 }

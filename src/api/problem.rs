@@ -119,6 +119,8 @@ codes! {
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, false, "the resource is not as expected";
     /// The body did not arrive in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, true, "the request did not arrive in time";
+    /// Not taken on this node, or held no longer.
+    SnapshotNotFound = "snapshot_not_found", NOT_FOUND, false, "no such snapshot";
     /// No token with this id.
     TokenNotFound = "token_not_found", NOT_FOUND, false, "no such token";
     /// More agents would change than the caller allows.

@@ -113,6 +113,7 @@ pub(crate) fn routes() -> Vec<Route> {
         guarded("/api/v1/audit/verify", get(audit::verify)),
     ]);
     routes.extend(management_routes());
+    routes.extend(snapshot_routes());
     routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(access_routes());
     routes.extend(probe_routes());
@@ -143,6 +144,23 @@ fn management_routes() -> Vec<Route> {
         read(
             "/api/v1/configurations/{name}/diff",
             get(configurations::diff),
+        ),
+    ]
+}
+
+/// Copies of everything.
+fn snapshot_routes() -> Vec<Route> {
+    let guarded = |method, path, handler| Route::new(method, path, ADMIN, handler);
+    vec![
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/snapshots",
+            post(cluster::snapshots::take),
+        ),
+        guarded(
+            Method::GET,
+            "/api/v1/cluster/snapshots/{id}",
+            get(cluster::snapshots::read),
         ),
     ]
 }

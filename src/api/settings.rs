@@ -46,6 +46,14 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Connections of one listener: people, scripts and scrapers, not agents.
     pub connections: usize,
+    /// Snapshots held at once; the oldest makes room. Each keeps in memory what has changed since.
+    pub snapshots: usize,
+    /// How long a snapshot is held.
+    pub snapshot_kept: Duration,
+    /// Snapshots read at once, each by a thread.
+    pub snapshot_readers: usize,
+    /// A reader of a snapshot that takes nothing for so long gets no more of it.
+    pub snapshot_stall: Duration,
 }
 
 impl Default for Limits {
@@ -57,6 +65,10 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
             connections: 1024,
+            snapshots: 2,
+            snapshot_kept: Duration::from_secs(600),
+            snapshot_readers: 2,
+            snapshot_stall: Duration::from_secs(60),
         }
     }
 }

@@ -153,6 +153,10 @@ impl Backend for Memory {
         Box::pin(std::future::ready(read.collect()))
     }
 
+    fn row(&self, key: &RowKey) -> io::Result<Option<Row>> {
+        Ok(self.state.lock().beside.get(key).cloned())
+    }
+
     fn reported_files(
         &self,
         hash: BodyHash,
@@ -404,6 +408,16 @@ impl Site {
         if let Some(changed) = change((*record).clone()) {
             state.beside.insert(key, Row::Audit(Arc::new(changed)));
         }
+    }
+
+    /// Takes away what is not in memory.
+    pub(crate) fn forget_rows_beside_memory(&self) {
+        self.memory.state.lock().beside.clear();
+    }
+
+    /// Lets boot time go on, and no other.
+    pub(crate) fn boot_passes(&self, ms: u64) {
+        self.memory.state.lock().now.boot_ms += ms;
     }
 
     /// Lets the wall clock go on, and no other.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ampora_proto::wire;
-use ampora_raft::consensus::{self, Consensus};
+use ampora_raft::consensus::{self, Consensus, RowStore};
 use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid};
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::AuditRecord;
+use ampora_raft::rows::{Row, RowKey};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -121,6 +122,10 @@ impl Backend for NodeBackend {
         numbers: RangeInclusive<u64>,
     ) -> BoxFuture<'_, Vec<io::Result<Option<Arc<AuditRecord>>>>> {
         self.consensus().read_audit(numbers).boxed()
+    }
+
+    fn row(&self, key: &RowKey) -> io::Result<Option<Row>> {
+        self.store.rows().read(key)
     }
 
     fn reported_files(

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Holds the node's id for ever: an id is never reused with an empty disk.
 const IDENTITY_FILE: &str = "identity.json";
 
+/// The id of the first node when nobody says otherwise.
+pub const FOUNDER: u64 = 1;
+
 /// Holds the process id and the real addresses while the node serves.
 const RUNNING_FILE: &str = "node.json";
 
@@ -73,7 +76,7 @@ pub fn node_id(data_dir: &Path, configured: Option<u64>) -> Result<NodeId, Ident
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let node_id = configured.unwrap_or(1);
+            let node_id = configured.unwrap_or(FOUNDER);
             let bytes = serde_json::to_vec(&Identity { node_id }).map_err(io::Error::from)?;
             replace(&path, &bytes)?;
             Ok(NodeId(node_id))

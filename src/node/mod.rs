@@ -11,11 +11,13 @@ mod health;
 pub mod identity;
 mod join;
 pub mod origin;
+mod restore;
 mod retention;
 mod run;
 mod wall_time;
 
 pub use backend::NodeBackend;
+pub use restore::{RestoreError, Restored, restore};
 pub use run::{RunError, run};
 
 /// Ends the process because going on could corrupt what was acknowledged. The log has everything; the next

@@ -255,6 +255,7 @@ fn serve(
     let entrance = protection.opamp_entrance(config);
     crate::opamp::serve(doors.opamp, entrance, agents, config, &opamp);
     let api = Api::new(backend.clone(), api_settings(config));
+    background.spawn(api.clone().sweep_snapshots(background.stopping()));
     let entrance = protection.admin_entrance(config);
     crate::api::serve(doors.admin, entrance, crate::api::admin(api), &admin);
     Parts {

@@ -40,6 +40,12 @@ pub enum Kind {
     Applied = 4,
     /// A row of the fleet.
     Row = 5,
+    /// The header of a backup.
+    BackupHead = 6,
+    /// Rows of a backup.
+    BackupRows = 7,
+    /// The end of a backup.
+    BackupEnd = 8,
 }
 
 /// Encodes a value.

@@ -3,6 +3,7 @@
 //! [`kv`] is the seam (sled, or the crash model in tests), [`codec`] the only place that encodes, [`log`] and
 //! [`rows`] what consensus needs, [`store`] opens it all in one directory. Nothing here knows OpAMP or HTTP.
 
+pub mod backup;
 pub mod barrier;
 pub mod bodies;
 pub mod codec;
@@ -11,5 +12,6 @@ pub mod flush;
 pub mod kv;
 pub mod log;
 pub mod parts;
+pub mod restore;
 pub mod rows;
 pub mod store;

@@ -6,7 +6,9 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use ampora_raft::consensus::AppliedState;
 use ampora_raft::consensus::type_config::TypeConfig;
+use ampora_raft::ids::NodeId;
 use openraft::OptionalSend;
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::entry::RaftEntry;
@@ -57,6 +59,20 @@ impl Log {
     /// The log that `kv` holds.
     pub fn new(kv: Arc<dyn Kv>, flusher: Flusher) -> Self {
         Self { kv, flusher }
+    }
+
+    /// Lets an empty log go on behind what was applied elsewhere, under the vote of this node. Not flushed: the rows
+    /// are, behind it.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written.
+    pub fn begin(&self, node: NodeId, state: &AppliedState) -> io::Result<()> {
+        if let Some(last) = state.last() {
+            let vote = Vote::new_committed(AppliedState::TERM, node.0);
+            self.write(Kind::Vote, VOTE, &vote)?;
+            self.write(Kind::LogId, PURGED, &last)?;
+        }
+        Ok(())
     }
 
     fn read<T: serde::de::DeserializeOwned>(

@@ -119,6 +119,53 @@ impl Rows {
             .spawn(move || writer.drive())?;
         Ok(Arc::new(Self { shared }))
     }
+
+    /// Replaces all rows by these, encoded as they are stored, as one change however it is interrupted.
+    ///
+    /// # Errors
+    /// Fails when the store cannot be written, and with what `rows` fails with; nothing has changed then.
+    pub fn install_encoded(
+        &self,
+        state: &AppliedState,
+        rows: impl Iterator<Item = io::Result<(RowKey, Vec<u8>)>>,
+    ) -> io::Result<()> {
+        let shared = &*self.shared;
+        let mut generation = shared.generation.lock();
+        {
+            let mut waiting = shared.waiting.lock();
+            waiting.segments.clear();
+            waiting.puts.clear();
+            waiting.bytes = 0;
+        }
+        let next = generation.wrapping_add(1);
+        remove_other_generations(&*shared.kv, *generation)?;
+        let mut ops = Vec::new();
+        for row in rows {
+            let (key, row) = row?;
+            parts::put_new(&mut ops, &row_key(next, &key), &row)?;
+            if ops.len() > SEGMENT_ROWS_MAX {
+                shared.kv.batch(std::mem::take(&mut ops))?;
+            }
+        }
+        shared.kv.batch(ops)?;
+        shared.flusher.wait()?;
+        let head = Head {
+            generation: next,
+            applied: state.clone(),
+        };
+        let mut flip = Vec::new();
+        parts::put(
+            &*shared.kv,
+            &mut flip,
+            APPLIED,
+            &encode(Kind::Applied, &head)?,
+        )?;
+        shared.kv.batch(flip)?;
+        shared.flusher.wait()?;
+        *generation = next;
+        advance(&shared.durable, state.index());
+        remove_other_generations(&*shared.kv, next)
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -437,41 +484,8 @@ impl RowStore for Rows {
     }
 
     fn install(&self, state: &AppliedState, rows: &[(RowKey, Row)]) -> io::Result<()> {
-        let shared = &*self.shared;
-        let mut generation = shared.generation.lock();
-        {
-            let mut waiting = shared.waiting.lock();
-            waiting.segments.clear();
-            waiting.puts.clear();
-            waiting.bytes = 0;
-        }
-        let next = generation.wrapping_add(1);
-        remove_other_generations(&*shared.kv, *generation)?;
-        let mut ops = Vec::new();
-        for (key, row) in rows {
-            parts::put_new(&mut ops, &row_key(next, key), &encode(Kind::Row, row)?)?;
-            if ops.len() > SEGMENT_ROWS_MAX {
-                shared.kv.batch(std::mem::take(&mut ops))?;
-            }
-        }
-        shared.kv.batch(ops)?;
-        shared.flusher.wait()?;
-        let head = Head {
-            generation: next,
-            applied: state.clone(),
-        };
-        let mut flip = Vec::new();
-        parts::put(
-            &*shared.kv,
-            &mut flip,
-            APPLIED,
-            &encode(Kind::Applied, &head)?,
-        )?;
-        shared.kv.batch(flip)?;
-        shared.flusher.wait()?;
-        *generation = next;
-        advance(&shared.durable, state.index());
-        remove_other_generations(&*shared.kv, next)
+        let encoded = |(key, row): &(RowKey, Row)| Ok((key.clone(), encode(Kind::Row, row)?));
+        self.install_encoded(state, rows.iter().map(encoded))
     }
 }
 

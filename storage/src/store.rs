@@ -18,6 +18,9 @@ const FORMAT_NAME: &str = "ampora data";
 /// The file of the format while it is written.
 const FORMAT_NEW: &str = "format.new";
 
+/// Stands in a directory while a backup is restored into it.
+const RESTORING: &str = "restoring";
+
 /// What this program writes; it reads nothing newer.
 const FORMAT_VERSION: u32 = 1;
 
@@ -66,6 +69,14 @@ pub enum OpenError {
     /// There are files in it that are not ours.
     #[error("{0} is not empty and was not made by ampora: use an empty directory as node.data_dir")]
     Foreign(PathBuf),
+    /// A backup was to go there, and something is in the way.
+    #[error("{0} is not empty: a backup is restored into an empty directory only")]
+    NotEmpty(PathBuf),
+    /// A restore into it did not come to its end.
+    #[error(
+        "a restore into {0} did not come to its end: empty the directory and restore the backup again"
+    )]
+    Unfinished(PathBuf),
     /// It was written by a later program.
     #[error(
         "{path} has format {found}, this program reads up to {FORMAT_VERSION}: use a newer ampora"
@@ -107,6 +118,32 @@ impl Store {
     /// # Errors
     /// Fails when it is in use, not ours, newer, full, or damaged; nothing is changed then.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        if is_unfinished(path) {
+            return Err(OpenError::Unfinished(path.to_owned()));
+        }
+        Self::open_for(path, options, Purpose::Use)
+    }
+
+    /// Opens an empty directory for a backup that is about to be restored into it. Until [`Store::restored`] nobody
+    /// else opens it.
+    ///
+    /// # Errors
+    /// Fails when it is in use or not empty, without room, or cannot be written.
+    pub fn open_to_restore(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        check_empty(path)?;
+        Self::open_for(path, options, Purpose::Restore)
+    }
+
+    /// Everything is restored and flushed.
+    ///
+    /// # Errors
+    /// Fails when the directory cannot be written.
+    pub fn restored(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path.join(RESTORING))?;
+        File::open(path)?.sync_all()
+    }
+
+    fn open_for(path: &Path, options: &StoreOptions, purpose: Purpose) -> Result<Self, OpenError> {
         let io = |step| {
             move |source| OpenError::Io {
                 path: path.to_owned(),
@@ -126,6 +163,11 @@ impl Store {
         let disk = Disk::new(path, options.watermark_bytes);
         if let Some(reason) = disk.refusal() {
             return Err(OpenError::NoRoom(reason));
+        }
+        if purpose == Purpose::Restore {
+            File::create_new(path.join(RESTORING))
+                .and_then(|file| file.sync_all())
+                .map_err(io("mark the directory"))?;
         }
         if fresh {
             write_format(path).map_err(io("write the format"))?;
@@ -177,6 +219,51 @@ impl Store {
     pub fn blobs(&self) -> io::Result<usize> {
         self.kv.blobs()
     }
+}
+
+/// What a directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Use,
+    Restore,
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    path.join(RESTORING).symlink_metadata().is_ok()
+}
+
+/// Whether a backup can be restored into it: it is empty, or not there.
+///
+/// # Errors
+/// It is in use, not empty, or cannot be read; nothing is changed.
+pub fn check_empty(path: &Path) -> Result<(), OpenError> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(_) if unused(path) => return Ok(()),
+        Ok(_) | Err(_) => {}
+    }
+    if is_unfinished(path) {
+        return Err(OpenError::Unfinished(path.to_owned()));
+    }
+    Err(match holder(path) {
+        Some(pid) => OpenError::Locked {
+            path: path.to_owned(),
+            pid,
+        },
+        None => OpenError::NotEmpty(path.to_owned()),
+    })
+}
+
+/// Who has the directory locked, if anybody does; changes nothing.
+fn holder(path: &Path) -> Option<String> {
+    let mut file = File::open(path.join("lock")).ok()?;
+    let locked = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared);
+    if locked != Err(rustix::io::Errno::WOULDBLOCK) {
+        return None;
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    Some(pid)
 }
 
 /// Whether the directory was never used; an error when it is not ours to use.

@@ -50,6 +50,19 @@ impl Agent {
         uuid::Uuid::from_bytes(self.uid).to_string()
     }
 
+    /// The same agent, which finds the server elsewhere from here on.
+    pub(crate) fn moves_to(&mut self, door: SocketAddr) {
+        self.door = door;
+    }
+
+    /// Says goodbye.
+    pub(crate) fn leaves(&mut self) {
+        self.say(wire::AgentToServer {
+            agent_disconnect: Some(wire::AgentDisconnect::default()),
+            ..Default::default()
+        });
+    }
+
     /// Polls without news.
     pub(crate) fn poll(&mut self) -> wire::ServerToAgent {
         self.say(wire::AgentToServer::default())

@@ -4,6 +4,7 @@ mod access;
 mod agent;
 mod answers;
 mod audit;
+mod backup;
 mod bounds;
 mod fleet;
 mod reach;

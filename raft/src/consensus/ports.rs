@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use openraft::alias::{LogIdOf, StoredMembershipOf};
+use openraft::vote::RaftLeaderIdExt;
+use openraft::{Membership, RaftTypeConfig};
 use serde::{Deserialize, Serialize};
 
 use super::type_config::TypeConfig;
 use crate::effect::Effect;
 use crate::fleet::Fleet;
+use crate::ids::NodeId;
 use crate::rows::{Row, RowKey};
 
 /// How far a state machine has got. Opaque outside of this room, but it can be kept.
@@ -21,7 +24,28 @@ pub struct AppliedState {
     pub(crate) membership: StoredMembershipOf<TypeConfig>,
 }
 
+type LeaderId = <TypeConfig as RaftTypeConfig>::LeaderId;
+
 impl AppliedState {
+    /// Where a new cluster of this node alone begins that has everything up to `index` from elsewhere.
+    pub fn founded(node: NodeId, index: u64) -> Self {
+        let last = LogIdOf::<TypeConfig>::new(LeaderId::new_committed(Self::TERM, node.0), index);
+        // without an address: its listener is not open yet, and nobody else asks for it
+        let membership = Membership::new_with_defaults(vec![[node.0].into()], []);
+        Self {
+            last: Some(last),
+            membership: StoredMembershipOf::<TypeConfig>::new(Some(last), membership),
+        }
+    }
+
+    /// The term that such a cluster begins after.
+    pub const TERM: u64 = 1;
+
+    /// The last entry applied.
+    pub fn last(&self) -> Option<LogIdOf<TypeConfig>> {
+        self.last
+    }
+
     /// The index of the last entry applied; 0 before any.
     pub fn index(&self) -> u64 {
         self.last.as_ref().map_or(0, |id| id.index)

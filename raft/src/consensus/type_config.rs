@@ -49,6 +49,7 @@ impl fmt::Display for Entry {
             Proposal::CreateEnrollmentToken { .. } => "CreateEnrollmentToken",
             Proposal::DeleteEnrollmentToken { .. } => "DeleteEnrollmentToken",
             Proposal::SweepTokens { .. } => "SweepTokens",
+            Proposal::NoteSnapshot(_) => "NoteSnapshot",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }

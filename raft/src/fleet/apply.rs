@@ -95,6 +95,7 @@ impl Fleet {
             Proposal::CreateEnrollmentToken { token } => self.create_enrollment_token(cx, token),
             Proposal::DeleteEnrollmentToken { id } => self.delete_enrollment_token(cx, id),
             Proposal::SweepTokens { limit } => Ok(self.sweep_tokens(cx, *limit)),
+            Proposal::NoteSnapshot(note) => self.note_snapshot(cx, note),
         }
     }
 

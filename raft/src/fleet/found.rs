@@ -5,7 +5,7 @@ use super::context::Context;
 use crate::outcome::{Outcome, Rejection};
 
 /// What this version can apply.
-const FEATURE_LEVEL: u16 = 1;
+pub const FEATURE_LEVEL: u16 = 1;
 
 impl Fleet {
     pub(super) fn found(

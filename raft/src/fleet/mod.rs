@@ -34,6 +34,7 @@ mod mark_deliveries;
 mod move_rollout;
 mod node_batch;
 mod note_read;
+mod note_snapshot;
 mod note_wall_time;
 mod postings;
 mod put_group;
@@ -41,6 +42,7 @@ mod put_rollout_rules;
 mod put_token;
 mod read;
 mod register_node;
+mod restore;
 mod retention;
 mod retire;
 mod revert_group;
@@ -59,7 +61,9 @@ use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
 pub use enrollment::{EnrollmentLimits, Standing};
+pub use found::FEATURE_LEVEL;
 pub use load::LoadError;
+pub use restore::{JUMP, Restore};
 pub use retention::{is_bare, may_leave};
 pub use search::{Search, Stride};
 

@@ -159,6 +159,7 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         }
         Proposal::PutRolloutRules { .. } => 2 * NUMBER,
         Proposal::SweepTokens { .. } => NUMBER,
+        Proposal::NoteSnapshot(note) => text(&note.id) + 1,
     }
 }
 

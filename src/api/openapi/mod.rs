@@ -34,6 +34,7 @@ fn operations() -> Vec<Operation> {
         groups::operations(),
         dispatches::operations(),
         cluster::operations(),
+        cluster::snapshots::operations(),
         audit::operations(),
         tokens::operations(),
         enrollment_tokens::operations(),

@@ -71,6 +71,7 @@ async fn a_route_that_changes_something_needs_an_operator_and_access_an_admin() 
     for route in routes() {
         let guarded = [
             "/api/v1/audit",
+            "/api/v1/cluster/snapshots",
             "/api/v1/tokens",
             "/api/v1/enrollment-tokens",
         ];

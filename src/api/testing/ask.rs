@@ -119,6 +119,11 @@ impl<'a> Ask<'a> {
     }
 
     pub(crate) async fn send(self) -> Answer {
+        self.send_whole().await.unwrap()
+    }
+
+    /// The answer, unless it breaks off.
+    pub(crate) async fn send_whole(self) -> Result<Answer, axum::Error> {
         let request = self.request.extension(ClientAddr::LOCAL);
         let request: Request<Body> = request.body(self.body).unwrap();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -127,9 +132,9 @@ impl<'a> Ask<'a> {
         let answer = Answer {
             status: parts.status,
             headers: parts.headers,
-            body: body.collect().await.unwrap().to_bytes(),
+            body: body.collect().await?.to_bytes(),
         };
         answer.check(&method, &path);
-        answer
+        Ok(answer)
     }
 }

@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    agents::AgentsCommand, audit::AuditCommand, cluster::ClusterCommand, configs::ConfigsCommand,
-    dispatch::DispatchCommand, enrollment::EnrollmentCommand, groups::GroupsCommand,
-    tokens::TokensCommand,
+    agents::AgentsCommand, audit::AuditCommand, backup::BackupCommand, cluster::ClusterCommand,
+    configs::ConfigsCommand, dispatch::DispatchCommand, enrollment::EnrollmentCommand,
+    groups::GroupsCommand, tokens::TokensCommand,
 };
 use crate::cli::args::ReachArgs;
 
@@ -32,6 +32,8 @@ pub enum ClientCommand {
     Tokens(Noun<TokensCommand>),
     /// Say with what agents may come
     Enrollment(Noun<EnrollmentCommand>),
+    /// Save everything into a file, look at one, begin a new cluster from one
+    Backup(Noun<BackupCommand>),
 }
 
 impl ClientCommand {
@@ -51,6 +53,7 @@ impl ClientCommand {
             Self::Audit(noun) => &mut noun.reach,
             Self::Tokens(noun) => &mut noun.reach,
             Self::Enrollment(noun) => &mut noun.reach,
+            Self::Backup(noun) => &mut noun.reach,
         })
     }
 }

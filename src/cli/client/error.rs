@@ -1,6 +1,6 @@
 //! Why a command for a running node did not do what it was asked, in words that say what to do next.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
 use crate::trust::TrustError;
@@ -18,6 +18,27 @@ pub enum ClientError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is there that was to be made.
+    #[error("{} exists: --force replaces it", .0.display())]
+    Exists(PathBuf),
+    /// A backup is no use for what was asked.
+    #[error("cannot {doing} {}", path.display())]
+    Backup {
+        /// What was asked.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No connection.
     #[error(
@@ -108,6 +129,19 @@ fn lost_hint(is_change: bool) -> &'static str {
 }
 
 impl ClientError {
+    /// What was wrong with a backup.
+    pub(super) fn backup(
+        doing: &'static str,
+        path: &Path,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::Backup {
+            doing,
+            path: path.to_owned(),
+            source: Box::new(error),
+        }
+    }
+
     /// Whether it is the fault of what was typed.
     pub(crate) fn is_usage(&self) -> bool {
         matches!(self, Self::Usage(_))
@@ -122,6 +156,9 @@ impl ClientError {
             | Self::File { .. }
             | Self::Untrusted { .. }
             | Self::Trust(_)
+            | Self::Write { .. }
+            | Self::Exists(_)
+            | Self::Backup { .. }
             | Self::Foreign { .. }
             | Self::NoToken { .. }
             | Self::Undelivered(_)

@@ -17,6 +17,8 @@ use crate::{entropy, trust};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Over the 10 s that a node waits for its log, with a long body on a slow line before it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest download; one that stands still ends much earlier.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// An answer at most: a page of 1000 agents is 8 MiB, a reported body of 10 MiB may triple as JSON.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Repetitions of one call.
@@ -232,12 +234,54 @@ impl Client {
         }
     }
 
+    /// Reads an answer that is not JSON, piece by piece however long it is; a piece may take as long as a call.
+    pub(super) async fn download(
+        &self,
+        call: Call<'_>,
+        mut each: impl FnMut(&[u8]) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        let path = [&["api", "v1"], call.path.as_slice()].concat();
+        let request = self.request(&call, &path, None).timeout(DOWNLOAD_TIMEOUT);
+        let mut response = self.sent(request, false).await?;
+        let (status, url) = (response.status(), response.url().to_string());
+        if !status.is_success() {
+            let media = response.headers().get(header::CONTENT_TYPE);
+            let is_json = media.is_some_and(|media| media.as_bytes().ends_with(b"json"));
+            let body = self.read(response, false).await?;
+            self.understand(status, url, is_json, &body)?;
+            return Ok(());
+        }
+        loop {
+            let Ok(chunk) = tokio::time::timeout(CALL_TIMEOUT, response.chunk()).await else {
+                return Err(ClientError::Lost {
+                    url: self.base().to_owned(),
+                    reason: format!("nothing came for {} s", CALL_TIMEOUT.as_secs()),
+                    is_change: false,
+                });
+            };
+            match chunk.map_err(|error| self.lost(&error, false))? {
+                Some(chunk) => each(&chunk)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
     async fn send(
         &self,
         call: &Call<'_>,
         path: &[&str],
         key: Option<&str>,
     ) -> Result<reqwest::Response, ClientError> {
+        self.sent(self.request(call, path, key), key.is_some())
+            .await
+    }
+
+    fn request(
+        &self,
+        call: &Call<'_>,
+        path: &[&str],
+        key: Option<&str>,
+    ) -> reqwest::RequestBuilder {
         let mut request = self.http.request(call.method.clone(), self.address(path));
         if !call.query.is_empty() {
             request = request.query(&call.query);
@@ -245,18 +289,25 @@ impl Client {
         if let Some(key) = key {
             request = request.header(crate::api::idempotency::HEADER, key);
         }
-        request = match &call.body {
+        match &call.body {
             Body::Empty => request,
             Body::Json(value) => request.json(value),
             Body::Yaml(bytes) => request
                 .header(header::CONTENT_TYPE, "text/yaml")
                 .body(bytes.clone()),
-        };
+        }
+    }
+
+    async fn sent(
+        &self,
+        request: reqwest::RequestBuilder,
+        is_change: bool,
+    ) -> Result<reqwest::Response, ClientError> {
         request.send().await.map_err(|error| {
             if error.is_connect() {
                 unreachable(&self.reach.url, &error)
             } else {
-                self.lost(&error, key.is_some())
+                self.lost(&error, is_change)
             }
         })
     }

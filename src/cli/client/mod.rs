@@ -17,6 +17,7 @@ use serde_json::Value;
 mod agents;
 pub mod args;
 mod audit;
+mod backup;
 mod cluster;
 mod configs;
 mod connect;
@@ -74,6 +75,11 @@ pub(super) fn run(
         is_terminal: surroundings.is_output_terminal,
         shows_progress: surroundings.outlet.is_terminal,
     };
+    if let ClientCommand::Backup(noun) = &command
+        && let Some(ended) = backup::run_offline(&noun.command, &reach.source, output, surroundings)
+    {
+        return ended;
+    }
     let client = Client::new(connect::find(reach, surroundings)?)?;
     let session = Session { client, output };
     let runtime = runtime::Builder::new_current_thread()
@@ -97,5 +103,6 @@ async fn act(command: ClientCommand, session: &Session) -> Result<(), CliError> 
         ClientCommand::Audit(noun) => audit::run(session, noun.command).await,
         ClientCommand::Tokens(noun) => tokens::run(session, noun.command).await,
         ClientCommand::Enrollment(noun) => enrollment::run(session, noun.command).await,
+        ClientCommand::Backup(noun) => backup::run(session, noun.command).await,
     }
 }

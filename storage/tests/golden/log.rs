@@ -33,6 +33,8 @@ fn kind(kind: Kind) -> &'static str {
         Kind::LogId => "log_id",
         Kind::Applied => "applied",
         Kind::Row => "row",
+        // in a file of their own
+        Kind::BackupHead | Kind::BackupRows | Kind::BackupEnd => "backup",
     }
 }
 

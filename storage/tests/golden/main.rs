@@ -5,6 +5,7 @@
 //! changed or removed. A new kind needs a sample here and its line: run this test once with
 //! `AMPORA_WRITE_GOLDEN=1`, which appends what is missing and changes nothing that is there.
 
+mod backup;
 mod log;
 mod proposals;
 mod rows;

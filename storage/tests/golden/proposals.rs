@@ -16,7 +16,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 31] = [
+const KINDS: [&str; 32] = [
     "found",
     "register_node",
     "node_batch",
@@ -48,6 +48,7 @@ const KINDS: [&str; 31] = [
     "create_enrollment_token",
     "delete_enrollment_token",
     "sweep_tokens",
+    "note_snapshot",
 ];
 
 fn kind(proposal: &Proposal) -> &'static str {
@@ -83,6 +84,7 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::CreateEnrollmentToken { .. } => "create_enrollment_token",
         Proposal::DeleteEnrollmentToken { .. } => "delete_enrollment_token",
         Proposal::SweepTokens { .. } => "sweep_tokens",
+        Proposal::NoteSnapshot(_) => "note_snapshot",
     }
 }
 
@@ -413,6 +415,10 @@ fn proposals() -> Vec<Proposal> {
     all.extend(changes::bounds());
     all.extend(changes::rollouts());
     all.extend(access());
+    all.extend([SnapshotStep::Take, SnapshotStep::Read].map(|step| {
+        let id = "5eb1".into();
+        Proposal::NoteSnapshot(NoteSnapshot { id, step })
+    }));
     all
 }
 

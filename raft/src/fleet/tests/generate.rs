@@ -5,7 +5,9 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::proposal::{Asker, ForgetFailures, MoveRollout, NoteRead, RawBody, RolloutMove};
+use crate::proposal::{
+    Asker, ForgetFailures, MoveRollout, NoteRead, NoteSnapshot, RawBody, RolloutMove, SnapshotStep,
+};
 use crate::records::{
     ConfigReport, ConfigStatus, DeliveryError, EnrollmentToken, FileMeta, Health, Pace,
     PackageAggregate, ReleaseReason, Role, RolloutRules, Token,
@@ -291,6 +293,9 @@ fn nodes() -> impl Strategy<Value = Proposal> {
         1 => (number(), 0..3_u16).prop_map(|(first, count)| Proposal::TrimAudit { first, count }),
         1 => (agent(), body).prop_map(|(agent, body)| {
             Proposal::NoteRead(NoteRead { agent, body, hash: None })
+        }),
+        1 => text().prop_map(|id| {
+            Proposal::NoteSnapshot(NoteSnapshot { id, step: SnapshotStep::Take })
         }),
         1 => (text(), text(), role, 0..3_u8, option::of(number())).prop_map(
             |(id, name, role, hash, expires_at_ms)| Proposal::PutToken {

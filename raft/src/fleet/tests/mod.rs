@@ -14,6 +14,7 @@ mod labels;
 mod limits;
 mod model;
 mod properties;
+mod restore;
 mod retention;
 mod rollout;
 mod search;

@@ -90,7 +90,11 @@ fn check_audit(before: &Fleet, after: &Fleet, applied: &Applied, entry: &Entry) 
     let key = entry.origin.idempotency.as_ref().map(|given| &given.key);
     let repeated = key.is_some_and(|key| before.idempotency.get(key).is_some());
     let refused = matches!(applied.outcome, Outcome::Rejected(_));
-    let shows = matches!(entry.proposal.inner(), Proposal::NoteRead(_)) && !repeated && !refused;
+    let notes = matches!(
+        entry.proposal.inner(),
+        Proposal::NoteRead(_) | Proposal::NoteSnapshot(_)
+    );
+    let shows = notes && !repeated && !refused;
     let by_operator = matches!(entry.proposal, Proposal::Asked { .. })
         && entry.proposal.inner().asker() == Asker::Operator;
     let expected = usize::from(by_operator && (still != *before || shows));
@@ -354,7 +358,8 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::CreateEnrollmentToken { .. }
         | Proposal::DeleteEnrollmentToken { .. }
         | Proposal::SweepTokens { .. }
-        | Proposal::SetLabels(_) => {}
+        | Proposal::SetLabels(_)
+        | Proposal::NoteSnapshot(_) => {}
         Proposal::ForgetAgent { agent, fence } => *fence = fence.and(fence_of(*agent)),
         Proposal::Retention(Retention::RetireDispatches { dispatches }) => {
             dispatches.extend(fleet.dispatches(None).map(|dispatch| dispatch.id).take(3));

@@ -48,6 +48,7 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::CreateEnrollmentToken { .. } => "create enrollment token",
         Proposal::DeleteEnrollmentToken { .. } => "delete enrollment token",
         Proposal::SweepTokens { .. } => "sweep tokens",
+        Proposal::NoteSnapshot(_) => "note snapshot",
     }
 }
 
@@ -149,7 +150,7 @@ fn any_log_keeps_the_fleet_whole() {
         panic!("{error}");
     }
     let seen = seen.into_inner().expect("whole");
-    assert_eq!(seen.len(), 30, "kinds that took effect: {seen:?}");
+    assert_eq!(seen.len(), 31, "kinds that took effect: {seen:?}");
     assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
     let recorded = recorded.into_inner().expect("whole");
     let operators = [
@@ -169,6 +170,7 @@ fn any_log_keeps_the_fleet_whole() {
         "version after",
         "lift",
         "revert",
+        "note snapshot",
     ];
     let kinds: BTreeSet<_> = recorded.keys().copied().collect();
     assert_eq!(
