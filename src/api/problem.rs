@@ -17,7 +17,7 @@ pub(crate) const DETAILS_MAX: usize = 32;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $name:ident = $text:literal, $status:ident, $retry:literal, $title:literal;)*) => {
-        /// Stable codes of REST errors, in alphabetical order. `docs/errors.md` has a section for each.
+        /// Stable codes of REST errors, in alphabetical order. `docs/errors.md` lists them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Code {
             $($(#[doc = $doc])* $name,)*
@@ -45,6 +45,11 @@ macro_rules! codes {
                 match self { $(Code::$name => $retry,)* }
             }
 
+            /// When it is answered.
+            fn meaning(self) -> &'static str {
+                match self { $(Code::$name => concat!($($doc),*).trim_ascii(),)* }
+            }
+
             /// A short summary that is the same for every occurrence.
             #[must_use]
             pub fn title(self) -> &'static str {
@@ -52,6 +57,21 @@ macro_rules! codes {
             }
         }
     };
+}
+
+/// Every code as a table: the made part of `docs/errors.md`.
+#[must_use]
+pub fn reference() -> String {
+    let mut table =
+        "\n| code | status | the same again may succeed | answered when |\n|---|---|---|---|\n"
+            .to_owned();
+    for code in Code::ALL {
+        let retry = if code.is_retryable() { "yes" } else { "no" };
+        let (name, status, meaning) = (code.as_str(), code.status().as_u16(), code.meaning());
+        table.push_str(&format!("| `{name}` | {status} | {retry} | {meaning} |\n"));
+    }
+    table.push('\n');
+    table
 }
 
 codes! {

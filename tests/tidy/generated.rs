@@ -43,6 +43,11 @@ fn rest_reference_is_current() {
 }
 
 #[test]
+fn error_codes_are_current() {
+    check("docs/errors.md", &ampora::api::problem::reference());
+}
+
+#[test]
 fn made_part_is_replaced_and_the_rest_stays() {
     let document = format!("head\n{BEGIN}old{END}\ntail\n");
     let current = format!("head\n{BEGIN}new\n{END}\ntail\n");
