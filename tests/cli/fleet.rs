@@ -144,13 +144,13 @@ fn restart_is_followed_until_the_agent_is_back() {
 
 #[test]
 fn interrupted_wait_says_that_the_dispatch_goes_on() {
-    let node = start(&[]);
+    let node = start(&["--set", "log.level=debug"]);
     let agent = arrived(&node, 1, CAPABLE);
     let mut command = typed(&node, &["agents", "restart", &agent.uid()]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut restart = Beside::start(&mut command);
-    eventually("the dispatch", SOON, || {
-        (line(&node, "dispatch list -o name").ok() == "1\n").then_some(())
+    eventually("a look at the dispatch", SOON, || {
+        node.log().contains("/api/v1/dispatches/1").then_some(())
     });
     restart.interrupt();
     let said = restart.did().failed(1);

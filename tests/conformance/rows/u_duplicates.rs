@@ -4,6 +4,7 @@ use ampora_proto::wire::ServerToAgent;
 use uuid::Uuid;
 
 use crate::agent::{Agent, BOTH, Via};
+use crate::deadline::until_true;
 use crate::row::{Row, open, row};
 use crate::say;
 use crate::server;
@@ -73,11 +74,11 @@ fn c_273_duplicates_are_found() {
     let mut second = Agent::known_as(&server, Via::WebSocket, first.uid, first.label.clone());
     contest(&mut first, &mut second);
     let uid = first.uid.to_string();
-    let said = server
-        .log()
-        .lines()
-        .any(|line| line.contains("two live agents") && line.contains(&uid));
-    assert!(said, "an operator can read of it");
+    until_true("a word to the operator", || {
+        let log = server.log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("two live agents") && line.contains(&uid))
+    });
 }
 
 fn c_274_newcomer_gets_a_uid() {
