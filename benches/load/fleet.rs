@@ -101,7 +101,11 @@ impl FleetSizes {
         let mut taken = Vec::new();
         for turn in 0..self.requests {
             let path = path.replace("{turn}", &turn.to_string());
-            let body = body.map(|body| body.to_string().replace("\"turn\"", &turn.to_string()));
+            let path = path.replace("{uid}", &record(7).uid.to_string());
+            let body = body.map(|body| {
+                let text = body.to_string().replace("\"turn\"", &turn.to_string());
+                text.replace("{turn}", &turn.to_string())
+            });
             let began = SystemClock.micros();
             server
                 .ask(
@@ -165,6 +169,12 @@ fn questions() -> Vec<Question> {
             None,
         ),
         (
+            "preview_of_a_group",
+            Method::GET,
+            "/groups/g1/preview?limit=100",
+            None,
+        ),
+        (
             "dry_run",
             Method::PUT,
             "/groups/g1?dry_run=true",
@@ -175,6 +185,12 @@ fn questions() -> Vec<Question> {
             Method::PUT,
             "/groups/g2",
             Some(json!({"priority": "turn"})),
+        ),
+        (
+            "write_of_labels",
+            Method::PUT,
+            "/agents/{uid}/labels",
+            Some(json!({"team": "t7", "round": "r-{turn}"})),
         ),
     ]
 }
