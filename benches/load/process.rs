@@ -26,6 +26,8 @@ pub(crate) struct Server {
     /// Where operators ask, and with which token; a peer has none.
     pub(crate) admin: Option<(String, String)>,
     data: Option<TempDir>,
+    /// One for all questions: making one reads the authorities of the system.
+    client: reqwest::Client,
 }
 
 impl Server {
@@ -68,6 +70,7 @@ impl Server {
         let admin = format!("http://{}", address("admin_address"));
         Ok(Self {
             child,
+            client: reqwest::Client::new(),
             agents: Url::parse(&format!("ws://{}/v1/opamp", address("opamp_address")))?,
             admin: Some((admin, token.trim().to_owned())),
             data: Some(data),
@@ -118,6 +121,7 @@ impl Server {
             agents: Url::parse(&format!("ws://{address}/v1/opamp"))?,
             admin: None,
             data: None,
+            client: reqwest::Client::new(),
         })
     }
 
@@ -173,7 +177,8 @@ impl Server {
         body: Option<(&str, String)>,
     ) -> anyhow::Result<Value> {
         let (admin, token) = self.admin.as_ref().context("a peer has no operators")?;
-        let mut request = reqwest::Client::new()
+        let mut request = self
+            .client
             .request(method, format!("{admin}/api/v1{path}"))
             .bearer_auth(token);
         if let Some((content_type, body)) = body {
