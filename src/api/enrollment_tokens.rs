@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ampora_raft::fleet::limits::{
-    TOKEN_LABEL_KEY_BYTES_MAX, TOKEN_LABEL_VALUE_BYTES_MAX, TOKEN_LABELS_BYTES_MAX,
-    TOKEN_LABELS_MAX, TOKEN_USES_MAX,
+    SERVER_LABEL_KEY_BYTES_MAX, SERVER_LABEL_VALUE_BYTES_MAX, SERVER_LABELS_BYTES_MAX,
+    SERVER_LABELS_MAX, TOKEN_USES_MAX,
 };
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::Proposal;
@@ -196,28 +196,28 @@ fn labels(given: BTreeMap<String, String>) -> Result<Labels, Problem> {
         .iter()
         .map(|(key, value)| key.len() + value.len())
         .sum();
-    if given.len() > TOKEN_LABELS_MAX || bytes > TOKEN_LABELS_BYTES_MAX {
+    if given.len() > SERVER_LABELS_MAX || bytes > SERVER_LABELS_BYTES_MAX {
         return Err(Problem::at(
             Code::ValidationFailed,
             "/labels",
             format_args!(
-                "a token gives {TOKEN_LABELS_MAX} labels at most, of {TOKEN_LABELS_BYTES_MAX} bytes together"
+                "a token gives {SERVER_LABELS_MAX} labels at most, of {SERVER_LABELS_BYTES_MAX} bytes together"
             ),
         ));
     }
     let fine = |text: &str, max: usize| text.len() <= max && !text.chars().any(char::is_control);
     let is_bad = |(key, value): &(&String, &String)| {
         key.is_empty()
-            || !fine(key, TOKEN_LABEL_KEY_BYTES_MAX)
-            || !fine(value, TOKEN_LABEL_VALUE_BYTES_MAX)
+            || !fine(key, SERVER_LABEL_KEY_BYTES_MAX)
+            || !fine(value, SERVER_LABEL_VALUE_BYTES_MAX)
     };
     if given.iter().any(|label| is_bad(&label)) {
         return Err(Problem::at(
             Code::ValidationFailed,
             "/labels",
             format_args!(
-                "a label has a key of 1 to {TOKEN_LABEL_KEY_BYTES_MAX} bytes and a value of up to \
-                 {TOKEN_LABEL_VALUE_BYTES_MAX}, without control characters"
+                "a label has a key of 1 to {SERVER_LABEL_KEY_BYTES_MAX} bytes and a value of up to \
+                 {SERVER_LABEL_VALUE_BYTES_MAX}, without control characters"
             ),
         ));
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::audit::Json;
 use super::context::{Context, short};
 use super::limits::{
-    ENROLLMENT_TOKENS_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX, TOKEN_LABEL_KEY_BYTES_MAX,
-    TOKEN_LABEL_VALUE_BYTES_MAX, TOKEN_LABELS_BYTES_MAX, TOKEN_LABELS_MAX, TOKENS_MAX,
+    ENROLLMENT_TOKENS_MAX, KEY_BYTES_MAX, SERVER_LABEL_KEY_BYTES_MAX, SERVER_LABEL_VALUE_BYTES_MAX,
+    SERVER_LABELS_BYTES_MAX, SERVER_LABELS_MAX, TEXT_BYTES_MAX, TOKENS_MAX,
 };
 use super::{Fleet, limit_reached};
 use crate::outcome::{Outcome, Rejection};
@@ -47,8 +47,8 @@ impl Fleet {
         short(&token.id, KEY_BYTES_MAX, "id of a token")?;
         short(&token.name, TEXT_BYTES_MAX, "name of a token")?;
         for (key, value) in &token.labels {
-            short(key, TOKEN_LABEL_KEY_BYTES_MAX, "key of a label")?;
-            short(value, TOKEN_LABEL_VALUE_BYTES_MAX, "value of a label")?;
+            short(key, SERVER_LABEL_KEY_BYTES_MAX, "key of a label")?;
+            short(value, SERVER_LABEL_VALUE_BYTES_MAX, "value of a label")?;
         }
         if !fits(&token.labels) {
             return Err(Rejection::TooLarge("labels of a token".into()));
@@ -74,5 +74,5 @@ impl Fleet {
 /// Whether all labels together are what a record has room for.
 pub(super) fn fits(labels: &[(Arc<str>, Arc<str>)]) -> bool {
     let bytes = labels.iter().map(|(key, value)| key.len() + value.len());
-    labels.len() <= TOKEN_LABELS_MAX && bytes.sum::<usize>() <= TOKEN_LABELS_BYTES_MAX
+    labels.len() <= SERVER_LABELS_MAX && bytes.sum::<usize>() <= SERVER_LABELS_BYTES_MAX
 }

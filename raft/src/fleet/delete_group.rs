@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Fleet;
 use super::audit::Json;
 use super::context::Context;
-use super::put_group::check_revision;
 use crate::outcome::{Outcome, Rejection};
 
 impl Fleet {
@@ -15,10 +14,8 @@ impl Fleet {
         name: &Arc<str>,
         revision: Option<u64>,
     ) -> Result<Outcome, Rejection> {
-        let known = self.groups.get(name);
-        let known = known.ok_or_else(|| Rejection::UnknownGroup(Arc::clone(name)))?;
-        check_revision(Some(known), revision)?;
-        cx.audit("group.delete", name, Json::from(&**known), Json::Null);
+        let known = self.seen_group(name, revision)?;
+        cx.audit("group.delete", name, Json::from(&*known), Json::Null);
         self.remove_group(cx, name);
         Ok(Outcome::Done)
     }

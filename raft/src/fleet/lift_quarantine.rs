@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Fleet;
 use super::audit::Json;
 use super::context::Context;
-use super::put_group::check_revision;
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{Group, Trial};
 
@@ -17,9 +16,7 @@ impl Fleet {
         name: &Arc<str>,
         revision: Option<u64>,
     ) -> Result<Outcome, Rejection> {
-        let known = self.groups.get(name).cloned();
-        let known = known.ok_or_else(|| Rejection::UnknownGroup(Arc::clone(name)))?;
-        check_revision(Some(&known), revision)?;
+        let known = self.seen_group(name, revision)?;
         let mut rollout = self.rollout_of(name);
         if rollout.quarantined.is_empty() {
             return Err(Rejection::NothingQuarantined(Arc::clone(name)));

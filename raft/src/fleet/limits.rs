@@ -106,18 +106,6 @@ pub const ENROLLMENT_TOKENS_MAX: usize = 10_000;
 /// Uses that an enrollment token may have.
 pub const TOKEN_USES_MAX: u32 = 1_000_000;
 
-/// Labels that an enrollment token gives.
-pub const TOKEN_LABELS_MAX: usize = 32;
-
-/// Bytes of their keys and values together: a record holds them beside everything else.
-pub const TOKEN_LABELS_BYTES_MAX: usize = 512;
-
-/// Bytes of one key.
-pub const TOKEN_LABEL_KEY_BYTES_MAX: usize = 64;
-
-/// Bytes of one value.
-pub const TOKEN_LABEL_VALUE_BYTES_MAX: usize = 128;
-
 /// Places of enrollment tokens: four full fleets of 250 000, because where uses are counted an agent that was forgotten
 /// keeps its place.
 pub const ENROLLMENTS_MAX: usize = 1_000_000;
@@ -146,7 +134,7 @@ pub const AUDIT_VALUE_BYTES_MAX: usize = 1_200;
 /// Bytes of a text in such a state; longer ones are given by their hash.
 pub const AUDIT_TEXT_BYTES_MAX: usize = 512;
 
-/// Labels that operators give to one agent.
+/// Labels that operators give to one agent, by hand or by its enrollment token.
 pub const SERVER_LABELS_MAX: usize = 32;
 
 /// Bytes of their keys and values together: an edge keeps that much of a record free, see

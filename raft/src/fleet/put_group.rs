@@ -110,8 +110,22 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// A group in the revision that the operator saw.
+    pub(super) fn seen_group(
+        &self,
+        name: &Arc<str>,
+        seen: Option<u64>,
+    ) -> Result<Arc<Group>, Rejection> {
+        let known = self.groups.get(name).cloned();
+        let known = known.ok_or_else(|| Rejection::UnknownGroup(Arc::clone(name)))?;
+        check_revision(Some(&known), seen)?;
+        Ok(known)
+    }
+}
+
 /// Refuses when the operator saw another revision; 0 stands for "there is none".
-pub(super) fn check_revision(known: Option<&Group>, seen: Option<u64>) -> Result<(), Rejection> {
+fn check_revision(known: Option<&Group>, seen: Option<u64>) -> Result<(), Rejection> {
     let current = known.map_or(0, |group| group.revision);
     match seen {
         Some(expected) if expected != current => {

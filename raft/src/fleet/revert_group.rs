@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::Fleet;
 use super::context::Context;
-use super::put_group::check_revision;
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{Assignment, Group};
 
@@ -16,9 +15,7 @@ impl Fleet {
         name: &Arc<str>,
         revision: Option<u64>,
     ) -> Result<Outcome, Rejection> {
-        let known = self.groups.get(name).cloned();
-        let known = known.ok_or_else(|| Rejection::UnknownGroup(Arc::clone(name)))?;
-        check_revision(Some(&known), revision)?;
+        let known = self.seen_group(name, revision)?;
         let mut rollout = self.rollout_of(name);
         let assignment = known.assignment.as_ref();
         let is_under_way = assignment.is_some_and(|assignment| assignment.next.is_some());

@@ -9,7 +9,7 @@ use ampora_raft::fleet::limits::{
 };
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::outcome::Outcome;
-use ampora_raft::proposal::{Entry, Proposal, SetLabels};
+use ampora_raft::proposal::{Proposal, SetLabels};
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use super::shape::{Agent, Lens};
 use crate::api::Api;
 use crate::api::backend::View;
 use crate::api::extract::{Params, Segments, Write};
+use crate::api::groups::trial::tried;
 use crate::api::groups::{WouldChange, changes};
 use crate::api::problem::{Code, Detail, Problem};
 use crate::api::reject::refused;
@@ -71,7 +72,7 @@ async fn change(
     let dry_run = query.dry_run == Some(true);
     if dry_run || query.max_affected.is_some() {
         let before = api.backend.view();
-        let after = try_out(api, &before, write, &proposal)?;
+        let (after, _) = tried(api, &before, write.step_origin(), &proposal)?;
         let record = after.fleet.agent(uid);
         let changes = record.is_some_and(|record| changes(&before.fleet, &after.fleet, record));
         if changes && query.max_affected == Some(0) {
@@ -97,24 +98,6 @@ async fn change(
         return Err(refused(committed.outcome));
     }
     shown(api, &api.backend.view(), uid).map(Json)
-}
-
-/// Applies the proposal to a copy of the fleet: the log does not hear of it.
-fn try_out(api: &Api, view: &View, write: &Write, proposal: &Proposal) -> Result<View, Problem> {
-    let mut copy = view.clone();
-    let now = api.backend.now();
-    let entry = Entry {
-        time_ms: now.fleet_ms,
-        wall_ms: now.wall_ms,
-        origin: write.step_origin(),
-        proposal: proposal.clone(),
-    };
-    let index = view.applied_index.saturating_add(1);
-    let applied = copy.fleet.apply(index, &entry);
-    if applied.outcome != Outcome::Done {
-        return Err(refused(applied.outcome));
-    }
-    Ok(copy)
 }
 
 fn shown(api: &Api, view: &View, uid: InstanceUid) -> Result<Agent, Problem> {

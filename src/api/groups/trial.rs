@@ -2,7 +2,7 @@
 //! change what agents run takes `dry_run` and `max_affected` through here.
 
 use ampora_raft::outcome::Outcome;
-use ampora_raft::proposal::{Entry, Proposal};
+use ampora_raft::proposal::{Entry, Origin, Proposal};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -87,9 +87,28 @@ pub(crate) async fn asked(
 pub(super) async fn run(
     api: &Api,
     view: &View,
-    origin: ampora_raft::proposal::Origin,
+    origin: Origin,
     proposal: &Proposal,
 ) -> Result<Trial, Problem> {
+    let (after, outcome) = tried(api, view, origin, proposal)?;
+    let change = numbers::change(&view.fleet, &after.fleet).await;
+    Ok(Trial {
+        view: after,
+        outcome,
+        change,
+    })
+}
+
+/// The view after a proposal, and what `apply` would answer.
+///
+/// # Errors
+/// What the fleet would refuse.
+pub(crate) fn tried(
+    api: &Api,
+    view: &View,
+    origin: Origin,
+    proposal: &Proposal,
+) -> Result<(View, Outcome), Problem> {
     let mut copy = view.clone();
     let now = api.backend.now();
     let entry = Entry {
@@ -104,10 +123,5 @@ pub(super) async fn run(
     if matches!(applied.outcome, Outcome::Rejected(_)) {
         return Err(refused(applied.outcome));
     }
-    let change = numbers::change(&view.fleet, &copy.fleet).await;
-    Ok(Trial {
-        view: copy,
-        outcome: applied.outcome,
-        change,
-    })
+    Ok((copy, applied.outcome))
 }
