@@ -5,6 +5,7 @@ pub mod admin_token;
 mod backend;
 mod banner;
 mod bounds;
+pub mod cluster;
 mod doors;
 mod drain;
 mod health;
