@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_raft::consensus::{Consensus, ConsensusConfig, LogLimits, ProposeError, Timings};
+use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::proposal::{Proposal, RegisterNode};
@@ -147,6 +148,8 @@ pub(super) async fn register(
         if outcome != Outcome::Done && outcome != founded {
             return Err(RunError::Refused(Box::new(outcome)));
         }
+        let level = FEATURE_LEVEL;
+        first(consensus, node, Proposal::SetFeatureLevel { level }).await?;
     }
     let proposal = Proposal::RegisterNode(RegisterNode {
         node,
