@@ -46,13 +46,15 @@ impl Consensus {
         match status.leader {
             None => Err(ProposeError::NotLeader { hint: None }),
             Some(leader) if leader == status.node => self.step_here(step).await,
-            Some(leader) => match self
-                .call(leader, RaftRequest(Request::Member(step)))
-                .await?
-            {
-                Response::Member(done) => done,
-                other => Err(strange(&other)),
-            },
+            Some(leader) => {
+                let answer = self
+                    .call(leader, RaftRequest(Request::Member(step)))
+                    .await?;
+                if let Response::Member(done) = answer {
+                    return done;
+                }
+                Err(strange(&answer))
+            }
         }
     }
 

@@ -107,11 +107,14 @@ impl Connection {
                 rows: taken,
                 is_last: rows.peek().is_none(),
             };
-            match self.part(part).await? {
-                Response::SnapshotPart => number += 1,
-                Response::Snapshot(judged) => return Ok(judged),
-                other => return Err(unexpected(&other).into()),
+            let answer = self.part(part).await?;
+            if let Response::Snapshot(judged) = answer {
+                return Ok(judged);
             }
+            if !matches!(answer, Response::SnapshotPart) {
+                return Err(unexpected(&answer).into());
+            }
+            number += 1;
         }
     }
 }
@@ -140,10 +143,11 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.call(Request::Append(rpc), option.soft_ttl()).await? {
-            Response::Append(response) => Ok(response),
-            other => Err(unexpected(&other)),
+        let answer = self.call(Request::Append(rpc), option.soft_ttl()).await?;
+        if let Response::Append(response) = answer {
+            return Ok(response);
         }
+        Err(unexpected(&answer))
     }
 
     async fn vote(
@@ -151,10 +155,11 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.call(Request::Vote(rpc), option.soft_ttl()).await? {
-            Response::Vote(response) => Ok(response),
-            other => Err(unexpected(&other)),
+        let answer = self.call(Request::Vote(rpc), option.soft_ttl()).await?;
+        if let Response::Vote(response) = answer {
+            return Ok(response);
         }
+        Err(unexpected(&answer))
     }
 
     async fn pre_vote(
@@ -162,10 +167,11 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.call(Request::PreVote(rpc), option.soft_ttl()).await? {
-            Response::Vote(response) => Ok(response),
-            other => Err(unexpected(&other)),
+        let answer = self.call(Request::PreVote(rpc), option.soft_ttl()).await?;
+        if let Response::Vote(response) = answer {
+            return Ok(response);
         }
+        Err(unexpected(&answer))
     }
 
     async fn full_snapshot(
@@ -187,9 +193,10 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
         let request = Request::TransferLeader(request);
-        match self.call(request, option.soft_ttl()).await? {
-            Response::TransferLeader(answer) => Ok(answer),
-            other => Err(unexpected(&other)),
+        let answer = self.call(request, option.soft_ttl()).await?;
+        if let Response::TransferLeader(taken) = answer {
+            return Ok(taken);
         }
+        Err(unexpected(&answer))
     }
 }

@@ -117,10 +117,11 @@ impl Consensus {
             origin: origin.clone(),
             proposal: Box::new(proposal.clone()),
         });
-        match self.call(leader, request).await? {
-            Response::Proposed(answer) => answer,
-            other => Err(strange(&other)),
+        let answer = self.call(leader, request).await?;
+        if let Response::Proposed(written) = answer {
+            return written;
         }
+        Err(strange(&answer))
     }
 
     /// A request to the leader whose effect matters.
@@ -150,6 +151,13 @@ impl Consensus {
         }
         if let Some(reason) = self.store.refusal() {
             return Err(ProposeError::Unavailable(reason));
+        }
+        let level = self.view.load().fleet.meta().feature_level;
+        if proposal.level() > level.max(1) {
+            return Err(ProposeError::Unavailable(format!(
+                "the cluster is at feature level {level} and this needs {}: update every node, then run `ampora cluster finalize-upgrade`",
+                proposal.level()
+            )));
         }
         let entry = self.entry(origin, proposal);
         if entry_bytes(&entry) > ENTRY_BYTES_MAX + ENTRY_HEAD_BYTES {

@@ -34,9 +34,11 @@ impl Consensus {
             None => self.read_index().await?,
             Some(leader) => {
                 let request = RaftRequest(Request::ReadIndex);
-                match self.call(NodeId(leader), request).await? {
-                    Response::ReadIndex(index) => index?,
-                    other => return Err(strange(&other)),
+                let answer = self.call(NodeId(leader), request).await?;
+                if let Response::ReadIndex(index) = answer {
+                    index?
+                } else {
+                    return Err(strange(&answer));
                 }
             }
         };

@@ -1,6 +1,7 @@
 //! Liveness leases: every node sends its renewals to the leader, which folds them into one entry for all, and lets
 //! those end that were not renewed (design §3).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +22,9 @@ const GRACE_MS: u64 = 2_000;
 
 /// Renewals that wait for one entry: some for each member that there may be.
 const WAITING_MAX: usize = 256;
+
+/// The feature level at which every member knows leases.
+const LEASES_LEVEL: u16 = 2;
 
 /// How long a renewal waits for its entry.
 const RENEW_DEADLINE: Duration = Duration::from_secs(5);
@@ -69,6 +73,22 @@ impl Renewals {
         }
     }
 
+    /// Takes what waits. Of two incarnations of a node, the older is told that it is over.
+    fn newest(&self) -> Vec<Waiting> {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        let mut newest: BTreeMap<NodeId, Epoch> = BTreeMap::new();
+        for one in &waiting {
+            let epoch = newest.entry(one.node).or_insert(one.epoch);
+            *epoch = one.epoch.max(*epoch);
+        }
+        let is_newest = |one: &Waiting| newest.get(&one.node) == Some(&one.epoch);
+        let (newest, older): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_newest);
+        for one in older {
+            drop(one.answer.send(Ok(false)));
+        }
+        newest
+    }
+
     /// Tells everybody who waits.
     fn refuse_all(&self, error: &ProposeError) {
         for waiting in self.waiting.lock().drain(..) {
@@ -89,11 +109,84 @@ impl Consensus {
             Some(leader) if leader == status.node => self.renewals.add(leader, epoch).await,
             Some(leader) => {
                 let request = RaftRequest(Request::Renew { epoch });
-                match self.call(leader, request).await? {
-                    Response::Renewed(renewed) => renewed,
-                    other => Err(strange(&other)),
+                let answer = self.call(leader, request).await?;
+                if let Response::Renewed(renewed) = answer {
+                    return renewed;
                 }
+                Err(strange(&answer))
             }
         }
+    }
+
+    /// While this node leads a fleet of several nodes: one entry for all renewals, twice a second. Never ends; the
+    /// caller drops it.
+    pub async fn keep_leases(self) {
+        let mut period = tokio::time::interval(TICK_PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut begun = None;
+        loop {
+            period.tick().await;
+            let status = self.status();
+            if status.leader != Some(status.node) {
+                begun = None;
+                self.renewals.refuse_all(&ProposeError::NotLeader {
+                    hint: status.leader,
+                });
+                continue;
+            }
+            if begun != Some(status.term) {
+                let start = Proposal::LeaderStart { grace_ms: GRACE_MS };
+                if self.has_peers() && self.lead(start).await.is_err() {
+                    continue;
+                }
+                begun = Some(status.term);
+            }
+            self.tick().await;
+        }
+    }
+
+    /// Whether leases can end: a node alone has nobody to lose them to.
+    fn has_peers(&self) -> bool {
+        let view = self.view.load();
+        view.fleet.nodes().nth(1).is_some() && view.fleet.meta().feature_level >= LEASES_LEVEL
+    }
+
+    async fn tick(&self) {
+        let waiting = self.renewals.newest();
+        if !self.has_peers() {
+            let fleet = &self.view.load().fleet;
+            for one in waiting {
+                let live = fleet
+                    .node(one.node)
+                    .is_some_and(|node| node.live && node.epoch == one.epoch);
+                drop(one.answer.send(Ok(live)));
+            }
+            return;
+        }
+        let renewals = waiting.iter().map(|one| (one.node, one.epoch)).collect();
+        let proposal = Proposal::Tick {
+            ttl_ms: self.renewals.ttl_ms,
+            renewals,
+        };
+        let outcome = self.lead(proposal).await;
+        for one in waiting {
+            let answer = match &outcome {
+                Ok(Outcome::Ticked { fenced }) => Ok(!fenced.contains(&one.node)),
+                Ok(_) => Err(ProposeError::OutcomeUnknown),
+                Err(error) => Err(error.clone()),
+            };
+            drop(one.answer.send(answer));
+        }
+    }
+
+    /// A proposal of this leader's own.
+    async fn lead(&self, proposal: Proposal) -> Result<Outcome, ProposeError> {
+        let origin = Origin {
+            actor: format!("node:{}", self.renewals.node.0).into(),
+            request_id: "".into(),
+            idempotency: None,
+        };
+        let committed = self.propose_here(origin, proposal).await?;
+        Ok(committed.outcome)
     }
 }
