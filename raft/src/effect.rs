@@ -60,4 +60,11 @@ pub enum Effect {
         /// The version.
         hash: ConfigHash,
     },
+    /// A named lease was granted, released or lost.
+    LeaseChanged {
+        /// The lease.
+        name: Arc<str>,
+    },
+    /// Whom nodes trust, or where they reach each other, changed.
+    PeersChanged,
 }

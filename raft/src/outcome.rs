@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid};
+use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{Dispatch, EnrollmentToken, Group, Session, Token, Version};
 
 /// The answer to an entry.
@@ -56,6 +56,26 @@ pub enum Outcome {
     Token(Arc<Token>),
     /// The enrollment token that was made.
     EnrollmentToken(Arc<EnrollmentToken>),
+    /// What became of the renewals of a tick.
+    Ticked {
+        /// Nodes of which a renewal was refused, because that incarnation is not live. Of a node that is not here
+        /// every renewal took effect.
+        fenced: Vec<NodeId>,
+    },
+    /// The lease is the asker's.
+    Lease {
+        /// Under this fence.
+        fence: Fence,
+    },
+    /// The join token with this id was made.
+    JoinToken(Arc<str>),
+    /// A node may come, or came before with the same key.
+    Joined {
+        /// As this one.
+        node: NodeId,
+        /// To this cluster.
+        lineage: u128,
+    },
 }
 
 /// The answer to one operation of a node's batch.
@@ -197,4 +217,55 @@ pub enum Rejection {
     /// Nobody could make another one.
     #[error("the last token of an administrator cannot be revoked: make another one first")]
     LastAdminToken,
+    /// Somebody holds the lease, or held it until a moment ago.
+    #[error("the lease is held by node {node}")]
+    LeaseBusy {
+        /// Who.
+        node: NodeId,
+        /// Under which fence.
+        fence: Fence,
+    },
+    /// The proposer does not hold the lease under this fence.
+    #[error("lease {0} is not held under this fence")]
+    StaleLease(Arc<str>),
+    /// Operators ask for it, or it is wrapped itself.
+    #[error("this is not done under a lease")]
+    NotUnderLease,
+    /// The node is shutting down and takes nothing on.
+    #[error("node {0} is draining")]
+    NodeDraining(NodeId),
+    /// There is no such node, or not any more.
+    #[error("there is no node {0}")]
+    UnknownNode(NodeId),
+    /// No such join token.
+    #[error("there is no such join token")]
+    JoinTokenUnknown,
+    /// The join token's time is over.
+    #[error("the join token has expired")]
+    JoinTokenExpired,
+    /// As many nodes as it may have joined with it.
+    #[error("the join token is used up")]
+    JoinTokenSpent,
+    /// Another node has or had the id.
+    #[error("node id {0} is taken: an id is never used twice")]
+    NodeIdTaken(NodeId),
+    /// Another node has the key.
+    #[error("node {0} has this key")]
+    PeerKeyTaken(NodeId),
+    /// Somebody cannot apply the level.
+    #[error("feature level {level} is too high: every node can apply {highest}")]
+    LevelTooHigh {
+        /// What was asked for.
+        level: u16,
+        /// What every node can apply.
+        highest: u16,
+    },
+    /// The level is behind the fleet's.
+    #[error("feature level {level} is too low: the fleet is at {current}")]
+    LevelTooLow {
+        /// What was asked for, or what the node can apply.
+        level: u16,
+        /// What the fleet is at.
+        current: u16,
+    },
 }

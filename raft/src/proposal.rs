@@ -1,21 +1,23 @@
 //! What can be asked of the log, and the stamped entry that it becomes. Variants are append-only.
 
+mod asker;
 mod batch;
 mod notes;
 mod rollout;
+mod wrapped;
 
-use std::cell::Cell;
 use std::sync::Arc;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
-    Action, DeliveryError, EnrollmentToken, FileMeta, Pace, RolloutRules, Target, Token,
+    Action, DeliveryError, EnrollmentToken, FileMeta, JoinToken, Pace, Peer, RolloutRules, Target,
+    Token,
 };
 use crate::selector::Selector;
 
+pub use asker::Asker;
 pub use batch::{NodeBatch, SessionOp};
 pub use notes::{NoteRead, NoteSnapshot, RawBody, SnapshotStep};
 pub use rollout::{ForgetFailures, MoveRollout, RolloutMove};
@@ -109,7 +111,7 @@ pub enum Proposal {
         /// The client's address; empty when it is not known.
         from: Arc<str>,
         /// What is asked; see [`Proposal::asker`] for what may be.
-        #[serde(deserialize_with = "plain")]
+        #[serde(deserialize_with = "wrapped::plain")]
         proposal: Box<Proposal>,
     },
     /// A leader says how its wall clock stands to fleet time.
@@ -196,88 +198,89 @@ pub enum Proposal {
     },
     /// An operator takes everything along.
     NoteSnapshot(NoteSnapshot),
-}
-
-/// Who may ask for a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asker {
-    /// Operators: what it changes leaves an audit record.
-    Operator,
-    /// Operators, as a step towards a proposal that leaves the record.
-    Step,
-    /// Nodes alone.
-    System,
-}
-
-impl Proposal {
-    /// Who may ask for it. Every new proposal is one or the other.
-    pub fn asker(&self) -> Asker {
-        match self {
-            Self::CreateVersion(_)
-            | Self::PutGroup(_)
-            | Self::DeleteGroup { .. }
-            | Self::CreateDispatch(_)
-            | Self::CancelDispatch { .. }
-            | Self::PutToken { .. }
-            | Self::NoteRead(_)
-            | Self::SetLabels(_)
-            | Self::ForgetAgent { .. }
-            | Self::CreateVersionAfter { .. }
-            | Self::LiftQuarantine { .. }
-            | Self::RevertGroup { .. }
-            | Self::CreateToken { .. }
-            | Self::DeleteToken { .. }
-            | Self::CreateEnrollmentToken { .. }
-            | Self::DeleteEnrollmentToken { .. }
-            | Self::NoteSnapshot(_) => Asker::Operator,
-            Self::StageBody(_) => Asker::Step,
-            Self::Found { .. }
-            | Self::RegisterNode(_)
-            | Self::NodeBatch(_)
-            | Self::ExpandDispatch { .. }
-            | Self::MarkDeliveries(_)
-            | Self::ExpireDeliveries { .. }
-            | Self::Asked { .. }
-            | Self::NoteWallTime { .. }
-            | Self::TrimAudit { .. }
-            | Self::Retention(_)
-            | Self::MoveRollout(_)
-            | Self::ForgetFailures(_)
-            | Self::PutRolloutRules { .. }
-            | Self::SweepTokens { .. } => Asker::System,
-        }
-    }
-
-    /// What is proposed, without the operator around it.
-    pub fn inner(&self) -> &Self {
-        if let Self::Asked { proposal, .. } = self {
-            proposal
-        } else {
-            self
-        }
-    }
-
-    /// The proposal as an operator's wish from this address.
-    #[must_use]
-    pub fn asked(self, from: Arc<str>) -> Self {
-        Self::Asked {
-            from,
-            proposal: Box::new(self),
-        }
-    }
-}
-
-/// Reads the inside of [`Proposal::Asked`]: never another one, so that no bytes nest without end.
-fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<Proposal>, D::Error> {
-    thread_local! {
-        static INSIDE: Cell<bool> = const { Cell::new(false) };
-    }
-    if INSIDE.replace(true) {
-        return Err(D::Error::custom("an asked proposal inside another"));
-    }
-    let read = Box::<Proposal>::deserialize(deserializer);
-    INSIDE.set(false);
-    read
+    /// A leadership begins: no node is flagged dead for a while.
+    LeaderStart {
+        /// For how much fleet time, in milliseconds.
+        grace_ms: u64,
+    },
+    /// Liveness goes on: renewals first, then whoever did not renew is flagged dead.
+    Tick {
+        /// For how long renewals are granted.
+        ttl_ms: u64,
+        /// Which incarnations renew, at most [`crate::fleet::limits::RENEWALS_MAX`].
+        renewals: Vec<(NodeId, Epoch)>,
+    },
+    /// A node begins to shut down: its leases are released, its sessions stay until it releases them.
+    DrainNode {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation; another one is fenced.
+        epoch: Epoch,
+    },
+    /// A node has shut down in order.
+    LeaveNode {
+        /// The node.
+        node: NodeId,
+        /// Its incarnation; another one is fenced.
+        epoch: Epoch,
+    },
+    /// Takes a named lease; whoever holds it is told its fence again.
+    AcquireLease {
+        /// The lease, at most [`crate::fleet::limits::KEY_BYTES_MAX`] bytes.
+        name: Arc<str>,
+        /// Who takes it.
+        node: NodeId,
+        /// In which incarnation; another one is fenced.
+        epoch: Epoch,
+        /// How much fleet time has to pass after an unclean end before anybody else gets it.
+        lock_delay_ms: u64,
+    },
+    /// Gives a named lease up, if it is still held under this fence.
+    ReleaseLease {
+        /// The lease.
+        name: Arc<str>,
+        /// The fence.
+        fence: Fence,
+    },
+    /// What a duty proposes: refused unless its lease is held under this fence.
+    UnderLease {
+        /// The lease.
+        name: Arc<str>,
+        /// The fence.
+        fence: Fence,
+        /// What is proposed: one of [`Asker::System`], never a wrapped one.
+        #[serde(deserialize_with = "wrapped::plain")]
+        proposal: Box<Proposal>,
+    },
+    /// How a known node is reached from here on, and by which key it is known.
+    PutPeer {
+        /// The node.
+        peer: Peer,
+    },
+    /// Creates a join token with a fresh id.
+    CreateJoinToken {
+        /// The token.
+        token: JoinToken,
+    },
+    /// A node comes with a join token. The same key again is the same join.
+    RedeemJoinToken {
+        /// SHA-256 of the secret that it came with.
+        hash: [u8; 32],
+        /// The node; its id is the one that it wants, or 0 for the next one.
+        peer: Peer,
+        /// What it calls itself, for the audit record.
+        name: Arc<str>,
+    },
+    /// Forgets a node that is no member any more; what it owned is void, and its id never comes again.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// Lets the fleet use what every node can apply.
+    SetFeatureLevel {
+        /// Never below the level that it is at.
+        level: u16,
+    },
 }
 
 /// See [`Proposal::RegisterNode`].

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
-    AgentRecord, AuditHead, AuditRecord, BodyMeta, Configuration, Delivery, Dispatch, Downtime,
-    Enrollment, EnrollmentToken, FleetMeta, Group, Node, Rollout, RolloutRules, Token, TokenNote,
+    AgentRecord, AuditHead, AuditRecord, BodyMeta, ClusterHead, Configuration, Delivery, Dispatch,
+    Downtime, Enrollment, EnrollmentToken, FleetMeta, Group, JoinToken, Lease, Liveness, Node,
+    Peer, Rollout, RolloutRules, Token, TokenNote,
 };
 
 /// The name of a row.
@@ -54,6 +55,16 @@ pub enum RowKey {
     Enrollment(InstanceUid),
     /// What people ask of an operator's token.
     TokenNote(Arc<str>),
+    /// How long a node is held for live.
+    Liveness(NodeId),
+    /// Who performs a duty.
+    Lease(Arc<str>),
+    /// How a node is known to the others.
+    Peer(NodeId),
+    /// A token with which nodes join.
+    JoinToken(Arc<str>),
+    /// Counters of the cluster.
+    ClusterHead,
 }
 
 /// The value of a row. Variants are append-only.
@@ -97,6 +108,16 @@ pub enum Row {
     Enrollment(Arc<Enrollment>),
     /// See [`RowKey::TokenNote`].
     TokenNote(Arc<TokenNote>),
+    /// See [`RowKey::Liveness`].
+    Liveness(Arc<Liveness>),
+    /// See [`RowKey::Lease`].
+    Lease(Arc<Lease>),
+    /// See [`RowKey::Peer`].
+    Peer(Arc<Peer>),
+    /// See [`RowKey::JoinToken`].
+    JoinToken(Arc<JoinToken>),
+    /// See [`RowKey::ClusterHead`].
+    ClusterHead(Arc<ClusterHead>),
 }
 
 /// What an idempotency key was answered.
@@ -126,8 +147,14 @@ impl RowKey {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.kind()];
         match self {
-            Self::Meta | Self::AuditHead | Self::Downtime | Self::RolloutRules => {}
-            Self::Node(id) => bytes.extend(id.0.to_be_bytes()),
+            Self::Meta
+            | Self::AuditHead
+            | Self::Downtime
+            | Self::RolloutRules
+            | Self::ClusterHead => {}
+            Self::Node(id) | Self::Liveness(id) | Self::Peer(id) => {
+                bytes.extend(id.0.to_be_bytes());
+            }
             Self::Agent(uid) | Self::Enrollment(uid) => bytes.extend(uid.as_bytes()),
             Self::BodyMeta(hash) => bytes.extend(hash.0),
             Self::BodyPart(hash, part) => {
@@ -146,7 +173,9 @@ impl RowKey {
             | Self::Idempotency(name)
             | Self::Rollout(name)
             | Self::EnrollmentToken(name)
-            | Self::TokenNote(name) => bytes.extend(name.as_bytes()),
+            | Self::TokenNote(name)
+            | Self::Lease(name)
+            | Self::JoinToken(name) => bytes.extend(name.as_bytes()),
         }
         bytes
     }
@@ -155,9 +184,10 @@ impl RowKey {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         let name = || std::str::from_utf8(rest).ok().map(Arc::<str>::from);
+        let node = || Some(NodeId(u64::from_be_bytes(rest.try_into().ok()?)));
         Some(match kind {
             0 if rest.is_empty() => Self::Meta,
-            1 => Self::Node(NodeId(u64::from_be_bytes(rest.try_into().ok()?))),
+            1 => Self::Node(node()?),
             2 => Self::Agent(InstanceUid::from_bytes(rest.try_into().ok()?)),
             3 => Self::Configuration(name()?),
             4 => Self::BodyMeta(ConfigHash(rest.try_into().ok()?)),
@@ -182,6 +212,11 @@ impl RowKey {
             13 => Self::EnrollmentToken(name()?),
             14 => Self::Enrollment(InstanceUid::from_bytes(rest.try_into().ok()?)),
             15 => Self::TokenNote(name()?),
+            18 => Self::Liveness(node()?),
+            19 => Self::Lease(name()?),
+            21 => Self::Peer(node()?),
+            22 => Self::JoinToken(name()?),
+            23 if rest.is_empty() => Self::ClusterHead,
             _ => return None,
         })
     }
@@ -208,6 +243,11 @@ impl RowKey {
             Self::EnrollmentToken(_) => 13,
             Self::Enrollment(_) => 14,
             Self::TokenNote(_) => 15,
+            Self::Liveness(_) => 18,
+            Self::Lease(_) => 19,
+            Self::Peer(_) => 21,
+            Self::JoinToken(_) => 22,
+            Self::ClusterHead => 23,
         }
     }
 }

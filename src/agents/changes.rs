@@ -187,7 +187,9 @@ impl Changes {
             | Effect::AgentChanged { .. }
             | Effect::ConfigurationChanged { .. }
             | Effect::NodeChanged { .. }
-            | Effect::TokensChanged => (false, false),
+            | Effect::TokensChanged
+            | Effect::LeaseChanged { .. }
+            | Effect::PeersChanged => (false, false),
         }
     }
 }
@@ -225,7 +227,9 @@ fn moves_a_change(effect: &Effect) -> bool {
         | Effect::DeliveryChanged { .. }
         | Effect::NodeChanged { .. }
         | Effect::TokensChanged
-        | Effect::FailureForgotten { .. } => false,
+        | Effect::FailureForgotten { .. }
+        | Effect::LeaseChanged { .. }
+        | Effect::PeersChanged => false,
     }
 }
 

@@ -16,7 +16,19 @@ impl From<Rejection> for Problem {
             | Rejection::Gap { .. }
             | Rejection::CursorMoved
             | Rejection::NotForOperators
-            | Rejection::RolloutMoved(_) => Code::Internal,
+            | Rejection::RolloutMoved(_)
+            | Rejection::LeaseBusy { .. }
+            | Rejection::StaleLease(_)
+            | Rejection::NotUnderLease
+            | Rejection::NodeDraining(_)
+            | Rejection::UnknownNode(_)
+            | Rejection::JoinTokenUnknown
+            | Rejection::JoinTokenExpired
+            | Rejection::JoinTokenSpent
+            | Rejection::NodeIdTaken(_)
+            | Rejection::PeerKeyTaken(_)
+            | Rejection::LevelTooHigh { .. }
+            | Rejection::LevelTooLow { .. } => Code::Internal,
             Rejection::BodyIncomplete(_) | Rejection::BodyMismatch(_) => Code::BodyIncomplete,
             Rejection::KeyReused => Code::IdempotencyKeyReused,
             Rejection::LacksCapability => Code::LacksCapability,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_raft::consensus::{Consensus, ConsensusConfig, LogLimits, ProposeError, Timings};
+use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::proposal::{Proposal, RegisterNode};
@@ -63,12 +64,12 @@ impl Log {
                 what: "the threads of the replicated log",
                 source,
             })?;
-        let config = ConsensusConfig {
+        let config = ConsensusConfig::alone(
             node,
-            address: doors.opamp_address.to_string(),
-            seed: entropy::number(),
-            log: LogLimits::default(),
-        };
+            doors.opamp_address.to_string(),
+            entropy::number(),
+            LogLimits::default(),
+        );
         let log = store.log();
         let rows = store.rows();
         let started = runtime
@@ -147,6 +148,8 @@ pub(super) async fn register(
         if outcome != Outcome::Done && outcome != founded {
             return Err(RunError::Refused(Box::new(outcome)));
         }
+        let level = FEATURE_LEVEL;
+        first(consensus, node, Proposal::SetFeatureLevel { level }).await?;
     }
     let proposal = Proposal::RegisterNode(RegisterNode {
         node,

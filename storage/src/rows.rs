@@ -254,7 +254,12 @@ fn ops_max(key: &RowKey) -> usize {
         | RowKey::AuditHead
         | RowKey::Downtime
         | RowKey::RolloutRules
-        | RowKey::TokenNote(_) => 1,
+        | RowKey::TokenNote(_)
+        | RowKey::Liveness(_)
+        | RowKey::Lease(_)
+        | RowKey::Peer(_)
+        | RowKey::JoinToken(_)
+        | RowKey::ClusterHead => 1,
         RowKey::Agent(_)
         | RowKey::Audit(_)
         | RowKey::EnrollmentToken(_)

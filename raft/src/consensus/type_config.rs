@@ -50,6 +50,18 @@ impl fmt::Display for Entry {
             Proposal::DeleteEnrollmentToken { .. } => "DeleteEnrollmentToken",
             Proposal::SweepTokens { .. } => "SweepTokens",
             Proposal::NoteSnapshot(_) => "NoteSnapshot",
+            Proposal::LeaderStart { .. } => "LeaderStart",
+            Proposal::Tick { .. } => "Tick",
+            Proposal::DrainNode { .. } => "DrainNode",
+            Proposal::LeaveNode { .. } => "LeaveNode",
+            Proposal::AcquireLease { .. } => "AcquireLease",
+            Proposal::ReleaseLease { .. } => "ReleaseLease",
+            Proposal::UnderLease { .. } => "UnderLease",
+            Proposal::PutPeer { .. } => "PutPeer",
+            Proposal::CreateJoinToken { .. } => "CreateJoinToken",
+            Proposal::RedeemJoinToken { .. } => "RedeemJoinToken",
+            Proposal::RemoveNode { .. } => "RemoveNode",
+            Proposal::SetFeatureLevel { .. } => "SetFeatureLevel",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }
@@ -68,7 +80,11 @@ impl fmt::Display for Outcome {
             | Self::Deliveries { .. }
             | Self::Removed { .. }
             | Self::Token(_)
-            | Self::EnrollmentToken(_) => f.write_str("done"),
+            | Self::EnrollmentToken(_)
+            | Self::Ticked { .. }
+            | Self::Lease { .. }
+            | Self::JoinToken(_)
+            | Self::Joined { .. } => f.write_str("done"),
         }
     }
 }

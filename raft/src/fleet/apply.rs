@@ -49,7 +49,7 @@ impl Fleet {
         Ok(outcome)
     }
 
-    fn perform<'a>(
+    pub(super) fn perform<'a>(
         &mut self,
         cx: &mut Context<'a>,
         proposal: &'a Proposal,
@@ -96,6 +96,29 @@ impl Fleet {
             Proposal::DeleteEnrollmentToken { id } => self.delete_enrollment_token(cx, id),
             Proposal::SweepTokens { limit } => Ok(self.sweep_tokens(cx, *limit)),
             Proposal::NoteSnapshot(note) => self.note_snapshot(cx, note),
+            Proposal::LeaderStart { grace_ms } => Ok(self.leader_start(cx, *grace_ms)),
+            Proposal::Tick { ttl_ms, renewals } => self.tick(cx, *ttl_ms, renewals),
+            Proposal::DrainNode { node, epoch } => self.drain_node(cx, *node, *epoch),
+            Proposal::LeaveNode { node, epoch } => self.leave_node(cx, *node, *epoch),
+            Proposal::AcquireLease {
+                name,
+                node,
+                epoch,
+                lock_delay_ms,
+            } => self.acquire_lease(cx, name, (*node, *epoch), *lock_delay_ms),
+            Proposal::ReleaseLease { name, fence } => Ok(self.release_lease(cx, name, *fence)),
+            Proposal::UnderLease {
+                name,
+                fence,
+                proposal,
+            } => self.under_lease(cx, name, *fence, proposal),
+            Proposal::PutPeer { peer } => self.put_peer(cx, peer),
+            Proposal::CreateJoinToken { token } => self.create_join_token(cx, token),
+            Proposal::RedeemJoinToken { hash, peer, name } => {
+                self.redeem_join_token(cx, hash, peer, name)
+            }
+            Proposal::RemoveNode { node } => self.remove_node(cx, *node),
+            Proposal::SetFeatureLevel { level } => self.set_feature_level(cx, *level),
         }
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Context<'a> {
     pub(super) request_id: &'a Arc<str>,
     /// From which address, when an operator asked.
     asked: Option<&'a Arc<str>>,
+    /// Who is named in the audit record instead of the actor.
+    witness: Option<Arc<str>>,
     change: Option<Change>,
     dirty: BTreeSet<RowKey>,
     puts: Vec<(RowKey, Option<Row>)>,
@@ -47,6 +49,7 @@ impl<'a> Context<'a> {
             actor: &entry.origin.actor,
             request_id: &entry.origin.request_id,
             asked: None,
+            witness: None,
             change: None,
             dirty: BTreeSet::new(),
             puts: Vec::new(),
@@ -68,6 +71,17 @@ impl<'a> Context<'a> {
     /// The entry is an operator's wish from this address.
     pub(super) fn asked(&mut self, from: &'a Arc<str>) {
         self.asked = Some(from);
+    }
+
+    /// Nobody asked as an operator, and the change leaves an audit record all the same, by this actor.
+    pub(super) fn witness(&mut self, actor: Arc<str>, from: &'a Arc<str>) {
+        self.asked = Some(from);
+        self.witness = Some(actor);
+    }
+
+    /// Who is named in the audit record.
+    pub(super) fn recorded_actor(&self) -> Arc<str> {
+        self.witness.as_ref().unwrap_or(self.actor).clone()
     }
 
     /// Names what the entry changes, once, for the audit record that it leaves when an operator asked: what was

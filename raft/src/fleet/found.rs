@@ -4,8 +4,12 @@ use super::Fleet;
 use super::context::Context;
 use crate::outcome::{Outcome, Rejection};
 
-/// What this version can apply.
-pub const FEATURE_LEVEL: u16 = 1;
+/// What this version can apply. Level 2: nodes that join, liveness, leases.
+pub const FEATURE_LEVEL: u16 = 2;
+
+/// The level at which a fleet begins, whatever version founds it: a log is replayed by later versions, and its first
+/// entry must go on meaning what it meant. `SetFeatureLevel` follows it.
+const FIRST_LEVEL: u16 = 1;
 
 impl Fleet {
     pub(super) fn found(
@@ -18,7 +22,7 @@ impl Fleet {
         }
         let meta = self.meta_mut();
         meta.lineage = lineage;
-        meta.feature_level = FEATURE_LEVEL;
+        meta.feature_level = FIRST_LEVEL;
         meta.founded_ms = cx.wall_ms;
         Ok(Outcome::Done)
     }

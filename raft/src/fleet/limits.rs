@@ -113,8 +113,26 @@ pub const ENROLLMENTS_MAX: usize = 1_000_000;
 /// Tokens and places that one sweep removes.
 pub const SWEEP_STEP: usize = 128;
 
-/// Nodes that ever registered.
+/// Nodes that are known.
 pub const NODES_MAX: usize = 1_000;
+
+/// Renewals of one tick: each touches one row, and the other half of the rows is for nodes that die.
+pub const RENEWALS_MAX: usize = 256;
+
+/// Named leases: one for each duty, by names that the program has.
+pub const LEASES_MAX: usize = 64;
+
+/// Removed nodes that are remembered one by one.
+pub const REMOVED_MAX: usize = 256;
+
+/// The highest id of a node that joins: what every reader of JSON takes for a whole number.
+pub const NODE_ID_MAX: u64 = 1 << 53;
+
+/// Join tokens; the oldest that is over makes room.
+pub const JOIN_TOKENS_MAX: usize = 64;
+
+/// Nodes that may join with one token: its row stays one small value of the store.
+pub const JOIN_USES_MAX: u32 = 64;
 
 /// Idempotency keys kept; beyond it the oldest leaves.
 pub const IDEMPOTENCY_MAX: usize = 65_536;

@@ -54,6 +54,7 @@ impl Fleet {
         fleet.check_groups()?;
         fleet.check_deliveries()?;
         fleet.check_audit()?;
+        fleet.check_cluster()?;
         Ok(fleet)
     }
 
@@ -120,7 +121,10 @@ impl Fleet {
             (RowKey::RolloutRules, Row::RolloutRules(rules)) => {
                 self.rollout_rules.replace(rules).is_some()
             }
-            (_, row) => self.take_access_row(&key, row)?,
+            (_, row) => match self.take_cluster_row(&key, &row) {
+                Some(replaced) => replaced,
+                None => self.take_access_row(&key, row)?,
+            },
         };
         if replaced {
             Err(LoadError::Twice(key))
@@ -156,13 +160,29 @@ impl Fleet {
             let Some(session) = agent.session else {
                 continue;
             };
-            let known = self
-                .nodes
-                .get(&session.node)
-                .is_some_and(|node| session.epoch <= node.epoch);
+            let known = match self.nodes.get(&session.node) {
+                Some(node) => session.epoch <= node.epoch,
+                None => self.is_removed(session.node),
+            };
             if !known || session.fence.0 > self.meta.fence {
                 let what = "its session has a fence or an epoch that was never given";
                 return Err(contradiction(RowKey::Agent(agent.uid), what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_cluster(&self) -> Result<(), LoadError> {
+        for lease in self.leases() {
+            if lease.fence.0 > self.meta.fence {
+                let key = RowKey::Lease(Arc::clone(&lease.name));
+                return Err(contradiction(key, "its fence was never given"));
+            }
+        }
+        for peer in self.peers() {
+            if self.peer_with_key(&peer.key) != Some(peer.id) {
+                let what = "its key is another's";
+                return Err(contradiction(RowKey::Peer(peer.id), what));
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ mod arrange;
 pub mod audit;
 mod blame;
 mod cancel_dispatch;
+mod cluster;
 mod context;
 mod create_dispatch;
 mod create_token;
@@ -27,15 +28,20 @@ mod expire_deliveries;
 mod forget_agent;
 mod forget_failures;
 mod found;
+mod join_cluster;
+mod leader_start;
+mod leave_node;
 mod lift_quarantine;
 pub mod limits;
 mod load;
 mod mark_deliveries;
 mod move_rollout;
+mod named_lease;
 mod node_batch;
 mod note_read;
 mod note_snapshot;
 mod note_wall_time;
+mod peers;
 mod postings;
 mod put_group;
 mod put_rollout_rules;
@@ -51,6 +57,7 @@ mod set_labels;
 pub mod sizes;
 mod stage_body;
 mod tables;
+mod tick;
 mod trim_audit;
 
 use std::cmp::Reverse;
@@ -71,8 +78,9 @@ use crate::effect::Effect;
 use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{
-    AgentRecord, AuditHead, BodyMeta, Configuration, Delivery, Dispatch, Downtime, Enrollment,
-    EnrollmentToken, FleetMeta, Group, Node, Rollout, RolloutRules, Token, TokenNote,
+    AgentRecord, AuditHead, BodyMeta, ClusterHead, Configuration, Delivery, Dispatch, Downtime,
+    Enrollment, EnrollmentToken, FleetMeta, Group, JoinToken, Lease, Liveness, Node, Peer, Rollout,
+    RolloutRules, Token, TokenNote,
 };
 use crate::rows::{IdempotencyRow, Row, RowKey};
 
@@ -103,6 +111,11 @@ pub struct Fleet {
     enrollment_tokens: Table<Arc<str>, EnrollmentToken>,
     enrollments: Table<InstanceUid, Enrollment>,
     token_notes: Table<Arc<str>, TokenNote>,
+    liveness: Table<NodeId, Liveness>,
+    leases: Table<Arc<str>, Lease>,
+    peers: Table<NodeId, Peer>,
+    join_tokens: Table<Arc<str>, JoinToken>,
+    head: Arc<ClusterHead>,
     derived: Derived,
 }
 

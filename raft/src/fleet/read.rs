@@ -270,6 +270,11 @@ impl Fleet {
                 .map(Row::EnrollmentToken),
             RowKey::Enrollment(uid) => self.enrollments.get(uid).cloned().map(Row::Enrollment),
             RowKey::TokenNote(id) => self.token_notes.get(id).cloned().map(Row::TokenNote),
+            RowKey::Liveness(_)
+            | RowKey::Lease(_)
+            | RowKey::Peer(_)
+            | RowKey::JoinToken(_)
+            | RowKey::ClusterHead => self.cluster_row(key),
         }
     }
 
@@ -341,5 +346,6 @@ impl Fleet {
                     .into_iter()
                     .map(|(id, _)| RowKey::TokenNote(Arc::clone(id))),
             )
+            .chain(self.cluster_keys())
     }
 }

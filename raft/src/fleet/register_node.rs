@@ -1,4 +1,4 @@
-//! `RegisterNode`: a new incarnation of a node. It touches one row: what older incarnations own is void
+//! `RegisterNode`: a new incarnation of a node. It touches its own rows alone: what older incarnations own is void
 //! because the epoch differs, and their sent deliveries are finished by the delivery task, in steps.
 
 use std::sync::Arc;
@@ -26,6 +26,9 @@ impl Fleet {
         ] {
             short(text, TEXT_BYTES_MAX, "text of a node")?;
         }
+        if self.is_removed(given.node) {
+            return Err(Rejection::UnknownNode(given.node));
+        }
         let last = self.nodes.get(&given.node).map(|node| node.epoch);
         if last.is_none() && self.nodes.len() >= NODES_MAX {
             return Err(super::limit_reached("nodes", NODES_MAX));
@@ -43,6 +46,8 @@ impl Fleet {
             registered_ms: cx.wall_ms,
         };
         self.put_node(cx, node);
+        self.live_again(cx, given.node);
+        self.lose_leases(cx, given.node);
         cx.effect(Effect::NodeChanged { node: given.node });
         Ok(Outcome::Registered { epoch })
     }

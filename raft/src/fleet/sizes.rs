@@ -9,7 +9,7 @@ use crate::proposal::{
 };
 use crate::records::{
     Action, AgentRecord, AgentUpdate, DeliveryError, Description, EnrollmentToken, Health,
-    PackageAggregate, Target, Token,
+    JoinToken, PackageAggregate, Peer, Target, Token,
 };
 
 const NUMBER: usize = 9;
@@ -160,7 +160,29 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::PutRolloutRules { .. } => 2 * NUMBER,
         Proposal::SweepTokens { .. } => NUMBER,
         Proposal::NoteSnapshot(note) => text(&note.id) + 1,
+        Proposal::LeaderStart { .. } => NUMBER,
+        Proposal::Tick { renewals, .. } => 2 * NUMBER + renewals.len() * 2 * NUMBER,
+        Proposal::DrainNode { .. } | Proposal::LeaveNode { .. } => 2 * NUMBER,
+        Proposal::AcquireLease { name, .. } => text(name) + 3 * NUMBER,
+        Proposal::ReleaseLease { name, .. } => text(name) + NUMBER,
+        Proposal::UnderLease { name, proposal, .. } => {
+            text(name) + NUMBER + 1 + proposal_bytes(proposal)
+        }
+        Proposal::PutPeer { peer } => peer_bytes(peer),
+        Proposal::CreateJoinToken { token } => join_token_bytes(token),
+        Proposal::RedeemJoinToken { peer, name, .. } => HASH + peer_bytes(peer) + text(name),
+        Proposal::RemoveNode { .. } => NUMBER,
+        Proposal::SetFeatureLevel { .. } => NUMBER,
     }
+}
+
+fn peer_bytes(peer: &Peer) -> usize {
+    2 * NUMBER + HASH + text(&peer.address)
+}
+
+fn join_token_bytes(token: &JoinToken) -> usize {
+    let redeemed = NUMBER + token.redeemed.len() * (HASH + NUMBER);
+    text(&token.id) + HASH + 3 * NUMBER + text(&token.created_by) + redeemed
 }
 
 fn enrollment_token_bytes(token: &EnrollmentToken) -> usize {

@@ -3,12 +3,17 @@
 
 mod agent;
 mod audit;
+mod cluster_head;
 mod configuration;
 mod dispatch;
 mod downtime;
 mod enrollment;
 mod group;
+mod join_token;
+mod lease;
+mod liveness;
 mod node;
+mod peer;
 mod rollout;
 mod texts;
 mod token;
@@ -18,6 +23,7 @@ pub use agent::{
     PackageAggregate, ReleaseReason, Released, Session, Transport,
 };
 pub use audit::{AuditHead, AuditRecord};
+pub use cluster_head::ClusterHead;
 pub use configuration::{BodyMeta, Configuration, FileMeta, Version, VersionRef};
 pub use dispatch::{
     Action, Counts, Delivery, DeliveryError, DeliveryState, Dispatch, DispatchState, Target,
@@ -25,7 +31,11 @@ pub use dispatch::{
 pub use downtime::Downtime;
 pub use enrollment::{Enrollment, EnrollmentToken, TokenNote};
 pub use group::{Assignment, Group, Pace};
+pub use join_token::JoinToken;
+pub use lease::Lease;
+pub use liveness::Liveness;
 pub use node::{FleetMeta, Node};
+pub use peer::Peer;
 pub use rollout::{Quarantined, Rollout, RolloutRules, Trial};
 pub use texts::Texts;
 pub use token::{Role, Token};

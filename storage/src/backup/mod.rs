@@ -201,5 +201,10 @@ fn kind_name(key: &RowKey) -> &'static str {
         RowKey::EnrollmentToken(_) => "enrollment_tokens",
         RowKey::Enrollment(_) => "enrollments",
         RowKey::TokenNote(_) => "token_notes",
+        RowKey::Liveness(_) => "liveness",
+        RowKey::Lease(_) => "leases",
+        RowKey::Peer(_) => "peers",
+        RowKey::JoinToken(_) => "join_tokens",
+        RowKey::ClusterHead => "cluster_head",
     }
 }

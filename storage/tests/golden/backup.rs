@@ -24,7 +24,7 @@ fn a_backup_is_read_and_written_as_it_was() {
         version: "0.1.0".to_owned(),
         feature_level: 1,
     };
-    assert_eq!(FEATURE_LEVEL, 1, "keep this line, add one of the new level");
+    assert_eq!(FEATURE_LEVEL, 2, "keep this line, add one of the new level");
     let meta = FleetMeta {
         lineage: 7,
         ..FleetMeta::default()

@@ -1,6 +1,7 @@
 //! Entries with every kind of proposal, and with every variant of what they hold.
 
 mod changes;
+pub(crate) mod cluster;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 32] = [
+const KINDS: [&str; 44] = [
     "found",
     "register_node",
     "node_batch",
@@ -49,6 +50,18 @@ const KINDS: [&str; 32] = [
     "delete_enrollment_token",
     "sweep_tokens",
     "note_snapshot",
+    "leader_start",
+    "tick",
+    "drain_node",
+    "leave_node",
+    "acquire_lease",
+    "release_lease",
+    "under_lease",
+    "put_peer",
+    "create_join_token",
+    "redeem_join_token",
+    "remove_node",
+    "set_feature_level",
 ];
 
 fn kind(proposal: &Proposal) -> &'static str {
@@ -85,6 +98,18 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::DeleteEnrollmentToken { .. } => "delete_enrollment_token",
         Proposal::SweepTokens { .. } => "sweep_tokens",
         Proposal::NoteSnapshot(_) => "note_snapshot",
+        Proposal::LeaderStart { .. } => "leader_start",
+        Proposal::Tick { .. } => "tick",
+        Proposal::DrainNode { .. } => "drain_node",
+        Proposal::LeaveNode { .. } => "leave_node",
+        Proposal::AcquireLease { .. } => "acquire_lease",
+        Proposal::ReleaseLease { .. } => "release_lease",
+        Proposal::UnderLease { .. } => "under_lease",
+        Proposal::PutPeer { .. } => "put_peer",
+        Proposal::CreateJoinToken { .. } => "create_join_token",
+        Proposal::RedeemJoinToken { .. } => "redeem_join_token",
+        Proposal::RemoveNode { .. } => "remove_node",
+        Proposal::SetFeatureLevel { .. } => "set_feature_level",
     }
 }
 
@@ -412,6 +437,7 @@ fn proposals() -> Vec<Proposal> {
             hash: (body != RawBody::Health).then_some(BodyHash([3; 32])),
         })
     }));
+    all.extend(cluster::proposals());
     all.extend(changes::bounds());
     all.extend(changes::rollouts());
     all.extend(access());

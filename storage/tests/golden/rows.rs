@@ -1,5 +1,6 @@
 //! Rows of every kind with every variant of what they hold, and the bytes of their keys.
 
+mod cluster;
 mod rollouts;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use super::{check, check_bytes, check_names};
 const FILE: &str = "rows.txt";
 const KEYS: &str = "keys.txt";
 
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 24] = [
     "meta",
     "node",
     "agent",
@@ -41,6 +42,11 @@ const KINDS: [&str; 19] = [
     "enrollment_token",
     "enrollment",
     "token_note",
+    "liveness",
+    "lease",
+    "peer",
+    "join_token",
+    "cluster_head",
 ];
 
 fn kind(row: &Row) -> &'static str {
@@ -64,6 +70,11 @@ fn kind(row: &Row) -> &'static str {
         Row::EnrollmentToken(_) => "enrollment_token",
         Row::Enrollment(_) => "enrollment",
         Row::TokenNote(_) => "token_note",
+        Row::Liveness(_) => "liveness",
+        Row::Lease(_) => "lease",
+        Row::Peer(_) => "peer",
+        Row::JoinToken(_) => "join_token",
+        Row::ClusterHead(_) => "cluster_head",
     }
 }
 
@@ -88,6 +99,11 @@ fn kind_of_key(key: &RowKey) -> &'static str {
         RowKey::EnrollmentToken(_) => "enrollment_token",
         RowKey::Enrollment(_) => "enrollment",
         RowKey::TokenNote(_) => "token_note",
+        RowKey::Liveness(_) => "liveness",
+        RowKey::Lease(_) => "lease",
+        RowKey::Peer(_) => "peer",
+        RowKey::JoinToken(_) => "join_token",
+        RowKey::ClusterHead => "cluster_head",
     }
 }
 
@@ -358,6 +374,7 @@ fn rows() -> Vec<Row> {
     })));
     rows.extend(rollouts::rollouts());
     rows.extend(access());
+    rows.extend(cluster::rows());
     rows
 }
 
@@ -467,6 +484,11 @@ fn keys_are_what_they_were() {
         RowKey::EnrollmentToken("id".into()),
         RowKey::Enrollment(uid(7)),
         RowKey::TokenNote("id".into()),
+        RowKey::Liveness(NodeId(261)),
+        RowKey::Lease("rollout".into()),
+        RowKey::Peer(NodeId(262)),
+        RowKey::JoinToken("id".into()),
+        RowKey::ClusterHead,
     ];
     let mut names = Vec::new();
     for key in keys {

@@ -50,7 +50,7 @@ impl Fleet {
             index: cx.index,
             at_ms: cx.wall_ms,
             deadline_ms: cx.deadline_ms,
-            actor: Arc::clone(cx.actor),
+            actor: cx.recorded_actor(),
             from: Arc::clone(from),
             request_id: Arc::clone(cx.request_id),
             action: change.action.into(),

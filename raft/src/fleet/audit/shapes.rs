@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Json;
 use crate::records::{
-    Action, Assignment, Dispatch, EnrollmentToken, Group, Pace, Role, Target, Token, Version,
-    VersionRef,
+    Action, Assignment, Dispatch, EnrollmentToken, Group, JoinToken, Pace, Role, Target, Token,
+    Version, VersionRef,
 };
 
 impl From<&Group> for Json {
@@ -127,6 +127,16 @@ impl From<&EnrollmentToken> for Json {
             ("labels", Self::List(labels.collect())),
             ("name", Self::from(&token.name)),
             ("uses", Self::of(token.uses)),
+        ])
+    }
+}
+
+/// Never the hash, as above.
+impl From<&JoinToken> for Json {
+    fn from(token: &JoinToken) -> Self {
+        Self::object([
+            ("expires_at_ms", Self::from(token.expires_ms)),
+            ("uses", Self::from(token.uses)),
         ])
     }
 }

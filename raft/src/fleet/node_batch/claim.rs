@@ -64,7 +64,7 @@ impl Fleet {
         }
     }
 
-    fn next_fence(&mut self) -> Fence {
+    pub(in crate::fleet) fn next_fence(&mut self) -> Fence {
         let meta = self.meta_mut();
         meta.fence = meta.fence.saturating_add(1);
         Fence(meta.fence)

@@ -358,6 +358,18 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::CreateEnrollmentToken { .. }
         | Proposal::DeleteEnrollmentToken { .. }
         | Proposal::SweepTokens { .. }
+        | Proposal::LeaderStart { .. }
+        | Proposal::Tick { .. }
+        | Proposal::DrainNode { .. }
+        | Proposal::LeaveNode { .. }
+        | Proposal::AcquireLease { .. }
+        | Proposal::ReleaseLease { .. }
+        | Proposal::PutPeer { .. }
+        | Proposal::CreateJoinToken { .. }
+        | Proposal::RedeemJoinToken { .. }
+        | Proposal::RemoveNode { .. }
+        | Proposal::SetFeatureLevel { .. }
+        | Proposal::UnderLease { .. }
         | Proposal::SetLabels(_)
         | Proposal::NoteSnapshot(_) => {}
         Proposal::ForgetAgent { agent, fence } => *fence = fence.and(fence_of(*agent)),

@@ -49,6 +49,18 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::DeleteEnrollmentToken { .. } => "delete enrollment token",
         Proposal::SweepTokens { .. } => "sweep tokens",
         Proposal::NoteSnapshot(_) => "note snapshot",
+        Proposal::UnderLease { .. } => "under lease",
+        Proposal::LeaderStart { .. } => "leader start",
+        Proposal::Tick { .. } => "tick",
+        Proposal::DrainNode { .. } => "drain",
+        Proposal::LeaveNode { .. } => "leave",
+        Proposal::AcquireLease { .. } => "acquire",
+        Proposal::ReleaseLease { .. } => "release",
+        Proposal::PutPeer { .. } => "put peer",
+        Proposal::CreateJoinToken { .. } => "create join token",
+        Proposal::RedeemJoinToken { .. } => "redeem",
+        Proposal::RemoveNode { .. } => "remove node",
+        Proposal::SetFeatureLevel { .. } => "level",
     }
 }
 
