@@ -14,6 +14,15 @@ const FILE: &str = "backup.txt";
 
 #[test]
 fn a_backup_is_read_and_written_as_it_was() {
+    assert_eq!(FEATURE_LEVEL, 2, "add a line of the new level");
+    let names = ["whole", "level_2"];
+    for (name, level) in names.into_iter().zip(1..) {
+        check_backup(name, level);
+    }
+    check_names(FILE, &names, &names.map(str::to_owned));
+}
+
+fn check_backup(name: &str, feature_level: u16) {
     let header = Header {
         id: "5eb1".to_owned(),
         lineage: 7,
@@ -22,27 +31,29 @@ fn a_backup_is_read_and_written_as_it_was() {
         created_ms: 1_700_000_000_000,
         node: NodeId(1),
         version: "0.1.0".to_owned(),
-        feature_level: 1,
+        feature_level,
     };
-    assert_eq!(FEATURE_LEVEL, 2, "keep this line, add one of the new level");
     let meta = FleetMeta {
         lineage: 7,
         ..FleetMeta::default()
     };
     let part = RowKey::BodyPart(proposals::hash(3), 1);
-    let rows = vec![
+    let mut rows = vec![
         (RowKey::Meta, Row::Meta(Arc::new(meta))),
         (part, Row::BodyPart(vec![1, 2, 3].into())),
     ];
+    if feature_level > 1 {
+        let peer = proposals::cluster::peer(2);
+        rows.push((RowKey::Peer(peer.id), Row::Peer(Arc::new(peer))));
+    }
     let (mut writer, mut bytes) = Writer::begin(&header).expect("small");
     for (key, row) in &rows {
         assert_eq!(writer.row(key, row).expect("small"), None);
     }
     bytes.extend(writer.end().expect("small"));
-    check_bytes(FILE, "whole", &bytes);
-    check_names(FILE, &["whole"], &["whole".to_owned()]);
+    check_bytes(FILE, name, &bytes);
 
-    let kept = hex::decode(&lines(FILE)["whole"]).expect("hex");
+    let kept = hex::decode(&lines(FILE)[name]).expect("hex");
     let mut reader = Reader::open(kept.as_slice()).expect("an old program wrote it");
     assert_eq!(*reader.header(), header);
     assert_eq!(reader.rows().expect("whole"), Some(rows));
