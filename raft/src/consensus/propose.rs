@@ -24,7 +24,7 @@ pub(super) const PROPOSE_DEADLINE: Duration = Duration::from_secs(10);
 const LEASE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long a proposal waits for somebody to lead: an election and the first entry of the new leader.
-const ELECTION_DEADLINE: Duration = Duration::from_secs(4);
+const ELECTION_DEADLINE_MS: u64 = 4_000;
 
 /// The first pause between tries; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(5);
@@ -74,7 +74,6 @@ impl Consensus {
     ) -> Result<Committed, ProposeError> {
         let began_ms = self.clock.boot_ms();
         let mut pause = RETRY_FIRST;
-        let mut waited = Duration::ZERO;
         let written = loop {
             let tried = match self.elsewhere() {
                 Some(leader) => self.forward(leader, &origin, &proposal).await,
@@ -82,11 +81,11 @@ impl Consensus {
             };
             // nothing has happened: whoever is elected meanwhile is asked
             let passing = matches!(tried, Err(ProposeError::NotLeader { .. }));
-            if !passing || waited >= ELECTION_DEADLINE {
+            let waited_ms = self.clock.boot_ms().saturating_sub(began_ms);
+            if !passing || waited_ms >= ELECTION_DEADLINE_MS {
                 break tried;
             }
             tokio::time::sleep(pause).await;
-            waited += pause;
             pause = (pause * 2).min(RETRY_LAST);
         };
         if let Ok(committed) = &written {

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::Fleet;
 use super::context::Context;
+use super::{Fleet, Table};
 use crate::effect::Effect;
 use crate::ids::{Epoch, Fence, NodeId};
 use crate::records::{ClusterHead, JoinToken, Lease, Liveness, Node, Peer};
@@ -168,6 +168,18 @@ impl Fleet {
             cx.dirty(RowKey::Peer(node));
             cx.effect(Effect::PeersChanged);
         }
+    }
+
+    /// Takes all rows of these tables away but the head.
+    pub(super) fn forget_cluster_rows(&mut self, cx: &mut Context<'_>) {
+        let keys: Vec<RowKey> = self.cluster_keys().collect();
+        for key in keys.into_iter().filter(|key| *key != RowKey::ClusterHead) {
+            cx.dirty(key);
+        }
+        self.liveness = Table::default();
+        self.leases = Table::default();
+        self.peers = Table::default();
+        self.join_tokens = Table::default();
     }
 
     /// Names of the leases that a node holds, in whatever incarnation.

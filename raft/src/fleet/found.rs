@@ -22,7 +22,7 @@ impl Fleet {
         }
         let meta = self.meta_mut();
         meta.lineage = lineage;
-        meta.feature_level = FIRST_LEVEL;
+        meta.feature_level = meta.feature_level.max(FIRST_LEVEL);
         meta.founded_ms = cx.wall_ms;
         Ok(Outcome::Done)
     }

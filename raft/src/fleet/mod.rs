@@ -22,6 +22,7 @@ mod create_version;
 mod delete_group;
 mod delete_token;
 mod desired;
+mod digest;
 mod enrollment;
 mod expand_dispatch;
 mod expire_deliveries;

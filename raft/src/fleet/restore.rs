@@ -3,7 +3,7 @@
 //!
 //! What that cluster did after the backup is not known here. So every session is void and every agent is asked for
 //! its full state, fences and epochs are beyond any that it can have given, and instructions that must reach an agent
-//! at most once are not given again.
+//! at most once are not given again. Peers, leases and join tokens of that cluster are gone.
 
 use std::sync::Arc;
 
@@ -63,6 +63,7 @@ impl Fleet {
         cx.audit("cluster.restore", &restore.source, before, after);
         self.begin_anew(restore.lineage);
         self.void_nodes(&mut cx);
+        self.forget_cluster(&mut cx);
         self.void_sessions(&mut cx, restore.made_ms);
         self.end_uncertain_deliveries(&mut cx);
         self.record(&mut cx);
@@ -83,6 +84,19 @@ impl Fleet {
             node.live = false;
             node.batch = 0;
             self.put_node(cx, node);
+        }
+    }
+
+    /// The new cluster is one node: it knows no peer, owes nobody a lease, and gives ids that the one before cannot
+    /// have given. A fleet that never was more than one node stays without these rows.
+    fn forget_cluster(&mut self, cx: &mut Context<'_>) {
+        let mut head = (*self.head).clone();
+        head.next_node = self.next_node().saturating_add(JUMP);
+        head.floor_ms = 0;
+        let known = self.cluster_keys().next().is_some();
+        self.forget_cluster_rows(cx);
+        if known {
+            self.put_head(cx, head);
         }
     }
 

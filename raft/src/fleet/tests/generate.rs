@@ -1,5 +1,7 @@
 //! Entries of every kind over a few names, so that they meet; with values at and beyond every end.
 
+mod cluster;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -273,7 +275,7 @@ fn nodes() -> impl Strategy<Value = Proposal> {
     let role = prop::sample::select(vec![Role::Viewer, Role::Operator, Role::Admin]);
     prop_oneof![
         1 => (any::<u8>()).prop_map(|lineage| Proposal::Found { lineage: u128::from(lineage) }),
-        2 => (1..3_u64, text()).prop_map(|(node, name)| Proposal::RegisterNode(RegisterNode {
+        2 => (1..5_u64, text()).prop_map(|(node, name)| Proposal::RegisterNode(RegisterNode {
             node: NodeId(node),
             version: name.clone(),
             opamp_address: name.clone(),
@@ -381,6 +383,9 @@ pub(super) fn entry() -> impl Strategy<Value = Entry> {
         2 => bounds().boxed(),
         3 => rollouts(),
         1 => tokens().boxed(),
+        6 => cluster::cluster().boxed(),
+        2 => cluster::under(dispatches()).boxed(),
+        1 => cluster::under(cluster::under(rollouts())).boxed(),
     ];
     let idempotency = option::weighted(0.2, ("[kl]", 0..2_u8))
         .prop_map(|given| given.map(|(name, digest)| key(&name, digest)));

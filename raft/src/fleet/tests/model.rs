@@ -1,6 +1,8 @@
 //! What must hold of every entry, whatever it asks: the rows it names are the rows that changed, a refusal
 //! changes nothing, fences grow, what is finished stays, and whoever must hear of it is told.
 
+mod cluster;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -36,6 +38,7 @@ impl Checked {
         check_deliveries(&before, &self.fleet, &applied);
         check_groups(&before, &self.fleet, &applied);
         check_audit(&before, &self.fleet, &applied, entry);
+        cluster::check(&before, &self.fleet, &applied);
         applied
     }
 
@@ -97,7 +100,9 @@ fn check_audit(before: &Fleet, after: &Fleet, applied: &Applied, entry: &Entry) 
     let shows = notes && !repeated && !refused;
     let by_operator = matches!(entry.proposal, Proposal::Asked { .. })
         && entry.proposal.inner().asker() == Asker::Operator;
-    let expected = usize::from(by_operator && (still != *before || shows));
+    let joined = matches!(entry.proposal, Proposal::RedeemJoinToken { .. })
+        && (&after.join_tokens).into_iter().ne(&before.join_tokens);
+    let expected = usize::from(by_operator && (still != *before || shows) || joined);
     assert_eq!(records.len(), expected, "{:?}", entry.proposal);
     let (old, new) = (before.audit(), after.audit());
     assert_eq!(new.last, old.last + expected as u64);
@@ -312,7 +317,12 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         Some(session.fence)
     };
     let proposal = match &mut entry.proposal {
-        Proposal::Asked { proposal, .. } => proposal,
+        Proposal::Asked { proposal, .. } => &mut **proposal,
+        plain => plain,
+    };
+    cluster::aim(proposal, fleet);
+    let proposal = match proposal {
+        Proposal::UnderLease { proposal, .. } => &mut **proposal,
         plain => plain,
     };
     aim_at_changes(proposal, fleet);
