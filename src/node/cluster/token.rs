@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Secret;
 
 /// Every join token starts with this, so that people and scanners of leaked secrets know it.
-pub const PREFIX: &str = "ampj_";
+const PREFIX: &str = crate::config::JOIN_TOKEN_PREFIX;
 
 /// Addresses in one token at most: one that answers is enough.
 pub const ADDRESSES_MAX: usize = 5;
