@@ -24,6 +24,8 @@ pub(super) enum What {
     Call = 1,
     /// What was asked is answered, under its number.
     Answer = 2,
+    /// Something is asked for consensus: it does not share the memory that other calls hold.
+    Urgent = 3,
 }
 
 /// The head of a frame.
@@ -100,6 +102,7 @@ pub(super) async fn read_head(
     let what = match stream.read_u8().await? {
         1 => What::Call,
         2 => What::Answer,
+        3 => What::Urgent,
         _ => return Err(FrameError::Malformed),
     };
     let bytes = usize::try_from(length).unwrap_or(usize::MAX);
@@ -203,7 +206,7 @@ mod tests {
         let too_large = read_head(&mut bytes.as_slice(), 3).await;
         assert!(matches!(too_large, Err(FrameError::Oversize(4))));
         let mut nonsense = bytes;
-        nonsense[16] = 3;
+        nonsense[16] = 4;
         let read = read_head(&mut nonsense.as_slice(), 4).await;
         assert!(matches!(read, Err(FrameError::Malformed)));
         let large = vec![0; FRAME_BYTES_MAX + 1];

@@ -52,15 +52,29 @@ const IDLE: Duration = Duration::from_secs(30);
 /// However short calls wait, a silence below this does not cost the connection.
 const SILENCE_MIN: Duration = Duration::from_secs(1);
 
+/// Says that a call has not left this node; after any other error it may have been served.
+pub(super) const UNSENT: io::ErrorKind = io::ErrorKind::NotConnected;
+
 /// What calls are for; each has a connection of its own, so that none waits behind bytes that are less urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
-    /// Small calls of consensus: what keeps a leader.
+    /// Of consensus: what makes and keeps a leader. None of them waits for anything but a disk.
     Raft,
+    /// Of consensus: what waits for the log, and without a quorum for nothing.
+    Log,
     /// Small calls of everybody else.
     Calls,
     /// What is large, or is answered by something large.
     Bulk,
+}
+
+impl Lane {
+    fn what(self) -> What {
+        match self {
+            Self::Raft | Self::Log => What::Urgent,
+            Self::Calls | Self::Bulk => What::Call,
+        }
+    }
 }
 
 /// What a link needs of its node.
@@ -98,7 +112,11 @@ struct Waiting {
 
 impl Link {
     /// A link, and what has to run for it to work: until every clone of the link is gone.
-    pub(super) fn new(node: NodeId, ground: Ground) -> (Self, impl Future<Output = ()> + Send) {
+    pub(super) fn new(
+        node: NodeId,
+        lane: Lane,
+        ground: Ground,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (calls, waiting) = mpsc::channel(WAITING_MAX);
         let late = Arc::new(Notify::new());
         let link = Self {
@@ -108,6 +126,7 @@ impl Link {
         };
         let runner = Runner {
             node,
+            lane,
             ground,
             late,
             failures: 0,
@@ -137,7 +156,7 @@ impl Link {
                 _bytes: bytes.map_err(io::Error::other)?,
             };
             let sent = self.calls.send(outgoing).await;
-            sent.map_err(|_| io::Error::from(io::ErrorKind::NotConnected))?;
+            sent.map_err(|_| io::Error::from(UNSENT))?;
             answered.await.map_err(io::Error::other)?
         };
         timeout(within, asking).await.unwrap_or_else(|_| {
@@ -153,6 +172,7 @@ impl Link {
 /// Makes the connection and runs it.
 struct Runner {
     node: NodeId,
+    lane: Lane,
     ground: Ground,
     late: Arc<Notify>,
     /// Connections in a row over which nothing was heard.
@@ -209,7 +229,7 @@ impl Runner {
         let connected = if self.failures == 0 {
             connecting.await
         } else {
-            let away = io::Error::new(io::ErrorKind::NotConnected, "the other node is away");
+            let away = io::Error::new(UNSENT, "the other node is away");
             tokio::select! {
                 connected = connecting => connected,
                 never = refuse(calls, &away) => match never {},
@@ -226,7 +246,7 @@ impl Runner {
         calls: &mut mpsc::Receiver<Outgoing>,
     ) -> io::Result<()> {
         let (mut incoming, mut outgoing) = split(stream);
-        let (book, node) = (self.ground.book.clone(), self.node);
+        let (book, node, what) = (self.ground.book.clone(), self.node, self.lane.what());
         let is_as_known = || book.all().get(&node) == Some(&talk.known);
         let held = &mut self.held;
         let writing = async {
@@ -251,7 +271,7 @@ impl Runner {
                 };
                 number += 1;
                 talk.wait(number, call.within, call.answer, slot);
-                frames::write(&mut outgoing, number, call.within, What::Call, &call.body).await?;
+                frames::write(&mut outgoing, number, call.within, what, &call.body).await?;
             }
         };
         tokio::select! {
@@ -329,37 +349,45 @@ impl Talk {
         }
     }
 
-    /// Ends when nothing was heard for as long as the oldest call waits.
+    /// Ends when nothing was heard for as long as one of the calls waits: each is answered in time, if only by a refusal.
     async fn watch(&self, late: &Notify) -> io::Result<()> {
         loop {
             late.notified().await;
-            let oldest = (self.waiting.lock().first_key_value())
-                .map(|(_, waiting)| (waiting.sent_ms, waiting.within.max(SILENCE_MIN)));
-            let Some((sent_ms, patience)) = oldest else {
-                continue;
-            };
-            let since_ms = sent_ms.max(self.heard.load(Ordering::Relaxed));
-            let silent_ms = SystemClock.boot_ms().saturating_sub(since_ms);
-            if Duration::from_millis(silent_ms) >= patience {
+            let (now_ms, heard_ms) = (SystemClock.boot_ms(), self.heard.load(Ordering::Relaxed));
+            let is_silent = self.waiting.lock().values().any(|waiting| {
+                let silent_ms = now_ms.saturating_sub(waiting.sent_ms.max(heard_ms));
+                Duration::from_millis(silent_ms) >= waiting.within.max(SILENCE_MIN)
+            });
+            if is_silent {
                 let why = "the other node does not answer any more";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }
         }
     }
 
-    /// Tells all who wait that no answer comes.
+    /// Tells all who wait that no answer comes. Their calls have left this node.
     fn end(&self, why: Option<&io::Error>) {
-        let closed = io::Error::from(io::ErrorKind::ConnectionAborted);
+        let aborted = io::ErrorKind::ConnectionAborted;
+        let kind = why.map_or(aborted, io::Error::kind);
+        let kind = if kind == UNSENT { aborted } else { kind };
+        let text = why.map_or_else(
+            || "the connection was ended".to_owned(),
+            ToString::to_string,
+        );
         let waiting = std::mem::take(&mut *self.waiting.lock());
         for waiting in waiting.into_values() {
-            drop(waiting.answer.send(Err(again(why.unwrap_or(&closed)))));
+            drop(waiting.answer.send(Err(io::Error::new(kind, text.clone()))));
         }
     }
 }
 
 impl Outgoing {
+    /// Tells the caller that the call has not left this node.
     fn fail(self, why: &io::Error) {
-        drop(self.answer.send(Err(again(why))));
+        drop(
+            self.answer
+                .send(Err(io::Error::new(UNSENT, why.to_string()))),
+        );
     }
 }
 
@@ -418,12 +446,8 @@ pub(super) fn plain(error: io::Error) -> io::Error {
     }
 }
 
-fn again(why: &io::Error) -> io::Error {
-    io::Error::new(why.kind(), why.to_string())
-}
-
-fn unknown() -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, "no address of that node is known")
+pub(super) fn unknown() -> io::Error {
+    io::Error::new(UNSENT, "no address of that node is known")
 }
 
 #[cfg(test)]

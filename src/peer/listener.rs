@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::calls::PeerCalls;
 use super::frames::FRAME_BYTES_MAX;
 use super::key::{KeyHash, NodeKey};
-use super::serve::{BUDGET_UNIT_BYTES, HELD_BYTES_MAX, SMALL_BYTES, Terms, serve};
+use super::serve::{Held, SMALL_BYTES, Terms, serve};
 use super::trust::{Caller, Trust, key_shown, server_settings};
 use crate::doors;
 use crate::sockets::{Cut, Seat, Seats, Unread, cut};
@@ -32,9 +32,9 @@ const CONNECTIONS_MAX: usize = 256;
 /// Connections of one address that have not shown a member's key.
 const UNKNOWN_OF_ADDRESS_MAX: usize = 16;
 
-/// Connections of one member: three, once more while it makes them anew, and two to spare. Beyond it the oldest is
+/// Connections of one member: four, once more while it makes them anew, and two to spare. Beyond it the oldest is
 /// ended: the member may have lost it without a word.
-const OF_MEMBER_MAX: usize = 8;
+const OF_MEMBER_MAX: usize = 10;
 
 /// Connections without a member's key that are served.
 const STRANGERS_MAX: usize = 8;
@@ -69,7 +69,7 @@ struct Door {
     calls: Arc<dyn PeerCalls>,
     seats: Arc<Seats>,
     strangers: Semaphore,
-    held: Arc<Semaphore>,
+    held: Held,
     unknown: Mutex<BTreeMap<IpAddr, usize>>,
     members: Mutex<BTreeMap<KeyHash, VecDeque<CancellationToken>>>,
 }
@@ -96,7 +96,7 @@ impl PeerListener {
             calls,
             seats: Seats::new(DOOR, CONNECTIONS_MAX),
             strangers: Semaphore::new(STRANGERS_MAX),
-            held: Arc::new(Semaphore::new(HELD_BYTES_MAX / BUDGET_UNIT_BYTES)),
+            held: Held::new(),
             unknown: Mutex::default(),
             members: Mutex::default(),
         });

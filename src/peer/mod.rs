@@ -15,8 +15,8 @@ mod trust;
 
 pub use book::{AddressBook, BookError, Known};
 pub use calls::{
-    Exchange, Exchanged, Hello, Joined, Member, PeerAnswer, PeerCall, PeerCalls, RaftRequest,
-    RaftResponse, Redeem, Redeemed, Refusal, Seen,
+    Exchange, Exchanged, Hello, Joined, Member, PeerAnswer, PeerCall, PeerCalls, Redeem, Redeemed,
+    Refusal, Seen,
 };
 pub use key::{KeyError, KeyHash, NodeKey};
 pub use listener::PeerListener;

@@ -6,20 +6,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ampora_raft::consensus::{PeerNetwork, RaftRequest, RaftResponse};
 use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
 use ampora_storage::codec::{Kind, decode_message, encode_message};
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::book::AddressBook;
-use super::calls::{
-    Exchange, Exchanged, Hello, PeerAnswer, PeerCall, RaftRequest, RaftResponse, Redeem, Redeemed,
-    Seen,
-};
+use super::calls::{Exchange, Exchanged, Hello, PeerAnswer, PeerCall, Redeem, Redeemed, Seen};
 use super::frames::{self, What};
 use super::key::{KeyHash, NodeKey};
-use super::link::{Ground, Lane, Link, connect, plain};
+use super::link::{Ground, Lane, Link, connect, plain, unknown};
 use super::serve::SMALL_BYTES;
 use crate::tasks::Tasks;
 
@@ -60,8 +60,9 @@ impl Peers {
     /// Asks for something and waits for the answer, all of it within the time.
     ///
     /// # Errors
-    /// When the node is not known, cannot be reached, or does not answer; at once while it is known to be away. It may
-    /// have served the call all the same.
+    /// When the node is not known, cannot be reached, or does not answer; at once while it is known to be away.
+    /// [`io::ErrorKind::NotConnected`] says that the call has not left this node; after any other error it may have been
+    /// served.
     pub async fn ask(
         &self,
         node: NodeId,
@@ -162,10 +163,9 @@ impl Peers {
         }
         links.retain(|(node, _), _| known.contains_key(node));
         if !known.contains_key(&node) {
-            let why = "no address of that node is known";
-            return Err(io::Error::new(io::ErrorKind::NotFound, why));
+            return Err(unknown());
         }
-        let (link, running) = Link::new(node, self.shared.ground.clone());
+        let (link, running) = Link::new(node, lane, self.shared.ground.clone());
         let stopping = self.shared.tasks.stopping();
         self.shared.tasks.spawn(async move {
             tokio::select! {
@@ -178,13 +178,34 @@ impl Peers {
     }
 }
 
-fn lane(call: &PeerCall, bytes: usize) -> Lane {
-    if bytes > SMALL_BYTES {
-        return Lane::Bulk;
+impl PeerNetwork for Peers {
+    fn call(
+        &self,
+        target: NodeId,
+        request: RaftRequest,
+        within: Duration,
+    ) -> BoxFuture<'static, io::Result<RaftResponse>> {
+        let peers = self.clone();
+        async move { peers.raft(target, request, within).await }.boxed()
     }
+}
+
+fn lane(call: &PeerCall, bytes: usize) -> Lane {
     match call {
+        PeerCall::Raft(request) if !request.is_urgent() => Lane::Bulk,
+        PeerCall::Raft(request) => match request.name() {
+            "append" | "vote" | "pre_vote" | "transfer_leader" => Lane::Raft,
+            _ => Lane::Log,
+        },
         PeerCall::Body(_) => Lane::Bulk,
-        PeerCall::Raft(_) => Lane::Raft,
+        PeerCall::Hello(_)
+        | PeerCall::Redeem(_)
+        | PeerCall::Exchange(_)
+        | PeerCall::LastSeen(_)
+            if bytes > SMALL_BYTES =>
+        {
+            Lane::Bulk
+        }
         PeerCall::Hello(_)
         | PeerCall::Redeem(_)
         | PeerCall::Exchange(_)

@@ -1,6 +1,7 @@
 //! One connection that came in: calls are read, served side by side within bounds, and answered as they are done.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,18 +26,21 @@ pub(super) const IN_FLIGHT_MAX: usize = 64;
 pub(super) const SMALL_BYTES: usize = 64 * 1024;
 
 /// Bytes of larger frames, and of bodies that are asked for, that a listener holds at one time.
-pub(super) const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// That budget is counted in these.
+/// Bytes of larger frames of consensus that it holds besides.
+const HELD_URGENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Budgets of bytes are counted in these.
 pub(super) const BUDGET_UNIT_BYTES: usize = 1024;
 
-/// Nobody waits longer for an answer.
-pub(super) const CALL_WITHIN_MAX: Duration = Duration::from_secs(30);
+/// Nobody waits longer for an answer: the end of a snapshot is answered when it is installed.
+const CALL_WITHIN_MAX: Duration = Duration::from_secs(300);
 
 /// A frame that began has to be whole within this.
 const FRAME_WITHIN: Duration = Duration::from_secs(30);
 
-/// A connection on which nothing is asked for this long is ended; who called ends it earlier.
+/// A connection on which nothing is asked or served for this long is ended; who called ends it earlier.
 const IDLE: Duration = Duration::from_secs(90);
 
 /// What a connection may do.
@@ -45,12 +49,37 @@ pub(super) struct Terms {
     pub(super) key: KeyHash,
     pub(super) trust: Trust,
     pub(super) calls: Arc<dyn PeerCalls>,
-    /// Of the listener.
-    pub(super) held: Arc<Semaphore>,
+    pub(super) held: Held,
     /// Largest frame.
     pub(super) frame_bytes_max: usize,
     /// Calls that it may make in all.
     pub(super) calls_max: u64,
+}
+
+/// What the connections of a listener may hold together; clones share it.
+#[derive(Clone)]
+pub(super) struct Held {
+    calls: Arc<Semaphore>,
+    urgent: Arc<Semaphore>,
+}
+
+impl Held {
+    pub(super) fn new() -> Self {
+        let budget = |bytes| Arc::new(Semaphore::new(bytes / BUDGET_UNIT_BYTES));
+        Self {
+            calls: budget(HELD_BYTES_MAX),
+            urgent: budget(HELD_URGENT_BYTES_MAX),
+        }
+    }
+
+    async fn take(&self, what: What, bytes: usize) -> io::Result<OwnedSemaphorePermit> {
+        let budget = match what {
+            What::Urgent => &self.urgent,
+            What::Call | What::Answer => &self.calls,
+        };
+        let permit = budget.clone().acquire_many_owned(units(bytes)).await;
+        permit.map_err(io::Error::other)
+    }
 }
 
 /// A call that is to be served.
@@ -114,12 +143,11 @@ async fn read(
     for _ in 0..terms.calls_max {
         let slot = slots.clone().acquire_owned().await;
         let slot = slot.map_err(io::Error::other)?;
-        let head = match timeout(IDLE, frames::read_head(stream, terms.frame_bytes_max)).await {
-            Err(_) | Ok(Ok(None)) => return Ok(()),
-            Ok(Ok(Some(head))) => head,
-            Ok(Err(error)) => return Err(refuse_frame(error)),
+        let is_idle = || slots.available_permits() == IN_FLIGHT_MAX - 1;
+        let Some(head) = next(stream, terms.frame_bytes_max, is_idle).await? else {
+            return Ok(());
         };
-        if head.what != What::Call {
+        if head.what == What::Answer {
             Refused::Unasked.count();
             return Err(broken("an answer came that nobody had asked for"));
         }
@@ -138,6 +166,22 @@ async fn read(
     std::future::pending().await
 }
 
+/// The next head; none when the other side ends, or nothing is under way any more.
+async fn next(
+    stream: &mut (impl AsyncRead + Unpin),
+    bytes_max: usize,
+    is_idle: impl Fn() -> bool,
+) -> io::Result<Option<Head>> {
+    let mut reading = pin!(frames::read_head(stream, bytes_max));
+    loop {
+        match timeout(IDLE, reading.as_mut()).await {
+            Ok(read) => return read.map_err(refuse_frame),
+            Err(_) if is_idle() => return Ok(None),
+            Err(_) => {}
+        }
+    }
+}
+
 /// Reads what follows a head, and judges who asks.
 async fn take(
     stream: &mut (impl AsyncRead + Unpin),
@@ -147,7 +191,7 @@ async fn take(
 ) -> io::Result<Job> {
     let bytes = match head.bytes {
         ..=SMALL_BYTES => None,
-        bytes => Some(hold(&terms.held, bytes).await?),
+        bytes => Some(terms.held.take(head.what, bytes).await?),
     };
     let body = frames::read_body(stream, head.bytes, || {}).await?;
     // members change while connections are open
@@ -157,7 +201,7 @@ async fn take(
     };
     let asked = judge(caller, &body);
     let answer = match &asked {
-        Ok((_, PeerCall::Body(_))) => Some(hold(&terms.held, FRAME_BYTES_MAX).await?),
+        Ok((_, PeerCall::Body(_))) => Some(terms.held.take(What::Call, FRAME_BYTES_MAX).await?),
         Ok(_) | Err(_) => None,
     };
     Ok(Job {
@@ -188,11 +232,6 @@ fn judge(caller: Caller, body: &Bytes) -> Result<(Caller, PeerCall), Refusal> {
         }
         Caller::Stranger(_) | Caller::Member(_) => Ok((caller, call)),
     }
-}
-
-async fn hold(held: &Arc<Semaphore>, bytes: usize) -> io::Result<OwnedSemaphorePermit> {
-    let permit = held.clone().acquire_many_owned(units(bytes)).await;
-    permit.map_err(io::Error::other)
 }
 
 /// Serves calls side by side, until no more come and all are answered.

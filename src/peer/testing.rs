@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ampora_raft::consensus::{RaftRequest, RaftResponse};
 use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,6 +60,23 @@ impl Answers {
     }
 }
 
+/// A request of consensus that waits for the log.
+pub(super) fn read_index() -> RaftRequest {
+    serde_json::from_value(json!("ReadIndex")).expect("a request")
+}
+
+/// A request of consensus that waits for nothing.
+pub(super) fn vote() -> RaftRequest {
+    let vote = json!({"leader_id": {"term": 1, "node_id": 1}, "committed": false});
+    let asked = json!({"Vote": {"vote": vote, "last_log_id": null, "leader_transfer": false}});
+    serde_json::from_value(asked).expect("a request")
+}
+
+/// An answer of consensus.
+pub(super) fn response(index: u64) -> RaftResponse {
+    serde_json::from_value(json!({"ReadIndex": {"Ok": index}})).expect("a response")
+}
+
 /// A body that fills what may be said at once.
 pub(super) const LARGE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -67,7 +86,8 @@ pub(super) const TOO_LARGE: BodyHash = BodyHash([9; 32]);
 impl PeerCalls for Answers {
     fn raft(&self, from: NodeId, request: RaftRequest) -> BoxFuture<'_, RaftResponse> {
         self.from(from);
-        std::future::ready(RaftResponse(request.0)).boxed()
+        let index = u64::from(request.is_urgent());
+        std::future::ready(response(index)).boxed()
     }
 
     fn hello(&self, from: Caller, hello: Hello) -> BoxFuture<'_, Hello> {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ampora_raft::consensus::PeerNetwork;
 use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use super::testing::{
-    Flow, LARGE_BYTES, LONG, TOO_LARGE, Wire, exchange, known, node, pair, try_to_join, until,
+    Flow, LARGE_BYTES, LONG, TOO_LARGE, Wire, exchange, known, node, pair, read_index, response,
+    try_to_join, until, vote,
 };
 use super::*;
 use crate::doors;
@@ -38,9 +40,10 @@ async fn nodes_call_each_other_both_ways() {
     let (one, two) = pair().await;
     for (from, to) in [(&one, &two), (&two, &one)] {
         let (peers, id) = (&from.peers, to.id);
-        let request = RaftRequest(Bytes::from_static(b"vote"));
-        let response = peers.raft(id, request, LONG).await.expect("answered");
-        assert_eq!(response.0, &b"vote"[..]);
+        for request in [vote(), read_index()] {
+            let answer = peers.call(id, request, LONG).await.expect("answered");
+            assert_eq!(format!("{answer:?}"), format!("{:?}", response(1)));
+        }
         let answers = &to.answers;
         assert_eq!(*answers.caller.borrow(), Some(Caller::Member(from.id)));
         let greeted = peers.hello(id, hello(), LONG).await.expect("answered");
@@ -123,10 +126,10 @@ async fn another_node_under_a_known_address_gets_nothing() {
         key: two.key.key_hash(),
     };
     one.book.set(known([(two.id, moved)]));
-    assert_eq!(
-        kind(one.says(&two, "poll").await),
-        io::ErrorKind::InvalidData
-    );
+    let refused = one.says(&two, "poll").await.expect_err("another key");
+    let text = refused.to_string();
+    assert!(text.contains("another node answers there"), "{text}");
+    assert_eq!(refused.kind(), io::ErrorKind::NotConnected);
     assert_eq!(*three.answers.began.borrow(), 0);
     assert_eq!(*two.answers.began.borrow(), 0);
 }
@@ -150,7 +153,10 @@ async fn a_node_that_moved_is_found_with_the_next_call() {
     one.says(&two, "poll").await.expect("answered");
     assert_eq!(*again.answers.began.borrow(), 1);
     one.book.set(known([]));
-    assert_eq!(kind(one.says(&two, "poll").await), io::ErrorKind::NotFound);
+    assert_eq!(
+        kind(one.says(&two, "poll").await),
+        io::ErrorKind::NotConnected
+    );
 }
 
 #[tokio::test]
@@ -160,9 +166,8 @@ async fn many_calls_are_under_way_and_no_more_than_the_bound() {
     let served = async {
         until(&two.answers.began, |began| *began == serve::IN_FLIGHT_MAX).await;
         // the other lanes are free, and answers come in any order
-        let request = RaftRequest(Bytes::new());
         one.peers
-            .raft(two.id, request, LONG)
+            .raft(two.id, vote(), LONG)
             .await
             .expect("answered");
         assert_eq!(*two.answers.began.borrow(), serve::IN_FLIGHT_MAX);
@@ -268,9 +273,8 @@ async fn a_large_body_holds_nothing_else_up() {
         .await;
         for _ in 0..MANY {
             one.says(&two, "poll").await.expect("answered");
-            let request = RaftRequest(Bytes::new());
             one.peers
-                .raft(two.id, request, LONG)
+                .raft(two.id, vote(), LONG)
                 .await
                 .expect("answered");
         }
