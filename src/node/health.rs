@@ -16,9 +16,12 @@ pub(super) fn of(
 ) -> Health {
     Health {
         started,
-        raft: match status.leader {
-            Some(_) => Part::ok(),
-            None => degraded("no leader: reads may be stale and changes are refused"),
+        raft: match (status.leader, status.quorum) {
+            (Some(_), true) => Part::ok(),
+            (Some(_), false) => {
+                degraded("no quorum answers: reads may be stale and changes are refused")
+            }
+            (None, _) => degraded("no leader: reads may be stale and changes are refused"),
         },
         storage: match disk {
             Ok(state) => state
@@ -29,10 +32,17 @@ pub(super) fn of(
         history: Part::ok(),
         opamp: match (started, draining) {
             (true, false) => Part::ok(),
-            (false, _) => failed("the node is starting"),
+            (false, _) if is_member(status) => failed("the node is starting"),
+            (false, _) => failed("the node joins a cluster and learns what it has"),
             (true, true) => failed("the node is stopping"),
         },
     }
+}
+
+/// Whether the log that this node has names it.
+fn is_member(status: &RaftStatus) -> bool {
+    let mut members = status.voters.iter().chain(&status.learners);
+    members.any(|member| *member == status.node)
 }
 
 fn degraded(reason: &str) -> Part {

@@ -196,7 +196,13 @@ mod tests {
         member.write(dir.path()).expect("kept");
         let read = Identity::read(dir.path(), Some(7)).expect("read");
         assert_eq!(read, Some(member));
-        for bad in ["", "zz", "1", "00000000000000000000000000000000", "+0000000000000000000000000000001"] {
+        for bad in [
+            "",
+            "zz",
+            "1",
+            "00000000000000000000000000000000",
+            "+0000000000000000000000000000001",
+        ] {
             let text = format!(r#"{{"node_id":7,"cluster_id":"{bad}"}}"#);
             std::fs::write(&file, text).expect("written");
             assert!(Identity::read(dir.path(), None).is_err(), "{bad}");

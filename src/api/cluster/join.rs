@@ -137,7 +137,11 @@ pub(crate) async fn create_token(
     write: Write,
 ) -> Result<Response, Problem> {
     let form: Form = write.json()?;
-    let uses = within("/uses", form.uses.unwrap_or(USES).into(), JOIN_USES_MAX.into())?;
+    let uses = within(
+        "/uses",
+        form.uses.unwrap_or(USES).into(),
+        JOIN_USES_MAX.into(),
+    )?;
     let uses = u32::try_from(uses).unwrap_or(JOIN_USES_MAX);
     let ttl = form.ttl_seconds.unwrap_or(TTL_SECONDS);
     let ttl_ms = within("/ttl_seconds", ttl, TTL_SECONDS_MAX)? * 1_000;
@@ -268,7 +272,10 @@ fn held(view: &View) -> Option<&'static str> {
     let tokens = fleet.tokens_after(None).nth(1).is_some();
     [
         (fleet.agents_len() > 0, "agents"),
-        (fleet.configurations(None).next().is_some(), "configurations"),
+        (
+            fleet.configurations(None).next().is_some(),
+            "configurations",
+        ),
         (fleet.groups(None).next().is_some(), "groups"),
         (fleet.dispatches(None).next().is_some(), "dispatches"),
         (tokens, "tokens"),

@@ -53,11 +53,16 @@ impl Answers {
     }
 
     async fn log(&self) -> (Consensus, Arc<Peering>) {
-        let mut log = self.log.subscribe();
-        match log.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(log)) => log.clone(),
-            // the sender is in `self`
-            Ok(None) | Err(_) => std::future::pending().await,
+        let mut changes = self.log.subscribe();
+        loop {
+            let log = changes.borrow_and_update().clone();
+            if let Some(log) = log {
+                return log;
+            }
+            if changes.changed().await.is_err() {
+                // cannot be: the sender is in `self`
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -77,10 +82,8 @@ impl Answers {
         let proposed = consensus.propose(origin::of_node(node), proposal).await;
         let refused = match proposed.map(|committed| committed.outcome) {
             Ok(Outcome::Joined { node, lineage }) => {
-                let followed = peering.clone();
-                let of = consensus.clone();
                 // before the newcomer is told that it may come
-                drop(tokio::task::spawn_blocking(move || followed.follow(&of)).await);
+                peering.clone().follow_now(consensus.clone()).await;
                 tracing::info!(
                     joined.node = node.0,
                     joined.name = %redeem.name,

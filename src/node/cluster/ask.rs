@@ -103,6 +103,8 @@ pub async fn ask(
             Err(error) => tried.push((address, error.to_string())),
         }
     }
-    let tried = tried.iter().map(|(address, why)| format!("{address}: {why}"));
+    let tried = tried
+        .iter()
+        .map(|(address, why)| format!("{address}: {why}"));
     Err(JoinError::Unreachable(tried.collect::<Vec<_>>().join("; ")))
 }

@@ -41,9 +41,8 @@ pub enum Step {
 /// The next step, if there is one.
 #[must_use]
 pub fn next(members: &Members) -> Option<Step> {
-    let is_member = |node: &NodeId| {
-        members.now.voters.contains(node) || members.learners.contains(node)
-    };
+    let is_member =
+        |node: &NodeId| members.now.voters.contains(node) || members.learners.contains(node);
     if let Some(joined) = members.peers.iter().find(|node| !is_member(node)) {
         return Some(Step::AddLearner(*joined));
     }

@@ -38,7 +38,8 @@ impl Memory {
         let told: Vec<NodeId> = learners.filter(|node| self.voters.contains(node)).collect();
         self.held.extend(told);
         self.held.retain(|node| status.learners.contains(node));
-        self.leaving.retain(|node, _| status.learners.contains(node));
+        self.leaving
+            .retain(|node, _| status.learners.contains(node));
         self.voters = status.voters.iter().copied().collect();
     }
 
@@ -158,7 +159,9 @@ mod tests {
     #[test]
     fn a_removed_node_hears_of_it_or_is_waited_for_no_longer() {
         let mut memory = Memory::default();
-        let heard = |memory: &mut Memory, lag| (1..=LEAVING_LOOKS_MAX).find(|_| memory.has_heard(NodeId(2), lag));
+        let heard = |memory: &mut Memory, lag| {
+            (1..=LEAVING_LOOKS_MAX).find(|_| memory.has_heard(NodeId(2), lag))
+        };
         assert_eq!(heard(&mut memory, Some(0)), Some(LEAVING_LOOKS_MIN));
         memory.look(&status(&[1], &[]));
         assert_eq!(heard(&mut memory, Some(5)), Some(LEAVING_LOOKS_MAX));

@@ -15,5 +15,5 @@ pub use answers::Answers;
 pub use ask::{JoinError, Newcomer, ask};
 pub use members::{drive as drive_members, voters};
 pub use moving::{MoveError, Moving};
-pub use peering::{Calls, Peering, PeeringError};
+pub use peering::{Peering, PeeringError};
 pub use place::{Place, PlaceError, find};

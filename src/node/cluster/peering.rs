@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_raft::consensus::{Consensus, PeerNetwork, RaftRequest, RaftResponse};
+use ampora_raft::consensus::Consensus;
 use ampora_raft::fleet::{FEATURE_LEVEL, Fleet};
 use ampora_raft::ids::NodeId;
 use ampora_raft::records::Peer;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +43,9 @@ pub enum PeeringError {
         source: io::Error,
     },
     /// Nobody could be told where it is.
-    #[error("`peer.listen` is {0}, which is no address to be reached at: say it with `peer.advertise`")]
+    #[error(
+        "`peer.listen` is {0}, which is no address to be reached at: say it with `peer.advertise`"
+    )]
     Nowhere(SocketAddr),
 }
 
@@ -73,7 +73,7 @@ impl Peering {
     ///
     /// # Errors
     /// The files cannot be read or are not ours.
-    pub fn new(config: &Config, runtime: Handle) -> Result<Arc<Self>, PeeringError> {
+    pub fn new(config: &Config, runtime: Option<&Handle>) -> Result<Arc<Self>, PeeringError> {
         let data_dir = config.node.data_dir.clone();
         let key = Arc::new(NodeKey::load_or_make(&data_dir)?);
         let book = AddressBook::load(&data_dir)?;
@@ -87,7 +87,7 @@ impl Peering {
             listen: config.peer.listen,
             advertise: config.peer.advertise.clone(),
             data_dir,
-            runtime,
+            runtime: runtime.cloned().unwrap_or_else(Handle::current),
             tasks,
             opened: Mutex::default(),
         };
@@ -99,7 +99,9 @@ impl Peering {
     #[must_use]
     pub fn addresses(&self) -> BTreeMap<NodeId, Arc<str>> {
         let all = self.book.all();
-        let addresses = all.iter().map(|(node, known)| (*node, known.address.clone()));
+        let addresses = all
+            .iter()
+            .map(|(node, known)| (*node, known.address.clone()));
         addresses.collect()
     }
 
@@ -126,7 +128,9 @@ impl Peering {
         let address: Arc<str> = match (&self.advertise, near) {
             (Some(stated), _) => stated.as_str().into(),
             (None, Some(near)) if ip.is_unspecified() => {
-                let ip = own_address(near, ip).await.ok_or(PeeringError::Nowhere(real))?;
+                let ip = own_address(near, ip)
+                    .await
+                    .ok_or(PeeringError::Nowhere(real))?;
                 SocketAddr::new(ip, real.port()).to_string().into()
             }
             (None, _) => real.to_string().into(),
@@ -164,10 +168,12 @@ impl Peering {
     ) -> io::Result<SocketAddr> {
         let (key, trust) = (self.key.clone(), self.trust.clone());
         let (answers, tasks) = (answers.clone(), self.tasks.clone());
-        let opening = async move {
-            PeerListener::open(address, &key, trust, answers, &tasks).await
-        };
-        self.runtime.spawn(opening).await.map_err(io::Error::other)?
+        let opening =
+            async move { PeerListener::open(address, &key, trust, answers, &tasks).await };
+        self.runtime
+            .spawn(opening)
+            .await
+            .map_err(io::Error::other)?
     }
 
     /// How this node is known to others, where its door is open.
@@ -201,7 +207,7 @@ impl Peering {
 
     /// Takes up what the fleet says. Whoever still follows the log is known until it does not: a node that is
     /// being removed hears of it.
-    pub fn follow(&self, consensus: &Consensus) {
+    fn follow(&self, consensus: &Consensus) {
         let view = consensus.view();
         let status = consensus.status();
         let members = || status.voters.iter().chain(&status.learners);
@@ -218,18 +224,19 @@ impl Peering {
             .set_strangers(view.fleet.join_tokens().next().is_some());
     }
 
+    /// The same, on a thread that may wait: a change is written to a file.
+    pub async fn follow_now(self: Arc<Self>, consensus: Consensus) {
+        let tasks = self.tasks.clone();
+        drop(tasks.spawn_blocking(move || self.follow(&consensus)).await);
+    }
+
     /// Follows the fleet until `stop`.
     pub async fn drive(self: Arc<Self>, consensus: Consensus, stop: CancellationToken) {
         let mut tick = tokio::time::interval(PERIOD);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = tick.tick() => {
-                    let (peering, consensus) = (self.clone(), consensus.clone());
-                    // a change is written to a file
-                    let followed = self.tasks.spawn_blocking(move || peering.follow(&consensus));
-                    drop(followed.await);
-                }
+                _ = tick.tick() => self.clone().follow_now(consensus.clone()).await,
                 () = stop.cancelled() => return,
             }
         }
@@ -261,23 +268,9 @@ fn known(fleet: &Fleet) -> BTreeMap<NodeId, Known> {
 
 /// The address of this machine on the way to `near`; nothing is sent.
 async fn own_address(near: &str, like: IpAddr) -> Option<IpAddr> {
-    let socket = tokio::net::UdpSocket::bind(SocketAddr::new(like, 0)).await.ok()?;
+    let socket = tokio::net::UdpSocket::bind(SocketAddr::new(like, 0))
+        .await
+        .ok()?;
     socket.connect(near).await.ok()?;
     Some(socket.local_addr().ok()?.ip())
-}
-
-/// Requests of the log to other nodes.
-#[derive(Clone, Debug)]
-pub struct Calls(pub Peers);
-
-impl PeerNetwork for Calls {
-    fn call(
-        &self,
-        target: NodeId,
-        request: RaftRequest,
-        within: Duration,
-    ) -> BoxFuture<'static, io::Result<RaftResponse>> {
-        let peers = self.0.clone();
-        async move { peers.raft(target, request, within).await }.boxed()
-    }
 }

@@ -63,7 +63,7 @@ pub async fn find(
     if let Some(identity) = kept {
         let all = peering.addresses();
         if !all.is_empty() {
-            let near = all.iter().find(|(node, _)| *node != identity.node);
+            let near = all.iter().find(|(node, _)| **node != identity.node);
             let near = near.map(|(_, address)| &**address);
             peering.open(Some(identity.node), near, answers).await?;
         }

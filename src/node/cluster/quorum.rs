@@ -183,7 +183,11 @@ mod tests {
     fn nobody_who_is_dead_is_counted_on_by_promotion() {
         let one = voters(&[1], &[1]);
         assert!(one.may_become(&ids(&[1, 2, 3]), "promoting").is_err());
-        assert!(voters(&[1], &[1, 2]).may_become(&ids(&[1, 2, 3]), "x").is_ok());
+        assert!(
+            voters(&[1], &[1, 2])
+                .may_become(&ids(&[1, 2, 3]), "x")
+                .is_ok()
+        );
     }
 
     #[test]
@@ -191,7 +195,11 @@ mod tests {
         // every set of up to five voters, every set of live ones, every voter to go
         for all in 1u32..32 {
             for live in 0u32..32 {
-                let pick = |mask: u32| (0..5).filter(|n| mask & (1 << n) != 0).collect::<Vec<u64>>();
+                let pick = |mask: u32| {
+                    (0..5)
+                        .filter(|n| mask & (1 << n) != 0)
+                        .collect::<Vec<u64>>()
+                };
                 let now = voters(&pick(all), &pick(live));
                 for node in pick(all) {
                     let after = all & !(1 << node);

@@ -53,7 +53,9 @@ pub enum TokenError {
     #[error("the join token is damaged: copy it whole")]
     Damaged,
     /// Made by a version that this one does not understand.
-    #[error("the join token has form {0}, which this version does not know: use the version of the cluster")]
+    #[error(
+        "the join token has form {0}, which this version does not know: use the version of the cluster"
+    )]
     Newer(u8),
 }
 

@@ -78,7 +78,10 @@ fn every_cut_and_every_changed_character_is_noticed() {
 fn a_form_of_another_version_is_named() {
     let mut bytes = said(&token());
     bytes[0] = 2;
-    assert_eq!(JoinToken::decode(&signed(&bytes)), Err(TokenError::Newer(2)));
+    assert_eq!(
+        JoinToken::decode(&signed(&bytes)),
+        Err(TokenError::Newer(2))
+    );
 }
 
 #[test]
@@ -102,10 +105,16 @@ fn counts_lengths_and_texts_are_checked_where_the_sum_is_right() {
         );
     }
     let longer = [whole.as_slice(), &[0]].concat();
-    assert_eq!(JoinToken::decode(&signed(&longer)), Err(TokenError::Damaged));
+    assert_eq!(
+        JoinToken::decode(&signed(&longer)),
+        Err(TokenError::Damaged)
+    );
     let mut nobodys = token();
     nobodys.cluster = 0;
-    assert_eq!(JoinToken::decode(&nobodys.encode()), Err(TokenError::Damaged));
+    assert_eq!(
+        JoinToken::decode(&nobodys.encode()),
+        Err(TokenError::Damaged)
+    );
 }
 
 proptest! {
