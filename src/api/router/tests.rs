@@ -447,8 +447,5 @@ async fn reads_say_how_fresh_they_are_and_wait_when_asked() {
         refused.problem(503, "not_leader")["may_have_taken_effect"],
         "no"
     );
-    assert_eq!(
-        site.get("/agents?consistent=false").await.status,
-        200
-    );
+    assert_eq!(site.get("/agents?consistent=false").await.status, 200);
 }
