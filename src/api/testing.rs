@@ -136,6 +136,11 @@ impl Backend for Memory {
         }
     }
 
+    fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>> {
+        let failed = self.state.lock().fails.clone();
+        Box::pin(std::future::ready(failed.map_or(Ok(()), Err)))
+    }
+
     fn read_body(&self, hash: ConfigHash) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {
         let state = self.state.lock();
         let body = state.fleet.body(&hash).map(|meta| {

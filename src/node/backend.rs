@@ -239,6 +239,14 @@ impl Backend for NodeBackend {
         }
     }
 
+    fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>> {
+        async move {
+            let waited = self.consensus().read_barrier().await;
+            waited.map(|_index| ()).map_err(refused)
+        }
+        .boxed()
+    }
+
     fn read_body(&self, hash: ConfigHash) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {
         self.consensus().read_body(hash).boxed()
     }

@@ -34,7 +34,15 @@ impl Consensus {
             None => self.read_index().await?,
             Some(leader) => {
                 let request = RaftRequest(Request::ReadIndex);
-                let answer = self.call(NodeId(leader), request).await?;
+                let answer = self.call(NodeId(leader), request).await;
+                let answer = answer.map_err(|error| match error {
+                    // nothing happens through a read
+                    ProposeError::OutcomeUnknown => late(),
+                    other @ (ProposeError::NotLeader { .. }
+                    | ProposeError::Unavailable(_)
+                    | ProposeError::Overloaded
+                    | ProposeError::Stopped) => other,
+                })?;
                 if let Response::ReadIndex(index) = answer {
                     index?
                 } else {
@@ -66,7 +74,7 @@ impl Consensus {
                 Err(ProposeError::Unavailable(error.to_string()))
             }
             Ok(Err(RaftError::Fatal(_))) => Err(ProposeError::Stopped),
-            Err(_elapsed) => Err(ProposeError::Unavailable("no quorum answers".to_owned())),
+            Err(_elapsed) => Err(late()),
         }
     }
 
@@ -109,6 +117,10 @@ impl Consensus {
             numbers.map(failed).collect()
         })
     }
+}
+
+fn late() -> ProposeError {
+    ProposeError::Unavailable("no leader with a quorum has answered in time".to_owned())
 }
 
 fn read_record(store: &dyn RowStore, seq: u64) -> io::Result<Option<Arc<AuditRecord>>> {

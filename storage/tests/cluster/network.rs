@@ -14,6 +14,7 @@ use ampora_raft::effect::Effect;
 use ampora_raft::ids::NodeId;
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::time::Clock;
+use ampora_storage::codec::{Kind, decode_message, encode_message};
 use ampora_storage::flush::{Flusher, untimed};
 use ampora_storage::kv::{CrashKv, Kv};
 use ampora_storage::log::Log;
@@ -74,11 +75,7 @@ struct From {
 }
 
 fn carried<T: Serialize + DeserializeOwned>(message: &T) -> io::Result<T> {
-    let config = bincode::config::standard();
-    let bytes = bincode::serde::encode_to_vec(message, config).map_err(io::Error::other)?;
-    let (message, _) =
-        bincode::serde::decode_from_slice(&bytes, config).map_err(io::Error::other)?;
-    Ok(message)
+    decode_message(Kind::PeerCall, &encode_message(Kind::PeerCall, message)?)
 }
 
 impl PeerNetwork for From {

@@ -265,8 +265,8 @@ fn dispatches() -> impl Strategy<Value = Proposal> {
         4 => (1..3_u64, 1..4_u64, vec(mark(), 0..6)).prop_map(|(node, epoch, marks)| {
             Proposal::MarkDeliveries(MarkDeliveries { node: NodeId(node), epoch: Epoch(epoch), marks })
         }),
-        1 => id().prop_map(|dispatch| Proposal::CancelDispatch { dispatch }),
-        1 => any::<u16>().prop_map(|limit| Proposal::ExpireDeliveries { limit }),
+        3 => id().prop_map(|dispatch| Proposal::CancelDispatch { dispatch }),
+        3 => any::<u16>().prop_map(|limit| Proposal::ExpireDeliveries { limit }),
     ]
 }
 
@@ -379,12 +379,12 @@ pub(super) fn entry() -> impl Strategy<Value = Entry> {
         3 => nodes().boxed(),
         2 => configurations().boxed(),
         2 => groups().boxed(),
-        3 => dispatches().boxed(),
+        5 => dispatches().boxed(),
         2 => bounds().boxed(),
-        3 => rollouts(),
-        1 => tokens().boxed(),
-        6 => cluster::cluster().boxed(),
-        2 => cluster::under(dispatches()).boxed(),
+        4 => rollouts(),
+        2 => tokens().boxed(),
+        4 => cluster::cluster().boxed(),
+        1 => cluster::under(dispatches()).boxed(),
         1 => cluster::under(cluster::under(rollouts())).boxed(),
     ];
     let idempotency = option::weighted(0.2, ("[kl]", 0..2_u8))

@@ -5,8 +5,10 @@
 )]
 
 mod audit;
+mod cluster;
 mod deliveries;
 mod desired;
+mod digest;
 mod downtime;
 mod enrollment;
 mod generate;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestRng, TestRunner};
 
 use super::generate::entry;
 use super::model::{Checked, aim};
 use super::*;
-use crate::records::{Pace, RolloutRules};
+use crate::records::{ConfigReport, ConfigStatus, Pace, RolloutRules};
 use crate::rows::RowKey;
 
 /// What became of the entries of all runs, so that a generator that only makes refusals is noticed.
@@ -82,8 +82,9 @@ fn note(seen: &Seen, recorded: &Seen, entry: &Entry, applied: &Applied) {
     }
 }
 
-/// A group of three agents whose second version is on its way: what a random log seldom comes to.
-fn changing() -> Vec<Entry> {
+/// A group of three agents whose second version is on its way, or has failed on one of them already: what a random log
+/// seldom comes to.
+fn changing(failed: bool) -> Vec<Entry> {
     let text: Arc<str> = "a".into();
     let node = Proposal::RegisterNode(RegisterNode {
         node: NODE,
@@ -128,6 +129,18 @@ fn changing() -> Vec<Entry> {
             }),
         }));
     }
+    if failed {
+        let config = ConfigReport {
+            hash: hash(2).0.to_vec(),
+            status: ConfigStatus::Failed,
+            error: text,
+        };
+        let update = AgentUpdate {
+            config: Some(config),
+            ..AgentUpdate::default()
+        };
+        all.push(batch(NODE, Epoch(1), 2, vec![report(0, update)]));
+    }
     all.into_iter()
         .map(|proposal| stamped(0, None, proposal))
         .collect()
@@ -137,15 +150,17 @@ fn changing() -> Vec<Entry> {
 fn any_log_keeps_the_fleet_whole() {
     let (seen, recorded) = (Seen::default(), Seen::default());
     let config = Config {
-        cases: 200,
+        cases: 300,
         failure_persistence: None,
         ..Config::default()
     };
     let logs = prop::collection::vec((entry(), prop::bool::weighted(0.9)), 1..120);
-    let ran = TestRunner::new(config).run(&logs, |entries| {
+    // the counts below are of these logs: others may lack a kind by chance
+    let dice = TestRng::deterministic_rng(config.rng_algorithm);
+    let ran = TestRunner::new_with_rng(config, dice).run(&logs, |entries| {
         let mut checked = Checked::default();
         if entries.len() % 4 != 0 {
-            for entry in changing() {
+            for entry in changing(entries.len() % 4 == 1) {
                 checked.apply(&entry);
             }
         }
