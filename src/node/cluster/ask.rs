@@ -7,7 +7,7 @@ use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::NodeId;
 
 use super::token::{JoinToken, TokenError};
-use crate::peer::{Joined, NodeKey, Redeem, Redeemed, redeem};
+use crate::peer::{Hello, Joined, NodeKey, Redeem, Redeemed, greet, redeem};
 
 /// How long one member is asked: it commits that the newcomer belongs to it, through an election if need be.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -80,21 +80,27 @@ pub async fn ask(
         if tried.iter().any(|(before, _)| *before == address) {
             continue;
         }
-        let request = Redeem {
-            secret: *token.secret.expose(),
-            peer_address: newcomer.address.clone(),
-            name: newcomer.name.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            level: FEATURE_LEVEL,
-            wanted: newcomer.wanted,
-        };
-        match redeem(address, &token.keys, &newcomer.key, request, WITHIN).await {
-            Ok(Redeemed::Joined(joined)) if joined.cluster_id != token.cluster => {
+        // nothing may happen in another cluster than the one that is meant
+        let greeted = greet(address, &token.keys, &newcomer.key, stranger(), WITHIN).await;
+        match greeted.map(|hello| hello.cluster_id) {
+            Ok(Some(found)) if found != token.cluster => {
                 return Err(JoinError::OtherCluster {
                     expected: token.cluster,
-                    found: joined.cluster_id,
+                    found,
                 });
             }
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                tried.push((address, "it belongs to no cluster yet".to_owned()));
+                continue;
+            }
+            Err(error) => {
+                tried.push((address, error.to_string()));
+                continue;
+            }
+        }
+        let request = request(token, newcomer);
+        match redeem(address, &token.keys, &newcomer.key, request, WITHIN).await {
             Ok(Redeemed::Joined(joined)) => return Ok(joined),
             Ok(Redeemed::Refused { code, text }) if &*code == "unavailable" => {
                 tried.push((address, text.to_string()));
@@ -107,4 +113,24 @@ pub async fn ask(
         .iter()
         .map(|(address, why)| format!("{address}: {why}"));
     Err(JoinError::Unreachable(tried.collect::<Vec<_>>().join("; ")))
+}
+
+fn stranger() -> Hello {
+    Hello {
+        version: env!("CARGO_PKG_VERSION").into(),
+        level: FEATURE_LEVEL,
+        cluster_id: None,
+        node: None,
+    }
+}
+
+fn request(token: &JoinToken, newcomer: &Newcomer) -> Redeem {
+    Redeem {
+        secret: *token.secret.expose(),
+        peer_address: newcomer.address.clone(),
+        name: newcomer.name.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        level: FEATURE_LEVEL,
+        wanted: newcomer.wanted,
+    }
 }
