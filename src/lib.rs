@@ -11,6 +11,7 @@ pub mod doors;
 pub mod entropy;
 pub mod node;
 pub mod opamp;
+pub mod peer;
 pub mod secrets;
 pub mod simulate;
 pub mod sockets;

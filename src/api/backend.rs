@@ -31,6 +31,12 @@ pub trait Backend: Send + Sync + 'static {
         proposal: Proposal,
     ) -> BoxFuture<'_, Result<Committed, ProposeError>>;
 
+    /// Waits until the view has everything that was acknowledged anywhere before this call.
+    ///
+    /// # Errors
+    /// [`ProposeError`]: no leader has a quorum; nothing ever happens through a read.
+    fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>>;
+
     /// Where the log stands.
     fn status(&self) -> RaftStatus;
 
@@ -154,6 +160,12 @@ pub struct RaftStatus {
     pub voters: Vec<NodeId>,
     /// Members that do not, ascending.
     pub learners: Vec<NodeId>,
+    /// Whether the log takes entries, as far as this node knows.
+    pub quorum: bool,
+    /// Boot milliseconds since a leader spoke to this node, or a quorum to this leader.
+    pub leader_contact_ms: Option<u64>,
+    /// How far each member is, as far as this leader knows; empty on others.
+    pub matched: Vec<(NodeId, u64)>,
 }
 
 /// A reported body that is shown as JSON.

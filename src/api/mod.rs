@@ -21,6 +21,7 @@ mod configurations;
 mod dispatches;
 mod enrollment_tokens;
 mod extract;
+mod freshness;
 mod gauges;
 mod groups;
 pub mod idempotency;

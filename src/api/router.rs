@@ -11,8 +11,8 @@ use http::Method;
 use super::auth::{self, Access, Caller};
 use super::problem::{Code, Problem};
 use super::{
-    Api, agents, answer, audit, cluster, configurations, dispatches, enrollment_tokens, groups,
-    openapi, probes, tokens,
+    Api, agents, answer, audit, cluster, configurations, dispatches, enrollment_tokens, freshness,
+    groups, openapi, probes, tokens,
 };
 
 use Access::{Needs, Open};
@@ -253,7 +253,7 @@ async fn guard(
     let mut response = match auth::authorise(&caller, role) {
         Ok(()) => {
             request.extensions_mut().insert(caller.clone());
-            next.run(request).await
+            freshness::read(&api, request, next).await
         }
         Err(problem) => problem.into_response(),
     };

@@ -120,8 +120,15 @@ impl Backend for Memory {
             committed_index: index,
             applied_index: index,
             voters: vec![NodeId(1)],
+            quorum: true,
+            leader_contact_ms: Some(0),
             ..RaftStatus::default()
         }
+    }
+
+    fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>> {
+        let failed = self.state.lock().fails.clone();
+        Box::pin(std::future::ready(failed.map_or(Ok(()), Err)))
     }
 
     fn read_body(&self, hash: ConfigHash) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {

@@ -110,7 +110,18 @@ impl Backend for NodeBackend {
             purged_index: status.purged_index,
             voters: status.voters,
             learners: status.learners,
+            quorum: status.quorum,
+            leader_contact_ms: status.leader_contact_ms,
+            matched: status.matched,
         }
+    }
+
+    fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>> {
+        async move {
+            let waited = self.consensus().read_barrier().await;
+            waited.map(|_index| ()).map_err(refused)
+        }
+        .boxed()
     }
 
     fn read_body(&self, hash: ConfigHash) -> BoxFuture<'_, io::Result<Option<Vec<u8>>>> {

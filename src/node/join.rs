@@ -64,12 +64,12 @@ impl Log {
                 what: "the threads of the replicated log",
                 source,
             })?;
-        let config = ConsensusConfig {
+        let config = ConsensusConfig::alone(
             node,
-            address: doors.opamp_address.to_string(),
-            seed: entropy::number(),
-            log: LogLimits::default(),
-        };
+            doors.opamp_address.to_string(),
+            entropy::number(),
+            LogLimits::default(),
+        );
         let log = store.log();
         let rows = store.rows();
         let started = runtime

@@ -7,7 +7,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
-use super::{dispatches, frames, names};
+use super::{dispatches, frames, names, peers};
 
 /// Histograms are folded this often; without it they would grow until somebody scrapes.
 pub const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -52,7 +52,9 @@ impl Metrics {
         describe_bounds();
         describe_raft();
         describe_tls();
+        describe_peers();
         frames::register();
+        peers::register();
         dispatches::register();
         for name in [
             names::SLOW_READERS,
@@ -227,5 +229,12 @@ fn describe_tls() {
     describe_counter!(
         names::TLS_HANDSHAKE_FAILURES,
         "Connections whose TLS handshake came to nothing, by door"
+    );
+}
+
+fn describe_peers() {
+    describe_counter!(
+        names::PEER_REFUSED,
+        "Connections and messages between nodes that were refused, by reason"
     );
 }

@@ -5,3 +5,4 @@ pub mod frames;
 pub mod logs;
 pub mod metrics;
 pub mod names;
+pub mod peers;

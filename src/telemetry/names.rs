@@ -63,7 +63,7 @@ pub const FULL_STATES_ASKED: &str = "ampora_opamp_full_states_asked_total";
 pub const FULL_STATES_DEFERRED: &str = "ampora_opamp_full_states_deferred_total";
 /// Counter: bytes of full state that came because it was asked for.
 pub const FULL_STATE_BYTES: &str = "ampora_opamp_full_state_bytes_total";
-/// Counter, `door`: `opamp`, `admin`; `reason`: `silent`, `crowded`, `unread`: connections that were cut before they cost more.
+/// Counter, `door`: `opamp`, `admin`, `peer`; `reason`: `silent`, `crowded`, `unread`: connections that were cut before they cost more.
 pub const CONNECTIONS_CUT: &str = "ampora_connections_cut_total";
 /// Gauge, `door`: seconds since 1970 at which the certificate in use is over.
 pub const TLS_EXPIRY: &str = "ampora_tls_certificate_expiry_seconds";
@@ -71,3 +71,5 @@ pub const TLS_EXPIRY: &str = "ampora_tls_certificate_expiry_seconds";
 pub const TLS_RELOADS: &str = "ampora_tls_reloads_total";
 /// Counter, `door`: handshakes of TLS that came to nothing.
 pub const TLS_HANDSHAKE_FAILURES: &str = "ampora_tls_handshake_failures_total";
+/// Counter, `reason`: connections and messages of other nodes, or of who claims to be one, that were refused.
+pub const PEER_REFUSED: &str = "ampora_peer_refused_total";

@@ -22,9 +22,14 @@ const TAIL_BYTES: usize = 4;
 /// Nothing that is stored is larger: an entry is under 512 KiB, a part of a body under 300.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-type Bincode = Configuration<LittleEndian, Varint, Limit<BODY_BYTES_MAX>>;
+/// Nothing that nodes say to each other is larger: a body of 8 MiB and what stands around it.
+const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024 + 32 * 1024;
 
-const BINCODE: Bincode = bincode::config::standard().with_limit::<BODY_BYTES_MAX>();
+type Bincode<const MAX: usize> = Configuration<LittleEndian, Varint, Limit<MAX>>;
+
+const fn bincode<const MAX: usize>() -> Bincode<MAX> {
+    bincode::config::standard().with_limit::<MAX>()
+}
 
 /// What an envelope holds. Numbers are persistent: append, never reuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,17 +51,33 @@ pub enum Kind {
     BackupRows = 7,
     /// The end of a backup.
     BackupEnd = 8,
+    /// What a node asks of another one; never stored.
+    PeerCall = 32,
+    /// What the other one answers; never stored.
+    PeerAnswer = 33,
 }
 
-/// Encodes a value.
+/// Encodes a value that is stored.
 ///
 /// # Errors
 /// Fails on a value larger than anything stored may be.
 pub fn encode<T: Serialize>(kind: Kind, value: &T) -> io::Result<Vec<u8>> {
-    let body = bincode::serde::encode_to_vec(value, BINCODE).map_err(io::Error::other)?;
-    if body.len() > BODY_BYTES_MAX {
+    seal::<T, BODY_BYTES_MAX>(kind, value)
+}
+
+/// Encodes what is sent to another node and stored nowhere.
+///
+/// # Errors
+/// Fails on a value larger than 8 MiB and what stands around it.
+pub fn encode_message<T: Serialize>(kind: Kind, value: &T) -> io::Result<Vec<u8>> {
+    seal::<T, MESSAGE_BYTES_MAX>(kind, value)
+}
+
+fn seal<T: Serialize, const MAX: usize>(kind: Kind, value: &T) -> io::Result<Vec<u8>> {
+    let body = bincode::serde::encode_to_vec(value, bincode::<MAX>()).map_err(io::Error::other)?;
+    if body.len() > MAX {
         return Err(io::Error::other(format!(
-            "a value of {} bytes is larger than {BODY_BYTES_MAX}",
+            "a value of {} bytes is larger than {MAX}",
             body.len()
         )));
     }
@@ -77,9 +98,21 @@ pub fn encode<T: Serialize>(kind: Kind, value: &T) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Fails on another kind or format, a wrong checksum, and bytes that are left over.
 pub fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> io::Result<T> {
+    unseal::<T, BODY_BYTES_MAX>(kind, bytes)
+}
+
+/// Decodes what another node sent by [`encode_message`].
+///
+/// # Errors
+/// Like [`decode`].
+pub fn decode_message<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> io::Result<T> {
+    unseal::<T, MESSAGE_BYTES_MAX>(kind, bytes)
+}
+
+fn unseal<T: DeserializeOwned, const MAX: usize>(kind: Kind, bytes: &[u8]) -> io::Result<T> {
     let body = open(kind, bytes)?;
-    let (value, used) =
-        bincode::serde::decode_from_slice(body, BINCODE).map_err(|error| invalid(kind, &error))?;
+    let (value, used) = bincode::serde::decode_from_slice(body, bincode::<MAX>())
+        .map_err(|error| invalid(kind, &error))?;
     if used != body.len() {
         return Err(invalid(kind, &"bytes are left over"));
     }
@@ -116,7 +149,7 @@ fn open(kind: Kind, bytes: &[u8]) -> io::Result<&[u8]> {
 fn invalid(kind: Kind, what: &dyn std::fmt::Display) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
-        format!("a stored {kind:?} cannot be read: {what}"),
+        format!("a {kind:?} cannot be read: {what}"),
     )
 }
 

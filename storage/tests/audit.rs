@@ -50,12 +50,7 @@ fn rows(kv: &CrashKv) -> (Arc<Rows>, Flusher) {
 
 async fn start(kv: &CrashKv) -> Consensus {
     let (rows, flusher) = rows(kv);
-    let config = ConsensusConfig {
-        node: NodeId(1),
-        address: "a:1".to_owned(),
-        seed: 7,
-        log: LogLimits::default(),
-    };
+    let config = ConsensusConfig::alone(NodeId(1), "a:1".to_owned(), 7, LogLimits::default());
     let log = Log::new(Arc::new(kv.clone()), flusher);
     let still = || Arc::new(Still);
     let started = Consensus::start(config, log, rows, still(), still(), still()).await;

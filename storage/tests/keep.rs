@@ -47,12 +47,7 @@ async fn start(kv: &CrashKv, log: LogLimits) -> Consensus {
     let kv: Arc<dyn Kv> = Arc::new(kv.clone());
     let flusher = Flusher::start(kv.clone(), untimed()).expect("starts");
     let rows = Rows::start(kv.clone(), flusher.clone(), None, Arc::new(|_| {})).expect("starts");
-    let config = ConsensusConfig {
-        node: NodeId(1),
-        address: "a:1".to_owned(),
-        seed: 7,
-        log,
-    };
+    let config = ConsensusConfig::alone(NodeId(1), "a:1".to_owned(), 7, log);
     let started = Consensus::start(
         config,
         Log::new(kv, flusher),

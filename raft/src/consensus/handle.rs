@@ -4,41 +4,29 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, ForwardReason, RaftError};
+use openraft::errors::Fatal;
 use openraft::storage::RaftLogStorage;
-use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
+use openraft::{BasicNode, Raft};
 use parking_lot::Mutex;
 
 use super::keep::{Kept, LogLimits};
 use super::machine::Machine;
-use super::network::Alone;
-use super::ports::{EffectSink, RowStore, Timings};
+use super::network::Network;
+use super::ports::{EffectSink, NoPeers, PeerNetwork, RowStore, Timings};
+use super::propose::PROPOSE_DEADLINE;
+use super::renewals::Renewals;
+use super::serve::Incoming;
+use super::settings::settings;
 use super::type_config::{Runtime, TypeConfig};
 use crate::fleet::Fleet;
-use crate::fleet::limits::{ENTRY_BYTES_MAX, ENTRY_HEAD_BYTES};
-use crate::fleet::sizes::entry_bytes;
-use crate::ids::{ConfigHash, NodeId};
-use crate::outcome::{Outcome, Rejection};
-use crate::proposal::{Entry, Origin, Proposal};
-use crate::records::AuditRecord;
-use crate::rows::{Row, RowKey};
+use crate::ids::NodeId;
 use crate::time::{Clock, Stamper};
-
-/// A proposal that was handed to the log and is not answered by then has an unknown outcome.
-const PROPOSE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long a leader without a lease, or without having heard of its own election, is tried again.
-const LEASE_DEADLINE: Duration = Duration::from_secs(2);
-
-/// The first pause between such tries; it doubles up to the last.
-const RETRY_FIRST: Duration = Duration::from_millis(5);
-const RETRY_LAST: Duration = Duration::from_millis(200);
 
 /// Steps of a purge in one period: with 4 MiB or 512 entries each, more than a log can grow in it.
 const PURGE_STEPS: usize = 16;
@@ -57,6 +45,36 @@ pub struct ConsensusConfig {
     pub seed: u64,
     /// How much of the log stays.
     pub log: LogLimits,
+    /// What a node without a log does.
+    pub begin: Begin,
+    /// `dispatch.ownership_ttl_seconds`: how long a node is live without a renewal.
+    pub liveness_ttl: Duration,
+    /// How other nodes are reached.
+    pub network: Arc<dyn PeerNetwork>,
+}
+
+impl ConsensusConfig {
+    /// A node that founds a cluster and has no peers.
+    pub fn alone(node: NodeId, address: String, seed: u64, log: LogLimits) -> Self {
+        Self {
+            node,
+            address,
+            seed,
+            log,
+            begin: Begin::Found,
+            liveness_ttl: Duration::from_secs(10),
+            network: Arc::new(NoPeers),
+        }
+    }
+}
+
+/// What a node without a log does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Becomes a cluster of one.
+    Found,
+    /// Waits for the leader of the cluster that it was admitted to.
+    Join,
 }
 
 /// Why the log did not start.
@@ -82,71 +100,20 @@ pub struct View {
     pub applied_index: u64,
 }
 
-/// A proposal that became an entry and was applied here.
-#[derive(Debug)]
-pub struct Committed {
-    /// Its index.
-    pub index: u64,
-    /// What `apply` answered.
-    pub outcome: Outcome,
-}
-
-/// Why a proposal has no outcome.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeError {
-    /// This node does not lead; nothing happened.
-    #[error("this node does not lead")]
-    NotLeader {
-        /// Who leads, as far as is known.
-        hint: Option<NodeId>,
-    },
-    /// Nothing may be written at the moment; nothing happened.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Too much waits to be written; nothing happened.
-    #[error("too much waits to be written")]
-    Overloaded,
-    /// It may have happened or may still happen.
-    #[error("the outcome is not known")]
-    OutcomeUnknown,
-    /// The log has stopped; nothing happened.
-    #[error("the log has stopped")]
-    Stopped,
-}
-
-/// Where the log of this node stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RaftStatus {
-    /// This node.
-    pub node: NodeId,
-    /// Who leads, if anybody does.
-    pub leader: Option<NodeId>,
-    /// The current term.
-    pub term: u64,
-    /// The last entry in the log.
-    pub last_log_index: u64,
-    /// The last entry known to be committed.
-    pub committed_index: u64,
-    /// The last entry applied.
-    pub applied_index: u64,
-    /// The last entry in the last snapshot.
-    pub snapshot_index: u64,
-    /// The last entry that left the log.
-    pub purged_index: u64,
-    /// Members that vote, ascending.
-    pub voters: Vec<NodeId>,
-    /// Members that do not, ascending.
-    pub learners: Vec<NodeId>,
-}
-
 /// The handle; clones speak to the same log.
 #[derive(Clone)]
 pub struct Consensus {
-    raft: Raft<TypeConfig, Machine>,
-    view: Arc<ArcSwap<View>>,
-    store: Arc<dyn RowStore>,
-    clock: Arc<dyn Clock>,
-    timings: Arc<dyn Timings>,
+    pub(super) raft: Raft<TypeConfig, Machine>,
+    pub(super) view: Arc<ArcSwap<View>>,
+    pub(super) store: Arc<dyn RowStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) timings: Arc<dyn Timings>,
+    pub(super) network: Arc<dyn PeerNetwork>,
+    /// Renewals of liveness leases that wait for the next tick of this leader.
+    pub(super) renewals: Arc<Renewals>,
+    pub(super) incoming: Arc<Mutex<Incoming>>,
+    /// Boot time at which the leader spoke to this node last; 0 before it did.
+    pub(super) contact_ms: Arc<AtomicU64>,
     kept: Arc<Mutex<Kept>>,
     stamper: Arc<Mutex<Option<(u64, Stamper)>>>,
 }
@@ -161,7 +128,7 @@ impl fmt::Debug for Consensus {
 
 impl Consensus {
     /// Starts the log of one node on the current runtime, which should have nothing else to do. A store
-    /// without a log becomes a cluster of one.
+    /// without a log becomes a cluster of one, or waits to be told of the one that it joins.
     ///
     /// # Errors
     /// Fails when the log or the rows cannot be read.
@@ -184,12 +151,13 @@ impl Consensus {
         let view = machine.view();
         let settings = Arc::new(settings()?);
         let node = config.node.0;
+        let network = Network(config.network.clone());
         let raft = Runtime::scope(config.seed, async move {
-            Raft::new(node, settings, Alone, log, machine).await
+            Raft::new(node, settings, network, log, machine).await
         })
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?;
-        if fresh {
+        if fresh && config.begin == Begin::Found {
             let members = BTreeMap::from([(node, BasicNode::new(config.address))]);
             raft.initialize(members)
                 .await
@@ -213,82 +181,13 @@ impl Consensus {
             store,
             clock,
             timings,
+            network: config.network,
+            renewals: Arc::new(Renewals::new(config.node, config.liveness_ttl)),
+            incoming: Arc::default(),
+            contact_ms: Arc::default(),
             kept,
             stamper: Arc::default(),
         })
-    }
-
-    /// Asks the log, and answers when this node has applied the entry.
-    ///
-    /// # Errors
-    /// [`ProposeError`] says whether the proposal may have taken effect.
-    pub async fn propose(
-        &self,
-        origin: Origin,
-        proposal: Proposal,
-    ) -> Result<Committed, ProposeError> {
-        if self.store.overloaded() {
-            return Err(ProposeError::Overloaded);
-        }
-        if let Some(reason) = self.store.refusal() {
-            return Err(ProposeError::Unavailable(reason));
-        }
-        let entry = self.entry(origin, proposal);
-        if entry_bytes(&entry) > ENTRY_BYTES_MAX + ENTRY_HEAD_BYTES {
-            // the log would refuse it, and a log that refuses has failed
-            return Ok(Committed {
-                index: self.view.load().applied_index,
-                outcome: Outcome::Rejected(Rejection::TooLarge("entry".into())),
-            });
-        }
-        let began_ms = self.clock.boot_ms();
-        let written = tokio::time::timeout(PROPOSE_DEADLINE, self.write(entry)).await;
-        let took_ms = self.clock.boot_ms().saturating_sub(began_ms);
-        self.timings.proposed(Duration::from_millis(took_ms));
-        written.unwrap_or(Err(ProposeError::OutcomeUnknown))
-    }
-
-    fn entry(&self, origin: Origin, proposal: Proposal) -> Entry {
-        Entry {
-            time_ms: self.fleet_time_ms(),
-            wall_ms: self.clock.wall_ms(),
-            origin,
-            proposal,
-        }
-    }
-
-    async fn write(&self, entry: Entry) -> Result<Committed, ProposeError> {
-        let mut pause = RETRY_FIRST;
-        let mut waited = Duration::ZERO;
-        loop {
-            let entry = self.entry(entry.origin.clone(), entry.proposal.clone());
-            let forward = match self.raft.client_write(entry).await {
-                Ok(response) => {
-                    return Ok(Committed {
-                        index: response.log_id.index,
-                        outcome: response.data,
-                    });
-                }
-                Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => forward,
-                Err(RaftError::APIError(
-                    ClientWriteError::LogEntryDiscarded(_)
-                    | ClientWriteError::ChangeMembershipError(_)
-                    | ClientWriteError::PreconditionFailed(_),
-                )) => return Err(ProposeError::OutcomeUnknown),
-                Err(RaftError::Fatal(_)) => return Err(ProposeError::Stopped),
-            };
-            let own = self.raft.metrics().borrow_watched().id;
-            let elsewhere = forward.leader_id.filter(|leader| *leader != own);
-            let passing = forward.reason != ForwardReason::NotLeader || elsewhere.is_none();
-            if !passing || waited >= LEASE_DEADLINE {
-                return Err(ProposeError::NotLeader {
-                    hint: elsewhere.map(NodeId),
-                });
-            }
-            tokio::time::sleep(pause).await;
-            waited += pause;
-            pause = (pause * 2).min(RETRY_LAST);
-        }
     }
 
     /// The fleet as this node has applied it.
@@ -356,28 +255,6 @@ impl Consensus {
         Ok(())
     }
 
-    /// Where the log stands.
-    pub fn status(&self) -> RaftStatus {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let index = |id: &Option<openraft::alias::LogIdOf<TypeConfig>>| {
-            id.as_ref().map_or(0, |id| id.index)
-        };
-        let membership = metrics.membership_config.membership();
-        RaftStatus {
-            node: NodeId(metrics.id),
-            leader: metrics.current_leader.map(NodeId),
-            term: metrics.current_term,
-            last_log_index: metrics.last_log_index.unwrap_or(0),
-            committed_index: index(&metrics.local_committed),
-            applied_index: self.view.load().applied_index,
-            snapshot_index: index(&metrics.snapshot),
-            purged_index: index(&metrics.purged),
-            voters: membership.voter_ids().map(NodeId).collect(),
-            learners: membership.learner_ids().map(NodeId).collect(),
-        }
-    }
-
     /// Waits until consensus has failed, and says why: the process should then end. `None` when it was told
     /// to stop.
     pub async fn failed(&self) -> Option<String> {
@@ -394,46 +271,6 @@ impl Consensus {
         }
     }
 
-    /// The canonical bytes of a stored configuration body, parts put together; `None` when it is not whole.
-    ///
-    /// # Errors
-    /// Fails when a row cannot be read.
-    pub async fn read_body(&self, hash: ConfigHash) -> io::Result<Option<Vec<u8>>> {
-        let Some(meta) = self.view().fleet.body(&hash).cloned() else {
-            return Ok(None);
-        };
-        let store = self.store.clone();
-        // the rows are in the page cache or near it, but a cold one would hold its thread
-        tokio::task::spawn_blocking(move || {
-            let mut body = Vec::new();
-            for part in 0..meta.parts {
-                match store.read(&RowKey::BodyPart(hash, part))? {
-                    Some(Row::BodyPart(bytes)) => body.extend_from_slice(&bytes),
-                    Some(_) | None => return Ok(None),
-                }
-            }
-            Ok(Some(body))
-        })
-        .await
-        .map_err(io::Error::other)?
-    }
-
-    /// The audit records of these numbers, one answer for each in order.
-    ///
-    /// `None` where there is none; each that cannot be read is an error of its own.
-    pub async fn read_audit(
-        &self,
-        numbers: RangeInclusive<u64>,
-    ) -> Vec<io::Result<Option<Arc<AuditRecord>>>> {
-        let (store, wanted) = (self.store.clone(), numbers.clone());
-        let read = move || wanted.map(|seq| read_record(&*store, seq)).collect();
-        let read = tokio::task::spawn_blocking(read).await;
-        read.unwrap_or_else(|error| {
-            let failed = |_| Err(io::Error::other(error.to_string()));
-            numbers.map(failed).collect()
-        })
-    }
-
     /// Stops after what was acknowledged is durable.
     pub async fn shutdown(&self) {
         let applied = self.view.load().applied_index;
@@ -448,33 +285,4 @@ impl Consensus {
             tracing::warn!(%error, "consensus did not end in order");
         }
     }
-}
-
-fn read_record(store: &dyn RowStore, seq: u64) -> io::Result<Option<Arc<AuditRecord>>> {
-    match store.read(&RowKey::Audit(seq))? {
-        None => Ok(None),
-        Some(Row::Audit(record)) => Ok(Some(record)),
-        Some(_) => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the row of an audit record holds something else",
-        )),
-    }
-}
-
-/// Timers of design §3.
-fn settings() -> Result<Config, StartError> {
-    Config {
-        cluster_name: "ampora".to_owned(),
-        heartbeat_interval: 100,
-        election_timeout_min: 300,
-        election_timeout_max: 500,
-        enable_pre_vote: Some(true),
-        // both by [`Consensus::keep_time`], which counts bytes
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: u64::MAX,
-        max_payload_entries: 256,
-        ..Config::default()
-    }
-    .validate()
-    .map_err(|error| StartError::Raft(error.to_string()))
 }

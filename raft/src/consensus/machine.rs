@@ -37,8 +37,6 @@ pub struct Machine {
     replayed: u64,
     kept: Arc<Mutex<Kept>>,
     texts: Texts,
-    /// The last one taken or installed, shared with builders.
-    snapshot: Arc<Mutex<Option<Taken>>>,
 }
 
 /// What entries of consensus itself are counted with.
@@ -58,6 +56,20 @@ fn load(rows: impl Iterator<Item = (RowKey, Row)>, texts: &mut Texts) -> io::Res
     Fleet::load(rows).map_err(io::Error::other)
 }
 
+/// Replaces what the store has by a snapshot; the fleet that it makes.
+fn install(
+    store: &dyn RowStore,
+    mut texts: Texts,
+    state: &AppliedState,
+    snapshot: &SnapshotData,
+) -> io::Result<(Fleet, Texts)> {
+    let rows = snapshot.rows()?;
+    let in_memory = rows.iter().filter(|(key, _)| !key.is_beside_memory());
+    let fleet = load(in_memory.cloned(), &mut texts)?;
+    store.install(state, &rows)?;
+    Ok((fleet, texts))
+}
+
 /// Lets reports share the texts that repeat.
 fn share(entry: &mut Entry, texts: &mut Texts) {
     let Proposal::NodeBatch(batch) = &mut entry.proposal else {
@@ -69,8 +81,6 @@ fn share(entry: &mut Entry, texts: &mut Texts) {
         }
     }
 }
-
-type Taken = (SnapshotMetaOf<TypeConfig>, SnapshotData);
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,7 +116,6 @@ impl Machine {
             replayed,
             kept: Arc::new(Mutex::new(Kept::new(LogLimits::default()))),
             texts,
-            snapshot: Arc::default(),
         })
     }
 
@@ -163,6 +172,16 @@ impl Machine {
         outcome
     }
 
+    /// The copy of this moment.
+    fn take(&self) -> SnapshotOf<TypeConfig, SnapshotData> {
+        let meta = SnapshotMetaOf::<TypeConfig> {
+            last_log_id: self.state.last,
+            last_membership: self.state.membership.clone(),
+        };
+        let snapshot = SnapshotData::own(self.fleet.clone(), self.store.clone());
+        SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot }
+    }
+
     fn show(&self, index: u64) {
         self.view.store(Arc::new(View {
             fleet: self.fleet.clone(),
@@ -203,32 +222,29 @@ impl RaftStateMachine<TypeConfig> for Machine {
         meta: &SnapshotMetaOf<TypeConfig>,
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
-        let rows = snapshot.rows()?;
-        let in_memory = rows
-            .iter()
-            .filter(|(key, _)| !key.is_beside_memory())
-            .cloned();
-        let fleet = load(in_memory, &mut self.texts)?;
         let state = AppliedState {
             last: meta.last_log_id,
             membership: meta.last_membership.clone(),
         };
-        self.store.install(&state, &rows)?;
+        let (store, texts, installed) = (self.store.clone(), self.texts.clone(), state.clone());
+        // it may take seconds, in which consensus has to answer
+        let work = move || install(&*store, texts, &installed, &snapshot);
+        let (fleet, texts) = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(io::Error::other)??;
         self.state = state;
         self.fleet = fleet;
-        *self.snapshot.lock() = Some((meta.clone(), SnapshotData::from_rows(rows)));
+        self.texts = texts;
         self.show(self.state.index());
+        self.sink.replaced(self.state.index());
         Ok(())
     }
 
     async fn get_current_snapshot(
         &mut self,
     ) -> Result<Option<SnapshotOf<TypeConfig, SnapshotData>>, io::Error> {
-        Ok(self
-            .snapshot
-            .lock()
-            .clone()
-            .map(|(meta, snapshot)| SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot }))
+        // the fleet of this moment: nothing old is kept for whoever may be behind
+        Ok(self.state.last.is_some().then(|| self.take()))
     }
 }
 
@@ -238,13 +254,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
     /// Takes the copy at once, and answers when the rows behind it are flushed: what openraft purges
     /// after it is never beyond the durable rows.
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
-        let meta = SnapshotMetaOf::<TypeConfig> {
-            last_log_id: self.state.last,
-            last_membership: self.state.membership.clone(),
-        };
-        let snapshot = SnapshotData::own(self.fleet.clone(), self.store.clone());
+        let snapshot = self.take();
         self.store.wait_durable(self.state.index()).await?;
-        *self.snapshot.lock() = Some((meta.clone(), snapshot.clone()));
-        Ok(SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot })
+        Ok(snapshot)
     }
 }

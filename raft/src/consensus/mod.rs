@@ -10,15 +10,27 @@
 mod handle;
 mod keep;
 mod machine;
+mod members;
 mod network;
 mod ports;
+mod propose;
+mod reads;
+mod renewals;
+mod serve;
+mod settings;
 mod snapshot;
+mod status;
 pub mod type_config;
+mod wire;
 
-pub use handle::{
-    Committed, Consensus, ConsensusConfig, ProposeError, RaftStatus, StartError, View,
-};
+pub use handle::{Begin, Consensus, ConsensusConfig, StartError, View};
 pub use keep::LogLimits;
 pub use machine::Machine;
-pub use ports::{AppliedState, Change, EffectSink, Loaded, RowStore, Timings};
+pub use members::MemberStep;
+pub use ports::{
+    AppliedState, Change, EffectSink, Loaded, NoPeers, PeerNetwork, RowStore, Timings,
+};
+pub use propose::{Committed, ProposeError};
 pub use snapshot::SnapshotData;
+pub use status::{CONTACT_MAX_MS, RaftStatus};
+pub use wire::{MESSAGE_BYTES_MAX, RaftRequest, RaftResponse};

@@ -12,6 +12,7 @@ use openraft::{Membership, RaftTypeConfig};
 use serde::{Deserialize, Serialize};
 
 use super::type_config::TypeConfig;
+use super::wire::{RaftRequest, RaftResponse};
 use crate::effect::Effect;
 use crate::fleet::Fleet;
 use crate::ids::NodeId;
@@ -114,10 +115,44 @@ pub trait RowStore: fmt::Debug + Send + Sync + 'static {
 pub trait EffectSink: Send + Sync + 'static {
     /// The effects of the entry at `index`. Must not block.
     fn publish(&self, index: u64, effects: Vec<Effect>);
+
+    /// A snapshot has replaced the fleet at `index`: anything may have changed. Must not block.
+    fn replaced(&self, _index: u64) {}
 }
 
 /// Hears how long things took.
 pub trait Timings: Send + Sync + 'static {
     /// From a proposal to its outcome.
     fn proposed(&self, took: Duration);
+}
+
+/// Carries requests of consensus to other nodes.
+pub trait PeerNetwork: fmt::Debug + Send + Sync + 'static {
+    /// One request and its answer, at most `within`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotConnected`] says that the request has not left this node. After any other error it
+    /// may have been carried out.
+    fn call(
+        &self,
+        target: NodeId,
+        request: RaftRequest,
+        within: Duration,
+    ) -> BoxFuture<'static, io::Result<RaftResponse>>;
+}
+
+/// The network of a node that has no peers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPeers;
+
+impl PeerNetwork for NoPeers {
+    fn call(
+        &self,
+        _target: NodeId,
+        _request: RaftRequest,
+        _within: Duration,
+    ) -> BoxFuture<'static, io::Result<RaftResponse>> {
+        let nobody = io::Error::new(io::ErrorKind::NotConnected, "this node has no peers");
+        Box::pin(std::future::ready(Err(nobody)))
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -145,7 +145,11 @@ fn whole(route: &Route, operation: &Operation) -> Value {
     described["tags"] = json!([operation.tag]);
     described["summary"] = json!(operation.summary);
     described["description"] = json!(text);
-    described["parameters"] = Value::from(parameters(operation));
+    let mut all = parameters(operation);
+    if is_read(route) {
+        all.push(parameters::consistent());
+    }
+    described["parameters"] = Value::from(all);
     if !operation.body.is_empty() {
         let content: Map<String, Value> = operation
             .body
@@ -156,6 +160,11 @@ fn whole(route: &Route, operation: &Operation) -> Value {
     }
     described["responses"] = responses(route, operation);
     described
+}
+
+/// A read of the fleet: it says how fresh it is.
+fn is_read(route: &Route) -> bool {
+    route.method == Method::GET && matches!(route.access, Access::Needs(_))
 }
 
 fn parameters(operation: &Operation) -> Vec<Value> {
@@ -178,7 +187,13 @@ fn parameters(operation: &Operation) -> Vec<Value> {
 fn responses(route: &Route, operation: &Operation) -> Value {
     let mut responses = Map::new();
     for (status, answer) in &operation.answers {
-        responses.insert(status.to_string(), good(answer));
+        let mut answer = good(answer);
+        if is_read(route) {
+            for (name, text) in FRESHNESS {
+                answer["headers"][name] = parameters::of_answer(sometimes(text));
+            }
+        }
+        responses.insert(status.to_string(), answer);
     }
     let mut failures = operation.failures();
     let mut add = |code: Code| {
@@ -190,6 +205,16 @@ fn responses(route: &Route, operation: &Operation) -> Value {
     };
     for code in everywhere(route) {
         add(*code);
+    }
+    if is_read(route) {
+        for code in [
+            Code::InvalidParameter,
+            Code::NodeStopping,
+            Code::NotLeader,
+            Code::Unavailable,
+        ] {
+            add(code);
+        }
     }
     for (status, codes) in failures {
         responses
@@ -262,6 +287,27 @@ fn always(text: &'static str) -> Header {
     let required = true;
     Header { text, required }
 }
+
+fn sometimes(text: &'static str) -> Header {
+    let required = false;
+    Header { text, required }
+}
+
+/// What answers of reads have beside their bodies.
+const FRESHNESS: [(&str, &str); 3] = [
+    (
+        "Ampora-Applied-Index",
+        "The last entry of the log that the answer has.",
+    ),
+    (
+        "Ampora-Leader-Contact-Ms",
+        "Milliseconds since this node heard of a leader with a quorum; absent when it never did.",
+    ),
+    (
+        "Ampora-Stale",
+        "`true` when this node knows no leader with a quorum: others may know more.",
+    ),
+];
 
 /// What every answer has.
 fn headers() -> Map<String, Value> {

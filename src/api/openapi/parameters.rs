@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::operation::Header;
+use crate::api::freshness::CONSISTENT;
 use crate::api::idempotency::KEY_BYTES_MAX;
 use crate::api::paging::{LIMIT_DEFAULT, LIMIT_MAX};
 
@@ -47,6 +48,18 @@ pub(super) fn of_path(path: &str, name: &str) -> Option<Value> {
     Some(json!({
         "name": name, "in": "path", "required": true, "description": text, "schema": schema, "example": example,
     }))
+}
+
+/// What all reads share.
+pub(super) fn consistent() -> Value {
+    json!({
+        "name": CONSISTENT,
+        "in": "query",
+        "required": false,
+        "description": "Waits until this node has everything that was acknowledged anywhere before the call; 503 when no \
+                        leader has a quorum. Without it the answer is what this node knows, and headers say how fresh that is.",
+        "schema": {"type": "boolean", "default": false},
+    })
 }
 
 /// What all lists share: the bounds of `limit` and the token.

@@ -426,3 +426,26 @@ async fn the_cluster_shows_its_nodes() {
     assert_eq!(node["admin_address"], "127.0.0.1:4321");
     assert_eq!(node["lag"], 0);
 }
+
+#[tokio::test]
+async fn reads_say_how_fresh_they_are_and_wait_when_asked() {
+    let site = Site::new();
+    let local = site.get("/agents").await;
+    assert_eq!(local.status, 200);
+    assert_eq!(local.header("ampora-leader-contact-ms"), "0");
+    assert_ne!(local.header("ampora-applied-index"), "");
+    let waited = site.get("/agents?consistent=true&limit=5").await;
+    assert_eq!(waited.status, 200);
+    let wrong = site.get("/agents?consistent=perhaps").await;
+    assert_eq!(
+        wrong.problem(400, "invalid_parameter")["errors"][0]["pointer"],
+        "/query/consistent"
+    );
+    site.fail(Some(ProposeError::NotLeader { hint: None }));
+    let refused = site.get("/agents?consistent=true").await;
+    assert_eq!(
+        refused.problem(503, "not_leader")["may_have_taken_effect"],
+        "no"
+    );
+    assert_eq!(site.get("/agents?consistent=false").await.status, 200);
+}

@@ -51,12 +51,7 @@ async fn start(kv: &CrashKv, wall_ms: u64) -> Consensus {
     let kv: Arc<dyn Kv> = Arc::new(kv.clone());
     let flusher = Flusher::start(kv.clone(), untimed()).expect("starts");
     let rows = Rows::start(kv.clone(), flusher.clone(), None, Arc::new(|_| {})).expect("starts");
-    let config = ConsensusConfig {
-        node: NODE,
-        address: "a:1".to_owned(),
-        seed: 7,
-        log: LogLimits::default(),
-    };
+    let config = ConsensusConfig::alone(NODE, "a:1".to_owned(), 7, LogLimits::default());
     let clock = Arc::new(Set::default());
     clock.wall_ms.store(wall_ms, Ordering::Relaxed);
     let log = Log::new(kv, flusher);

@@ -1,0 +1,362 @@
+//! What nodes ask of each other and answer. Variants and fields are persistent on the wire while a cluster is upgraded:
+//! append variants at the end, never change a struct.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ampora_raft::consensus::{RaftRequest, RaftResponse};
+use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use super::key::KeyHash;
+use super::trust::Caller;
+
+/// Agents that one [`PeerCall::LastSeen`] asks for at most: a page of a list.
+pub(super) const UIDS_MAX: usize = 1000;
+
+/// Headers of a forwarded exchange at most.
+pub(super) const HEADERS_MAX: usize = 16;
+
+/// Bytes of the names and values of those headers at most.
+pub(super) const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// What a node asks of another one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PeerCall {
+    /// For consensus; answered by [`PeerAnswer::Raft`].
+    Raft(RaftRequest),
+    /// Who are you? Strangers may ask; answered by [`PeerAnswer::Hello`].
+    Hello(Hello),
+    /// To become a member; strangers may ask; answered by [`PeerAnswer::Redeemed`].
+    Redeem(Redeem),
+    /// One plain-HTTP exchange of an agent whose session the called node owns; answered by
+    /// [`PeerAnswer::Exchanged`].
+    Exchange(Exchange),
+    /// When these agents, at most a thousand, were heard last; answered by [`PeerAnswer::LastSeen`].
+    LastSeen(Vec<InstanceUid>),
+    /// A body that an agent reported, from its home; answered by [`PeerAnswer::Body`].
+    Body(BodyHash),
+}
+
+/// What the other one answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum PeerAnswer {
+    /// From consensus.
+    Raft(RaftResponse),
+    /// Who answers.
+    Hello(Hello),
+    /// What became of a try to join.
+    Redeemed(Redeemed),
+    /// What the agent is answered.
+    Exchanged(Exchanged),
+    /// In the order of the question; nothing of agents that are not known here.
+    LastSeen(Vec<Option<Seen>>),
+    /// At most 8 MiB; nothing when it is not here.
+    Body(Option<Bytes>),
+    /// The call was not served.
+    Refused(Refusal),
+}
+
+/// Why a call was not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// Members alone may ask that.
+    #[error("the node there serves members of its cluster alone")]
+    NotAMember,
+    /// It could not be decoded: damaged, or of a newer version.
+    #[error("the node there does not understand this: it may run an older version")]
+    Unreadable,
+    /// It asks for more than is given at once, or its answer would be larger than anything that is said here.
+    #[error("the call, or its answer, is too large to be sent between nodes")]
+    TooLarge,
+    /// It was not answered within the time that its caller waits.
+    #[error("the node there did not answer in time")]
+    TooLate,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Of its program.
+    pub version: Arc<str>,
+    /// The highest feature level that it knows.
+    pub level: u16,
+    /// The lineage of its cluster; none when it belongs to none yet.
+    pub cluster_id: Option<u128>,
+    /// Its id; none when it has none yet.
+    pub node: Option<NodeId>,
+}
+
+/// A try to join. Again with the same key it is the same join.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redeem {
+    /// Of the join token.
+    pub secret: [u8; 32],
+    /// `host:port` at which the newcomer is reached.
+    pub peer_address: Arc<str>,
+    /// Shown to people.
+    pub name: Arc<str>,
+    /// Of its program.
+    pub version: Arc<str>,
+    /// The highest feature level that it knows.
+    pub level: u16,
+    /// The id that it is configured with.
+    pub wanted: Option<NodeId>,
+}
+
+impl std::fmt::Debug for Redeem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redeem")
+            .field("peer_address", &self.peer_address)
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("level", &self.level)
+            .field("wanted", &self.wanted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a try to join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Redeemed {
+    /// The newcomer belongs to the cluster.
+    Joined(Joined),
+    /// It does not, and nothing changed.
+    Refused {
+        /// A word for programs, such as `join_token_spent`.
+        code: Arc<str>,
+        /// A sentence for people.
+        text: Arc<str>,
+    },
+}
+
+/// What a newcomer has to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its id, for ever.
+    pub node: NodeId,
+    /// The lineage of the cluster.
+    pub cluster_id: u128,
+    /// Where the others are.
+    pub members: Vec<Member>,
+}
+
+/// A member of the cluster, as a newcomer has to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub node: NodeId,
+    /// What it is known by.
+    pub key: KeyHash,
+    /// `host:port` at which it is reached.
+    pub address: Arc<str>,
+}
+
+/// A plain-HTTP exchange that is forwarded to the owner of its session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Who the agent's request is from, as the node that took it judged.
+    pub client: IpAddr,
+    /// The id of the credential that the agent showed there.
+    pub token: Option<Arc<str>>,
+    /// Headers that matter to the owner, at most sixteen and 16 KiB.
+    pub headers: Vec<(Arc<str>, Bytes)>,
+    /// The message, unpacked.
+    pub body: Bytes,
+}
+
+/// The answer to a forwarded exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchanged {
+    /// Status of HTTP.
+    pub status: u16,
+    /// Headers that matter to the agent, within the bounds of the request's.
+    pub headers: Vec<(Arc<str>, Bytes)>,
+    /// The answer, unpacked.
+    pub body: Bytes,
+}
+
+/// When an agent was heard last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// By the wall clock of the node that heard it, for people.
+    pub seen_wall_ms: u64,
+    /// For how long it has been silent there.
+    pub silent_ms: u64,
+}
+
+impl PeerCall {
+    /// Whether it asks for no more than may be asked at once.
+    pub(super) fn is_bounded(&self) -> bool {
+        match self {
+            Self::Exchange(exchange) => bounded(&exchange.headers),
+            Self::LastSeen(uids) => uids.len() <= UIDS_MAX,
+            Self::Raft(_) | Self::Hello(_) | Self::Redeem(_) | Self::Body(_) => true,
+        }
+    }
+
+    /// Whether somebody may ask it who is no member yet.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Hello(_) | Self::Redeem(_) => true,
+            Self::Raft(_) | Self::Exchange(_) | Self::LastSeen(_) | Self::Body(_) => false,
+        }
+    }
+}
+
+fn bounded(headers: &[(Arc<str>, Bytes)]) -> bool {
+    let bytes = headers.iter().map(|(name, value)| name.len() + value.len());
+    headers.len() <= HEADERS_MAX && bytes.sum::<usize>() <= HEADER_BYTES_MAX
+}
+
+/// The node, as other nodes ask it. A future is dropped when nobody waits for its answer any more.
+pub trait PeerCalls: Send + Sync + 'static {
+    /// For consensus.
+    fn raft(&self, from: NodeId, request: RaftRequest) -> BoxFuture<'_, RaftResponse>;
+
+    /// Says who this node is.
+    fn hello(&self, from: Caller, hello: Hello) -> BoxFuture<'_, Hello>;
+
+    /// Lets a node join whose key is `key`; the handshake has shown that it holds it. A member may ask again.
+    fn redeem(&self, key: KeyHash, redeem: Redeem) -> BoxFuture<'_, Redeemed>;
+
+    /// Answers an agent that another node heard.
+    fn exchange(&self, from: NodeId, exchange: Exchange) -> BoxFuture<'_, Exchanged>;
+
+    /// When agents were heard last by this node, in the order of the question.
+    fn last_seen(&self, from: NodeId, uids: Vec<InstanceUid>) -> BoxFuture<'_, Vec<Option<Seen>>>;
+
+    /// A body that this node keeps.
+    fn body(&self, from: NodeId, hash: BodyHash) -> BoxFuture<'_, Option<Bytes>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use ampora_storage::codec::{Kind, encode_message};
+    use serde_json::json;
+
+    use super::*;
+
+    fn calls() -> [PeerCall; 6] {
+        let raft = serde_json::from_value(json!("ReadIndex")).expect("a request");
+        let hello = Hello {
+            version: "1.2".into(),
+            level: 2,
+            cluster_id: Some(3),
+            node: None,
+        };
+        let redeem = Redeem {
+            secret: [1; 32],
+            peer_address: "a:1".into(),
+            name: "n".into(),
+            version: "1.2".into(),
+            level: 2,
+            wanted: Some(NodeId(300)),
+        };
+        let exchange = Exchange {
+            client: [192, 0, 2, 1].into(),
+            token: None,
+            headers: vec![("h".into(), Bytes::from_static(b"v"))],
+            body: Bytes::from_static(b"body"),
+        };
+        [
+            PeerCall::Raft(raft),
+            PeerCall::Hello(hello),
+            PeerCall::Redeem(redeem),
+            PeerCall::Exchange(exchange),
+            PeerCall::LastSeen(vec![InstanceUid::from_u128(5)]),
+            PeerCall::Body(BodyHash([7; 32])),
+        ]
+    }
+
+    fn answers() -> [PeerAnswer; 11] {
+        let raft = serde_json::from_value(json!({"ReadIndex": {"Ok": 5}})).expect("a response");
+        let hello = Hello {
+            version: "1.2".into(),
+            level: 2,
+            cluster_id: None,
+            node: Some(NodeId(1)),
+        };
+        let member = Member {
+            node: NodeId(1),
+            key: [2; 32],
+            address: "a:1".into(),
+        };
+        let joined = Joined {
+            node: NodeId(4),
+            cluster_id: 3,
+            members: vec![member],
+        };
+        let refused = Redeemed::Refused {
+            code: "c".into(),
+            text: "t".into(),
+        };
+        let exchanged = Exchanged {
+            status: 200,
+            headers: vec![],
+            body: Bytes::from_static(b"body"),
+        };
+        let seen = Seen {
+            seen_wall_ms: 300,
+            silent_ms: 4,
+        };
+        [
+            PeerAnswer::Raft(raft),
+            PeerAnswer::Hello(hello),
+            PeerAnswer::Redeemed(Redeemed::Joined(joined)),
+            PeerAnswer::Redeemed(refused),
+            PeerAnswer::Exchanged(exchanged),
+            PeerAnswer::LastSeen(vec![None, Some(seen)]),
+            PeerAnswer::Body(Some(Bytes::from_static(b"body"))),
+            PeerAnswer::Refused(Refusal::NotAMember),
+            PeerAnswer::Refused(Refusal::Unreadable),
+            PeerAnswer::Refused(Refusal::TooLarge),
+            PeerAnswer::Refused(Refusal::TooLate),
+        ]
+    }
+
+    fn body(kind: Kind, value: &impl Serialize) -> String {
+        let bytes = encode_message(kind, value).expect("small");
+        // without the envelope
+        hex::encode(&bytes[9..bytes.len() - 4])
+    }
+
+    /// Nodes of two versions understand each other while a cluster is upgraded: lines are added, none is changed.
+    #[test]
+    fn the_bytes_of_calls_and_answers_stay() {
+        let calls = calls().map(|call| body(Kind::PeerCall, &call));
+        assert_eq!(calls, CALLS.map(str::to_owned));
+        let answers = answers().map(|answer| body(Kind::PeerAnswer, &answer));
+        assert_eq!(answers, ANSWERS.map(str::to_owned));
+    }
+
+    const CALLS: [&str; 6] = [
+        "0007",
+        "0103312e3202010300",
+        "02010101010101010101010101010101010101010101010101010101010101010103613a31016e03312e320201fb2c01",
+        "0300c000020100010168017604626f6479",
+        "04011000000000000000000000000000000005",
+        "050707070707070707070707070707070707070707070707070707070707070707",
+    ];
+    const ANSWERS: [&str; 11] = [
+        "00070005",
+        "0103312e3202000101",
+        "020004030101020202020202020202020202020202020202020202020202020202020202020203613a31",
+        "020101630174",
+        "03c80004626f6479",
+        "04020001fb2c0104",
+        "050104626f6479",
+        "0600",
+        "0601",
+        "0602",
+        "0603",
+    ];
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let [_, _, redeem, ..] = calls();
+        assert!(!format!("{redeem:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,291 @@
+//! What bad input gets at the peer listener: it is refused, counted by its reason, and the node goes on.
+//!
+//! One test after the other in one process, because counters are the process's.
+
+mod client;
+mod node;
+
+use std::io;
+
+use ampora::peer::{Hello, PeerAnswer, PeerCall, Refusal};
+use ampora_raft::ids::{InstanceUid, NodeId};
+use ampora_storage::codec::{Kind, decode_message, encode_message};
+use rustls::AlertDescription::{AccessDenied, CertificateRequired, NoApplicationProtocol};
+use rustls::version::{TLS12, TLS13};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use client::{Client, Key, as_node, frame, head, settings};
+use node::Node;
+
+/// What a frame may carry of a member and of a stranger.
+const FRAME_BYTES_MAX: u32 = 8 * 1024 * 1024 + 64 * 1024;
+const STRANGER_BYTES_MAX: u32 = 64 * 1024;
+
+/// How many connections without a member's key are served, and how many of one address shake hands.
+const STRANGERS_MAX: usize = 8;
+const UNKNOWN_OF_ADDRESS_MAX: usize = 16;
+
+fn hello() -> Vec<u8> {
+    encoded(&PeerCall::Hello(Hello {
+        version: "1".into(),
+        level: 2,
+        cluster_id: None,
+        node: None,
+    }))
+}
+
+fn encoded(call: &PeerCall) -> Vec<u8> {
+    encode_message(Kind::PeerCall, call).expect("small")
+}
+
+async fn answered(client: &mut Client, number: u64) -> PeerAnswer {
+    let (answered, body) = client.answer().await.expect("an answer");
+    assert_eq!(answered, number);
+    decode_message(Kind::PeerAnswer, &body).expect("an answer")
+}
+
+/// Whether a member is served on a connection of its own.
+async fn serves(node: &Node, member: &Key) {
+    let mut client = Client::open(node.address, as_node(member)).await;
+    let client = client.as_mut().expect("a member");
+    client.send(&frame(1, 1, &hello())).await;
+    assert!(matches!(answered(client, 1).await, PeerAnswer::Hello(_)));
+}
+
+fn alert(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+#[tokio::test]
+async fn bad_input_is_refused_and_counted_and_the_node_goes_on() {
+    let (node, member) = (Node::start().await, Key::new());
+    node.trust.set_members(&[(member.hash(), NodeId(2))].into());
+    assert_eq!(
+        node.refused().len(),
+        8,
+        "every reason is shown from the first scrape"
+    );
+    serves(&node, &member).await;
+    handshakes(&node, &member).await;
+    frames(&node, &member).await;
+    strangers(&node).await;
+    crowds(&node, &member).await;
+    serves(&node, &member).await;
+}
+
+async fn handshakes(node: &Node, member: &Key) {
+    let before = node.refused();
+    let mut plain = TcpStream::connect(node.address).await.expect("listens");
+    plain
+        .write_all(b"GET / HTTP/1.1\r\n\r\n")
+        .await
+        .expect("sent");
+    drop(plain.read_to_end(&mut Vec::new()).await);
+    node.has_refused(&before, &[("handshake", 1)]).await;
+
+    let before = node.refused();
+    let old = Client::open(
+        node.address,
+        settings(Some(member), &TLS12, Some("ampora-peer/1")),
+    );
+    assert!(old.await.is_err(), "TLS 1.3 alone");
+    let other = Client::open(node.address, settings(Some(member), &TLS13, Some("h2"))).await;
+    let told = other.err().expect("refused");
+    assert_eq!(
+        alert(&told),
+        Some(&rustls::Error::AlertReceived(NoApplicationProtocol))
+    );
+    node.has_refused(&before, &[("handshake", 2)]).await;
+
+    let before = node.refused();
+    let without = Client::open(node.address, settings(Some(member), &TLS13, None)).await;
+    without.expect("shakes hands").end().await;
+    node.has_refused(&before, &[("handshake", 1)]).await;
+
+    // with TLS 1.3 a client is done before the server has looked at its certificate
+    for (key, why) in [
+        (None, CertificateRequired),
+        (Some(Key::new()), AccessDenied),
+    ] {
+        let before = node.refused();
+        let settings = settings(key.as_ref(), &TLS13, Some("ampora-peer/1"));
+        let mut client = Client::open(node.address, settings)
+            .await
+            .expect("half way");
+        client.send(&frame(1, 1, &hello())).await;
+        let told = client.end().await;
+        assert_eq!(alert(&told), Some(&rustls::Error::AlertReceived(why)));
+        node.has_refused(&before, &[("key", 1)]).await;
+    }
+    serves(node, member).await;
+}
+
+async fn frames(node: &Node, member: &Key) {
+    let ends: [(&str, Vec<u8>); 6] = [
+        ("oversize", head(FRAME_BYTES_MAX + 1, 1, 1)),
+        ("oversize", head(u32::MAX, 1, 1)),
+        ("malformed", head(4, 1, 9)),
+        ("unasked", frame(1, 2, b"what?")),
+        ("replayed", frame(0, 1, &hello())),
+        ("malformed", vec![0; 4096]),
+    ];
+    for (reason, bytes) in ends {
+        let before = node.refused();
+        let mut client = Client::open(node.address, as_node(member))
+            .await
+            .expect("a member");
+        client.send(&bytes).await;
+        client.end().await;
+        node.has_refused(&before, &[(reason, 1)]).await;
+    }
+
+    let before = node.refused();
+    let mut client = Client::open(node.address, as_node(member))
+        .await
+        .expect("a member");
+    client.send(&frame(5, 1, &hello())).await;
+    assert!(matches!(
+        answered(&mut client, 5).await,
+        PeerAnswer::Hello(_)
+    ));
+    client.send(&frame(5, 1, &hello())).await;
+    client.end().await;
+    node.has_refused(&before, &[("replayed", 1)]).await;
+
+    // what is whole and makes no sense is answered, and the connection goes on
+    let before = node.refused();
+    let mut client = Client::open(node.address, as_node(member))
+        .await
+        .expect("a member");
+    let mut damaged = hello();
+    damaged[12] ^= 1;
+    let crowd = PeerCall::LastSeen(vec![InstanceUid::nil(); 1001]);
+    let bad: [(Vec<u8>, Refusal); 4] = [
+        (b"garbage".to_vec(), Refusal::Unreadable),
+        (damaged, Refusal::Unreadable),
+        (Vec::new(), Refusal::Unreadable),
+        (encoded(&crowd), Refusal::TooLarge),
+    ];
+    for (number, (body, expected)) in (1..).zip(bad) {
+        client.send(&frame(number, 1, &body)).await;
+        let PeerAnswer::Refused(refusal) = answered(&mut client, number).await else {
+            panic!("served");
+        };
+        assert_eq!(refusal, expected);
+    }
+    client.send(&frame(9, 1, &hello())).await;
+    assert!(matches!(
+        answered(&mut client, 9).await,
+        PeerAnswer::Hello(_)
+    ));
+    node.has_refused(&before, &[("malformed", 3), ("oversize", 1)])
+        .await;
+
+    // whoever goes in the middle of a frame has said nothing
+    let before = node.refused();
+    let whole = frame(1, 1, &hello());
+    for end in [1, 16, 17, whole.len() - 1] {
+        let mut client = Client::open(node.address, as_node(member))
+            .await
+            .expect("a member");
+        client.send(&whole[..end]).await;
+    }
+    serves(node, member).await;
+    assert_eq!(node.refused(), before);
+}
+
+async fn strangers(node: &Node) {
+    node.trust.set_strangers(true);
+    let key = Key::new();
+    let before = node.refused();
+    let mut client = Client::open(node.address, as_node(&key))
+        .await
+        .expect("may try");
+    let seen = encoded(&PeerCall::LastSeen(vec![]));
+    client.send(&frame(1, 1, &seen)).await;
+    let refused = answered(&mut client, 1).await;
+    assert!(
+        matches!(refused, PeerAnswer::Refused(Refusal::NotAMember)),
+        "{refused:?}"
+    );
+    node.has_refused(&before, &[("stranger", 1)]).await;
+    // four calls in all
+    for number in 2..=5 {
+        client.send(&frame(number, 1, &hello())).await;
+    }
+    for number in 2..=4 {
+        assert!(matches!(
+            answered(&mut client, number).await,
+            PeerAnswer::Hello(_)
+        ));
+    }
+    client.end().await;
+
+    let before = node.refused();
+    let mut client = Client::open(node.address, as_node(&key))
+        .await
+        .expect("may try");
+    client.send(&head(STRANGER_BYTES_MAX + 1, 1, 1)).await;
+    client.end().await;
+    node.has_refused(&before, &[("oversize", 1)]).await;
+    node.trust.set_strangers(false);
+    let mut client = Client::open(node.address, as_node(&key))
+        .await
+        .expect("half way");
+    let told = client.end().await;
+    assert_eq!(
+        alert(&told),
+        Some(&rustls::Error::AlertReceived(AccessDenied))
+    );
+}
+
+/// Those without a member's key are few, and take nothing from members.
+async fn crowds(node: &Node, member: &Key) {
+    node.trust.set_strangers(true);
+    let (key, mut held) = (Key::new(), Vec::new());
+    while held.len() < STRANGERS_MAX {
+        let mut client = Client::open(node.address, as_node(&key))
+            .await
+            .expect("may try");
+        client.send(&frame(1, 1, &hello())).await;
+        // places of those before may be free a moment later
+        if client.answer().await.is_ok() {
+            held.push(client);
+        }
+    }
+    let before = node.refused();
+    let mut client = Client::open(node.address, as_node(&key))
+        .await
+        .expect("half way");
+    client.send(&frame(1, 1, &hello())).await;
+    client.end().await;
+    node.has_refused(&before, &[("crowded", 1)]).await;
+    serves(node, member).await;
+    drop(held);
+    node.trust.set_strangers(false);
+
+    // whoever says nothing is in nobody's way but that of its address, and of that not for long
+    let before = node.refused()["crowded"];
+    let mut silent = Vec::new();
+    for _ in 0..2 * UNKNOWN_OF_ADDRESS_MAX {
+        silent.push(TcpStream::connect(node.address).await.expect("listens"));
+    }
+    node.waits(|refused| refused["crowded"] >= before + UNKNOWN_OF_ADDRESS_MAX as u64)
+        .await;
+    drop(silent);
+    let again = async {
+        loop {
+            let mut client = Client::open(node.address, as_node(member)).await;
+            let Ok(client) = client.as_mut() else {
+                continue;
+            };
+            client.send(&frame(1, 1, &hello())).await;
+            if client.answer().await.is_ok() {
+                return;
+            }
+        }
+    };
+    let served = tokio::time::timeout(client::SOON, again).await;
+    served.expect("a member is let in again");
+}
