@@ -16,13 +16,7 @@ pub(super) fn of(
 ) -> Health {
     Health {
         started,
-        raft: match (status.leader, status.quorum) {
-            (Some(_), true) => Part::ok(),
-            (Some(_), false) => {
-                degraded("no quorum answers: reads may be stale and changes are refused")
-            }
-            (None, _) => degraded("no leader: reads may be stale and changes are refused"),
-        },
+        raft: raft(status),
         storage: match disk {
             Ok(state) => state
                 .refusal()
@@ -43,6 +37,21 @@ pub(super) fn of(
 fn is_member(status: &RaftStatus) -> bool {
     let mut members = status.voters.iter().chain(&status.learners);
     members.any(|member| *member == status.node)
+}
+
+/// Agents are served with and without a leader, so that this is never a failure.
+fn raft(status: &RaftStatus) -> Part {
+    if status.quorum {
+        return Part::ok();
+    }
+    let leader = status.leader.map_or_else(
+        || "no leader".to_owned(),
+        |leader| format!("node {} leads and is not heard with a quorum", leader.0),
+    );
+    degraded(&format!(
+        "{leader}: reads may be stale and changes are refused until a majority of the {} voters is in reach",
+        status.voters.len()
+    ))
 }
 
 fn degraded(reason: &str) -> Part {
