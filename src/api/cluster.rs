@@ -1,7 +1,9 @@
 //! `GET /cluster`: the nodes as this one knows them. It answers without a leader too.
 
 pub(crate) mod join;
+pub(crate) mod leases;
 pub(crate) mod members;
+pub(crate) mod sessions;
 pub(crate) mod snapshots;
 #[cfg(test)]
 mod tests;
@@ -77,6 +79,8 @@ pub(crate) fn operations() -> Vec<Operation> {
     let mut all = snapshots::operations();
     all.extend(join::operations());
     all.extend(members::operations());
+    all.push(leases::operation());
+    all.push(sessions::operation());
     all.push(
         Operation::get(
             "/api/v1/cluster",
@@ -97,7 +101,7 @@ pub(crate) async fn show(
 ) -> Result<Json<Cluster>, Problem> {
     let view = api.backend.view();
     let status = api.backend.status();
-    let sessions = sessions(&view).await;
+    let sessions = counted(&view).await;
     let nodes = ids(&view, &status);
     let nodes = nodes.into_iter().map(|id| {
         let sessions = sessions.get(&id).copied().unwrap_or(0);
@@ -163,7 +167,7 @@ fn lag(view: &View, status: &RaftStatus, id: NodeId) -> Option<u64> {
 }
 
 /// Valid sessions of each node, counted in strides.
-async fn sessions(view: &View) -> BTreeMap<NodeId, usize> {
+async fn counted(view: &View) -> BTreeMap<NodeId, usize> {
     let mut counts = BTreeMap::new();
     let mut after = None;
     loop {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus, RowStore};
-use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid, NodeId};
+use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::AuditRecord;
 use ampora_raft::rows::{Row, RowKey};
@@ -236,6 +236,14 @@ impl Backend for NodeBackend {
             quorum: status.quorum,
             leader_contact_ms: status.leader_contact_ms,
             matched: status.matched,
+        }
+    }
+
+    fn accepted(&self, dispatch: DispatchId) {
+        if let Some(room) = self.room.get() {
+            room.accepted.add(dispatch);
+            // deliveries of it may have been made already
+            room.changes.look_at_dispatches();
         }
     }
 

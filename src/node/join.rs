@@ -108,6 +108,7 @@ impl Log {
             .await
             .map_err(|source| RunError::Panicked { source })??;
         runtime.spawn(consensus.clone().keep_time());
+        runtime.spawn(consensus.clone().keep_leases());
         let watched = consensus.clone();
         runtime.spawn(async move {
             if let Some(why) = watched.failed().await {
