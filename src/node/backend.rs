@@ -174,7 +174,7 @@ impl NodeBackend {
             | JoinError::Refused { .. }
             | JoinError::OtherCluster { .. } => ClusterError::Refused(said(&error)),
         })?;
-        let note = Moving::to(&joined, stage.clock.wall_ms());
+        let note = Moving::to(&joined, &newcomer, stage.clock.wall_ms());
         let noted = note.note(&stage.config.node.data_dir);
         noted.map_err(|error| ClusterError::Failed(said(&error)))?;
         self.moves.cancel();

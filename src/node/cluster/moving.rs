@@ -10,6 +10,8 @@ use ampora_raft::ids::NodeId;
 use ampora_storage::store::{OpenError, check_empty};
 use serde::{Deserialize, Serialize};
 
+use super::ask::Newcomer;
+use super::place::all;
 use crate::node::identity::{Identity, IdentityError, replace};
 use crate::peer::{AddressBook, BookError, Joined, KeyHash, Known};
 
@@ -56,11 +58,12 @@ struct Other {
 impl Moving {
     /// The place that a cluster gave.
     #[must_use]
-    pub fn to(joined: &Joined, wall_ms: u64) -> Self {
-        let members = joined.members.iter().map(|member| Other {
-            node_id: member.node.0,
-            address: member.address.clone(),
-            key: member.key,
+    pub fn to(joined: &Joined, newcomer: &Newcomer, wall_ms: u64) -> Self {
+        let all = all(joined, newcomer).into_iter();
+        let members = all.map(|(node, known)| Other {
+            node_id: node.0,
+            address: known.address,
+            key: known.key,
         });
         Self {
             node_id: joined.node.0,
@@ -134,7 +137,7 @@ impl Moving {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::Member;
+    use crate::peer::{Member, NodeKey};
 
     fn joined() -> Joined {
         Joined {
@@ -145,6 +148,16 @@ mod tests {
                 key: [7; 32],
                 address: "127.0.0.1:4322".into(),
             }],
+        }
+    }
+
+    fn newcomer() -> Newcomer {
+        let dir = tempfile::tempdir().unwrap();
+        Newcomer {
+            key: Arc::new(NodeKey::load_or_make(dir.path()).unwrap()),
+            address: "127.0.0.3:4322".into(),
+            name: "n".into(),
+            wanted: None,
         }
     }
 
@@ -168,7 +181,9 @@ mod tests {
     #[test]
     fn what_was_is_set_aside_and_the_place_taken() {
         let dir = alone();
-        Moving::to(&joined(), 5).note(dir.path()).unwrap();
+        Moving::to(&joined(), &newcomer(), 5)
+            .note(dir.path())
+            .unwrap();
         let aside = Moving::finish(dir.path()).unwrap().unwrap();
         assert_eq!(std::fs::read(aside.join("store/rows")).unwrap(), b"old");
         assert!(aside.join("identity.json").exists());
@@ -177,13 +192,16 @@ mod tests {
         assert_eq!((identity.node, identity.cluster), (NodeId(3), Some(0xa1)));
         let book = AddressBook::load(dir.path()).unwrap();
         assert_eq!(book.of(NodeId(1)).unwrap().key, [7; 32]);
+        assert_eq!(&*book.of(NodeId(3)).unwrap().address, "127.0.0.3:4322");
         assert_eq!(Moving::finish(dir.path()).unwrap(), None);
     }
 
     #[test]
     fn a_crash_half_way_is_finished_by_the_next_start() {
         let dir = alone();
-        Moving::to(&joined(), 5).note(dir.path()).unwrap();
+        Moving::to(&joined(), &newcomer(), 5)
+            .note(dir.path())
+            .unwrap();
         let note = std::fs::read(dir.path().join(FILE)).unwrap();
         let aside = Moving::finish(dir.path()).unwrap().unwrap();
         // as if it had crashed just before the note was removed, and the new identity was there

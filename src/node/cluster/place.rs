@@ -79,7 +79,7 @@ pub async fn find(
     let address = peering.open(None, near, answers).await?;
     let newcomer = newcomer(config, peering, address);
     let joined = ask(&token, first, &newcomer).await?;
-    let identity = take(&joined, peering)?;
+    let identity = take(&joined, &newcomer, peering)?;
     tracing::info!(
         node = identity.node.0,
         cluster = %format_args!("{:032x}", joined.cluster_id),
@@ -89,7 +89,7 @@ pub async fn find(
 }
 
 /// This node as it asks to be let in.
-pub(super) fn newcomer(config: &Config, peering: &Peering, address: Arc<str>) -> Newcomer {
+fn newcomer(config: &Config, peering: &Peering, address: Arc<str>) -> Newcomer {
     Newcomer {
         key: peering.key.clone(),
         address,
@@ -99,8 +99,12 @@ pub(super) fn newcomer(config: &Config, peering: &Peering, address: Arc<str>) ->
 }
 
 /// Takes the place that a cluster gave, for ever. First who the others are: without them the id is worth nothing.
-pub(super) fn take(joined: &Joined, peering: &Peering) -> Result<Identity, IdentityError> {
-    peering.know(others(joined));
+fn take(
+    joined: &Joined,
+    newcomer: &Newcomer,
+    peering: &Peering,
+) -> Result<Identity, IdentityError> {
+    peering.know(all(joined, newcomer));
     let identity = Identity {
         node: joined.node,
         cluster: Some(joined.cluster_id),
@@ -109,7 +113,8 @@ pub(super) fn take(joined: &Joined, peering: &Peering) -> Result<Identity, Ident
     Ok(identity)
 }
 
-fn others(joined: &Joined) -> BTreeMap<NodeId, Known> {
+/// Everybody, the newcomer among them: it listens where it said that it does, for ever.
+pub(super) fn all(joined: &Joined, newcomer: &Newcomer) -> BTreeMap<NodeId, Known> {
     let others = joined.members.iter().map(|member| {
         let known = Known {
             address: member.address.clone(),
@@ -117,7 +122,11 @@ fn others(joined: &Joined) -> BTreeMap<NodeId, Known> {
         };
         (member.node, known)
     });
-    others.collect()
+    let own = Known {
+        address: newcomer.address.clone(),
+        key: newcomer.key.key_hash(),
+    };
+    others.chain([(joined.node, own)]).collect()
 }
 
 /// The token, and the address that is asked first.
