@@ -231,10 +231,11 @@ pub async fn redeem(
     redeem: Redeem,
     within: Duration,
 ) -> io::Result<Redeemed> {
-    match ask_at(address, expected, key, &PeerCall::Redeem(redeem), within).await? {
-        PeerAnswer::Redeemed(redeemed) => Ok(redeemed),
-        other => Err(unexpected(&other)),
+    let answer = ask_at(address, expected, key, &PeerCall::Redeem(redeem), within).await?;
+    if let PeerAnswer::Redeemed(redeemed) = answer {
+        return Ok(redeemed);
     }
+    Err(unexpected(&answer))
 }
 
 /// Asks who is at an address, before this node is a member.
@@ -248,10 +249,11 @@ pub async fn greet(
     hello: Hello,
     within: Duration,
 ) -> io::Result<Hello> {
-    match ask_at(address, expected, key, &PeerCall::Hello(hello), within).await? {
-        PeerAnswer::Hello(hello) => Ok(hello),
-        other => Err(unexpected(&other)),
+    let answer = ask_at(address, expected, key, &PeerCall::Hello(hello), within).await?;
+    if let PeerAnswer::Hello(hello) = answer {
+        return Ok(hello);
     }
+    Err(unexpected(&answer))
 }
 
 /// One call over a connection of its own.
