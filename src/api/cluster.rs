@@ -116,7 +116,7 @@ pub(crate) async fn show(
         leader_id: status.leader.map(|leader| leader.0),
         node_id: status.node.0,
         nodes,
-        quorum: status.leader.is_some(),
+        quorum: status.quorum,
         snapshot_index: status.snapshot_index,
         term: status.term,
     }))

@@ -5,6 +5,7 @@ use ampora_raft::records::{AgentRecord, ConfigStatus, Transport};
 use super::Api;
 use super::agents::shape::Lens;
 use super::agents::state::{AgentState, standing};
+use super::backend::RaftStatus;
 use super::backend::{Part, PartState};
 use crate::telemetry::names;
 
@@ -33,6 +34,7 @@ pub(super) fn sample(api: &Api) {
     metrics::gauge!(names::RAFT_LEADER).set(f64::from(u8::from(leads)));
     metrics::gauge!(names::RAFT_LAST_LOG_INDEX).set(whole(status.last_log_index));
     metrics::gauge!(names::RAFT_APPLIED_INDEX).set(whole(status.applied_index));
+    replication_lag(&status);
     metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     metrics::gauge!(names::MAX_SESSIONS).set(f64::from(api.settings.max_connections));
     let health = api.backend.health();
@@ -47,7 +49,18 @@ pub(super) fn sample(api: &Api) {
     set(&count(api));
 }
 
+/// Known to the leader alone: on others it is zero, so that nothing is left of an earlier leadership.
+fn replication_lag(status: &RaftStatus) {
+    let members = status.voters.iter().chain(&status.learners);
+    for peer in members.filter(|peer| **peer != status.node) {
+        let matched = status.matched.iter().find(|(node, _)| node == peer);
+        let lag = matched.map_or(0, |(_, index)| status.last_log_index.saturating_sub(*index));
+        metrics::gauge!(names::RAFT_REPLICATION_LAG, "peer" => peer.0.to_string()).set(whole(lag));
+    }
+}
+
 fn count(api: &Api) -> Counts {
+    let own = api.backend.status().node;
     let view = api.backend.view();
     let lens = Lens::new(api, &view);
     let fleet = &view.fleet;
@@ -66,7 +79,8 @@ fn count(api: &Api) -> Counts {
         if record.health.as_ref().is_some_and(|health| !health.healthy) {
             counts.unhealthy += 1;
         }
-        match fleet.valid_session(record).map(|s| s.transport) {
+        let session = fleet.valid_session(record).filter(|held| held.node == own);
+        match session.map(|held| held.transport) {
             Some(Transport::WebSocket) => counts.websocket += 1,
             Some(Transport::Http) => counts.http += 1,
             None => {}

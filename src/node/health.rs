@@ -16,10 +16,7 @@ pub(super) fn of(
 ) -> Health {
     Health {
         started,
-        raft: match status.leader {
-            Some(_) => Part::ok(),
-            None => degraded("no leader: reads may be stale and changes are refused"),
-        },
+        raft: raft(status),
         storage: match disk {
             Ok(state) => state
                 .refusal()
@@ -33,6 +30,21 @@ pub(super) fn of(
             (true, true) => failed("the node is stopping"),
         },
     }
+}
+
+/// Agents are served with and without a leader, so that this is never a failure.
+fn raft(status: &RaftStatus) -> Part {
+    if status.quorum {
+        return Part::ok();
+    }
+    let leader = status.leader.map_or_else(
+        || "no leader".to_owned(),
+        |leader| format!("node {} leads and is not heard with a quorum", leader.0),
+    );
+    degraded(&format!(
+        "{leader}: reads may be stale and changes are refused until a majority of the {} voters is in reach",
+        status.voters.len()
+    ))
 }
 
 fn degraded(reason: &str) -> Part {

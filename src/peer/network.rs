@@ -85,10 +85,11 @@ impl Peers {
         request: RaftRequest,
         within: Duration,
     ) -> io::Result<RaftResponse> {
-        match self.ask(node, &PeerCall::Raft(request), within).await? {
-            PeerAnswer::Raft(response) => Ok(response),
-            other => Err(unexpected(other)),
+        let answer = self.ask(node, &PeerCall::Raft(request), within).await?;
+        if let PeerAnswer::Raft(response) = answer {
+            return Ok(response);
         }
+        Err(unexpected(&answer))
     }
 
     /// Asks who the node is.
@@ -96,10 +97,11 @@ impl Peers {
     /// # Errors
     /// Like [`Peers::ask`], and when the node refuses.
     pub async fn hello(&self, node: NodeId, hello: Hello, within: Duration) -> io::Result<Hello> {
-        match self.ask(node, &PeerCall::Hello(hello), within).await? {
-            PeerAnswer::Hello(hello) => Ok(hello),
-            other => Err(unexpected(other)),
+        let answer = self.ask(node, &PeerCall::Hello(hello), within).await?;
+        if let PeerAnswer::Hello(hello) = answer {
+            return Ok(hello);
         }
+        Err(unexpected(&answer))
     }
 
     /// Hands an exchange of an agent to the owner of its session.
@@ -112,13 +114,13 @@ impl Peers {
         exchange: Exchange,
         within: Duration,
     ) -> io::Result<Exchanged> {
-        match self
+        let answer = self
             .ask(node, &PeerCall::Exchange(exchange), within)
-            .await?
-        {
-            PeerAnswer::Exchanged(exchanged) => Ok(exchanged),
-            other => Err(unexpected(other)),
+            .await?;
+        if let PeerAnswer::Exchanged(exchanged) = answer {
+            return Ok(exchanged);
         }
+        Err(unexpected(&answer))
     }
 
     /// Asks when agents, at most a thousand, were heard last.
@@ -132,10 +134,13 @@ impl Peers {
         within: Duration,
     ) -> io::Result<Vec<Option<Seen>>> {
         let asked = uids.len();
-        match self.ask(node, &PeerCall::LastSeen(uids), within).await? {
-            PeerAnswer::LastSeen(seen) if seen.len() == asked => Ok(seen),
-            other => Err(unexpected(other)),
+        let answer = self.ask(node, &PeerCall::LastSeen(uids), within).await?;
+        if let PeerAnswer::LastSeen(seen) = &answer
+            && seen.len() == asked
+        {
+            return Ok(seen.clone());
         }
+        Err(unexpected(&answer))
     }
 
     /// Asks for a body that an agent reported there.
@@ -148,10 +153,11 @@ impl Peers {
         hash: BodyHash,
         within: Duration,
     ) -> io::Result<Option<Bytes>> {
-        match self.ask(node, &PeerCall::Body(hash), within).await? {
-            PeerAnswer::Body(body) => Ok(body),
-            other => Err(unexpected(other)),
+        let answer = self.ask(node, &PeerCall::Body(hash), within).await?;
+        if let PeerAnswer::Body(body) = answer {
+            return Ok(body);
         }
+        Err(unexpected(&answer))
     }
 
     /// The link to a node; those to nodes that are known no more go.
@@ -242,15 +248,16 @@ pub async fn redeem(
         frames::read_body(&mut stream, head.bytes, || {}).await
     };
     let answer = timeout(within, asking).await?.map_err(plain)?;
-    match decode_message(Kind::PeerAnswer, &answer)? {
-        PeerAnswer::Redeemed(redeemed) => Ok(redeemed),
-        other => Err(unexpected(other)),
+    let answer = decode_message(Kind::PeerAnswer, &answer)?;
+    if let PeerAnswer::Redeemed(redeemed) = answer {
+        return Ok(redeemed);
     }
+    Err(unexpected(&answer))
 }
 
-fn unexpected(answer: PeerAnswer) -> io::Error {
+fn unexpected(answer: &PeerAnswer) -> io::Error {
     match answer {
-        PeerAnswer::Refused(refusal) => io::Error::other(refusal),
+        PeerAnswer::Refused(refusal) => io::Error::other(*refusal),
         PeerAnswer::Raft(_)
         | PeerAnswer::Hello(_)
         | PeerAnswer::Redeemed(_)

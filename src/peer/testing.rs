@@ -36,6 +36,8 @@ pub(super) struct Answers {
     node: NodeId,
     /// Exchanges that began.
     pub(super) began: watch::Sender<usize>,
+    /// Bodies that were asked for.
+    pub(super) bodies: watch::Sender<usize>,
     /// Exchanges with the body `wait` take one each.
     pub(super) gate: Semaphore,
     /// Who called last.
@@ -49,6 +51,7 @@ impl Answers {
         Self {
             node,
             began: watch::Sender::new(0),
+            bodies: watch::Sender::new(0),
             gate: Semaphore::new(0),
             caller: watch::Sender::new(None),
             redeemed: watch::Sender::default(),
@@ -136,6 +139,7 @@ impl PeerCalls for Answers {
 
     fn body(&self, from: NodeId, hash: BodyHash) -> BoxFuture<'_, Option<Bytes>> {
         self.from(from);
+        self.bodies.send_modify(|bodies| *bodies += 1);
         let bytes = match hash {
             BodyHash([0, ..]) => None,
             TOO_LARGE => Some(Bytes::from(vec![1; LARGE_BYTES + 64 * 1024])),

@@ -246,10 +246,14 @@ async fn a_connection_without_progress_is_made_anew() {
     one.says(&two, "poll").await.expect("answered");
     wire.flow.send_replace(Flow::Bytes(0));
     let short = Duration::from_millis(50);
-    while wire.carried.borrow().len() < 2 {
-        let failed = one.peers.exchange(two.id, exchange("poll"), short).await;
-        failed.expect_err("nothing comes through");
-    }
+    let stuck = async {
+        while wire.carried.borrow().len() < 2 {
+            let failed = one.peers.exchange(two.id, exchange("poll"), short).await;
+            failed.expect_err("nothing comes through");
+        }
+    };
+    let anew = tokio::time::timeout(LONG, stuck).await;
+    anew.expect("another connection");
     wire.flow.send_replace(Flow::Open);
     // tries that were under way meanwhile may fail once more
     let again = async { while one.says(&two, "poll").await.is_err() {} };
@@ -318,10 +322,23 @@ async fn what_is_too_large_is_refused_and_the_connection_stays() {
 }
 
 #[tokio::test]
-async fn bodies_share_what_a_listener_holds() {
+async fn a_listener_holds_no_more_bodies_than_its_budget() {
     let (one, two) = pair().await;
+    let wire = Wire::to(&two).await;
+    one.book.set(known([(two.id, two.known(wire.address))]));
+    wire.flow.send_replace(Flow::Bytes(LARGE_BYTES / 4));
     let bodies = (0..24).map(|_| one.peers.body(two.id, BodyHash([1; 32]), LONG));
-    for body in join_all(bodies).await {
+    let served = async {
+        until(&two.answers.bodies, |bodies| *bodies >= 7).await;
+        for _ in 0..MANY {
+            one.says(&two, "poll").await.expect("answered");
+        }
+        // seven fit into 64 MiB
+        assert_eq!(*two.answers.bodies.borrow(), 7);
+        wire.flow.send_replace(Flow::Open);
+    };
+    let (bodies, ()) = tokio::join!(join_all(bodies), served);
+    for body in bodies {
         assert_eq!(body.expect("answered").expect("there").len(), LARGE_BYTES);
     }
 }

@@ -119,6 +119,30 @@ async fn handshakes(node: &Node, member: &Key) {
         node.has_refused(&before, &[("key", 1)]).await;
     }
     serves(node, member).await;
+
+    // a session of TLS is not taken up again: it would show no key
+    let settings = as_node(member);
+    let mut client = Client::open(node.address, settings.clone())
+        .await
+        .expect("a member");
+    client.send(&frame(1, 1, &hello())).await;
+    answered(&mut client, 1).await;
+    node.trust.set_members(&[].into());
+    let before = node.refused();
+    let mut again = Client::open(node.address, settings)
+        .await
+        .expect("half way");
+    let told = again.end().await;
+    assert_eq!(
+        alert(&told),
+        Some(&rustls::Error::AlertReceived(AccessDenied))
+    );
+    // and what is open is of no use any more
+    client.send(&frame(2, 1, &hello())).await;
+    client.end().await;
+    node.has_refused(&before, &[("key", 2)]).await;
+    node.trust.set_members(&[(member.hash(), NodeId(2))].into());
+    serves(node, member).await;
 }
 
 async fn frames(node: &Node, member: &Key) {

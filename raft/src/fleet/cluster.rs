@@ -105,12 +105,9 @@ impl Fleet {
             return;
         }
         let again = Liveness {
+            ttl_ms: known.ttl_ms,
             expires_ms: cx.time_ms.saturating_add(known.ttl_ms),
             ..Liveness::UNSEEN
-        };
-        let again = Liveness {
-            ttl_ms: known.ttl_ms,
-            ..again
         };
         self.put_liveness(cx, node, again);
     }
@@ -266,24 +263,22 @@ impl Fleet {
     }
 
     /// Takes a row of these tables at a load; `None` when it is none of them, else whether it came twice.
-    pub(super) fn take_cluster_row(&mut self, key: &RowKey, row: &Row) -> Option<bool> {
+    pub(super) fn take_cluster_row(&mut self, key: &RowKey, row: Row) -> Option<bool> {
         Some(match (key, row) {
             (RowKey::Liveness(node), Row::Liveness(given)) => {
-                self.liveness.insert_cow(*node, given.clone()).is_some()
+                self.liveness.insert_cow(*node, given).is_some()
             }
-            (RowKey::Lease(name), Row::Lease(lease)) if *name == lease.name => self
-                .leases
-                .insert_cow(Arc::clone(name), lease.clone())
-                .is_some(),
+            (RowKey::Lease(name), Row::Lease(lease)) if *name == lease.name => {
+                self.leases.insert_cow(Arc::clone(name), lease).is_some()
+            }
             (RowKey::Peer(node), Row::Peer(peer)) if *node == peer.id => {
-                self.peers.insert_cow(*node, peer.clone()).is_some()
+                self.peers.insert_cow(*node, peer).is_some()
             }
-            (RowKey::JoinToken(id), Row::JoinToken(token)) if *id == token.id => self
-                .join_tokens
-                .insert_cow(Arc::clone(id), token.clone())
-                .is_some(),
+            (RowKey::JoinToken(id), Row::JoinToken(token)) if *id == token.id => {
+                self.join_tokens.insert_cow(Arc::clone(id), token).is_some()
+            }
             (RowKey::ClusterHead, Row::ClusterHead(head)) => {
-                let known = std::mem::replace(&mut self.head, head.clone());
+                let known = std::mem::replace(&mut self.head, head);
                 *known != ClusterHead::default()
             }
             (_, _) => return None,

@@ -121,10 +121,7 @@ impl Fleet {
             (RowKey::RolloutRules, Row::RolloutRules(rules)) => {
                 self.rollout_rules.replace(rules).is_some()
             }
-            (_, row) => match self.take_cluster_row(&key, &row) {
-                Some(replaced) => replaced,
-                None => self.take_access_row(&key, row)?,
-            },
+            (_, row) => self.take_access_row(&key, row)?,
         };
         if replaced {
             Err(LoadError::Twice(key))
@@ -133,7 +130,7 @@ impl Fleet {
         }
     }
 
-    /// Rows about who may do what; true when one came twice.
+    /// Rows about who may do what, and those of the cluster; true when one came twice.
     fn take_access_row(&mut self, key: &RowKey, row: Row) -> Result<bool, LoadError> {
         Ok(match (key, row) {
             (RowKey::EnrollmentToken(id), Row::EnrollmentToken(token)) if *id == token.id => {
@@ -151,7 +148,10 @@ impl Fleet {
             (RowKey::TokenNote(id), Row::TokenNote(note)) if *id == note.token => {
                 self.token_notes.insert_cow(Arc::clone(id), note).is_some()
             }
-            (_, _) => return Err(LoadError::Foreign(key.clone())),
+            (_, row) => {
+                let taken = self.take_cluster_row(key, row);
+                taken.ok_or_else(|| LoadError::Foreign(key.clone()))?
+            }
         })
     }
 

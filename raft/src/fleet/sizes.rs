@@ -5,7 +5,7 @@
 
 use super::limits::{SERVER_LABELS_BYTES_MAX, SERVER_LABELS_MAX};
 use crate::proposal::{
-    Assign, CreateVersion, Entry, Mark, MarkTo, Origin, Proposal, Retention, SessionOp,
+    Assign, CreateVersion, Entry, Mark, MarkTo, Origin, Proposal, PutGroup, Retention, SessionOp,
 };
 use crate::records::{
     Action, AgentRecord, AgentUpdate, DeliveryError, Description, EnrollmentToken, Health,
@@ -112,17 +112,7 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::NodeBatch(batch) => 5 * NUMBER + batch.ops.iter().map(op_bytes).sum::<usize>(),
         Proposal::StageBody(part) => HASH + 2 * NUMBER + bytes(&part.bytes),
         Proposal::CreateVersion(version) => version_bytes(version),
-        Proposal::PutGroup(group) => {
-            let assign = match &group.assign {
-                Assign::Keep | Assign::Nothing => 0,
-                Assign::Version { configuration, .. } => text(configuration) + 1 + NUMBER,
-            };
-            let selector = group
-                .selector
-                .as_ref()
-                .map_or(0, |selector| selector.bytes());
-            text(&group.name) + 2 * NUMBER + 6 + selector + assign
-        }
+        Proposal::PutGroup(group) => group_bytes(group),
         Proposal::DeleteGroup { name, .. } => text(name) + 1 + NUMBER,
         Proposal::CreateDispatch(dispatch) => {
             let target = match &dispatch.target {
@@ -174,6 +164,18 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::RemoveNode { .. } => NUMBER,
         Proposal::SetFeatureLevel { .. } => NUMBER,
     }
+}
+
+fn group_bytes(group: &PutGroup) -> usize {
+    let assign = match &group.assign {
+        Assign::Keep | Assign::Nothing => 0,
+        Assign::Version { configuration, .. } => text(configuration) + 1 + NUMBER,
+    };
+    let selector = group
+        .selector
+        .as_ref()
+        .map_or(0, |selector| selector.bytes());
+    text(&group.name) + 2 * NUMBER + 6 + selector + assign
 }
 
 fn peer_bytes(peer: &Peer) -> usize {

@@ -11,7 +11,7 @@ use crate::ids::NodeId;
 pub struct Peer {
     /// The key.
     pub id: NodeId,
-    /// SHA-256 of the SubjectPublicKeyInfo of the node's peer certificate; no two peers have the same.
+    /// SHA-256 of the `SubjectPublicKeyInfo` of the node's peer certificate; no two peers have the same.
     pub key: [u8; 32],
     /// Where others reach it, `host:port`.
     pub address: Arc<str>,

@@ -30,6 +30,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Liveness in these tests.
 const TTL: Duration = Duration::from_secs(2);
 
+/// A slow way; heartbeats still arrive in time.
+const SLOW: Duration = Duration::from_millis(30);
+
 /// Little enough that a node is soon behind what is left.
 const LOG: LogLimits = LogLimits {
     bytes: u64::MAX,
@@ -54,6 +57,7 @@ pub(crate) async fn eventually(what: &str, mut seen: impl FnMut() -> bool) {
 pub(crate) struct Cluster {
     nodes: Mutex<BTreeMap<NodeId, Consensus>>,
     cut: Mutex<BTreeSet<NodeId>>,
+    slow: Mutex<BTreeSet<NodeId>>,
     began: Began,
 }
 
@@ -88,6 +92,9 @@ impl PeerNetwork for From {
         let (cluster, from) = (self.cluster.clone(), self.node);
         Box::pin(async move {
             let reached = cluster.reached(from, target)?;
+            if cluster.slow.lock().expect("whole").contains(&target) {
+                tokio::time::sleep(SLOW).await;
+            }
             let request = carried(&request)?;
             let answer = reached.handle(from, request).await;
             // the way back may be cut meanwhile
@@ -118,6 +125,11 @@ impl Cluster {
     /// Nobody reaches the node any more, and it reaches nobody.
     pub(crate) fn cut(&self, node: NodeId) {
         self.cut.lock().expect("whole").insert(node);
+    }
+
+    /// What is sent to the node takes its time from here on.
+    pub(crate) fn slow(&self, node: NodeId) {
+        self.slow.lock().expect("whole").insert(node);
     }
 
     pub(crate) fn heal(&self, node: NodeId) {

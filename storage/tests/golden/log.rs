@@ -35,6 +35,8 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Row => "row",
         // in a file of their own
         Kind::BackupHead | Kind::BackupRows | Kind::BackupEnd => "backup",
+        // beside what is said
+        Kind::PeerCall | Kind::PeerAnswer => "peer",
     }
 }
 

@@ -467,19 +467,23 @@ pub(crate) fn entry(proposal: Proposal) -> Entry {
 
 /// Bytes that nest without end are an error, not the end of the stack.
 #[test]
-fn an_operators_wish_inside_another_is_no_entry() {
+fn a_wrapped_proposal_inside_another_is_no_entry() {
+    let asked = |proposal: Proposal| proposal.asked("".into());
+    let held = |proposal: Proposal| proposal.under_lease("expand".into(), Fence(7));
     let cancel = Proposal::CancelDispatch {
         dispatch: DispatchId(7),
     };
-    let once = entry(cancel.asked("".into()));
-    let bytes = encode(Kind::LogEntry, &once).expect("small");
-    assert_eq!(decode::<Entry>(Kind::LogEntry, &bytes).expect("ours"), once);
-    let twice = Entry {
-        proposal: once.proposal.asked("".into()),
-        ..once
-    };
-    let bytes = encode(Kind::LogEntry, &twice).expect("small");
-    assert!(decode::<Entry>(Kind::LogEntry, &bytes).is_err());
+    for once in [asked(cancel.clone()), held(cancel)] {
+        let bytes = encode(Kind::LogEntry, &entry(once.clone())).expect("small");
+        let read = decode::<Entry>(Kind::LogEntry, &bytes).expect("ours");
+        assert_eq!(read.proposal, once);
+        for twice in [asked(once.clone()), held(once.clone())] {
+            let bytes = encode(Kind::LogEntry, &entry(twice)).expect("small");
+            assert!(decode::<Entry>(Kind::LogEntry, &bytes).is_err());
+        }
+        // what was refused leaves nothing behind
+        assert!(decode::<Entry>(Kind::LogEntry, &bytes).is_ok());
+    }
 }
 
 #[test]

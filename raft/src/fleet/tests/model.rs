@@ -298,6 +298,26 @@ fn aim_marks(marks: &mut MarkDeliveries, fleet: &Fleet) {
     }
 }
 
+fn aim_batch(batch: &mut NodeBatch, fleet: &Fleet) {
+    let fence_of = |uid| {
+        let session = fleet.agent(uid)?.session?;
+        Some(session.fence)
+    };
+    if let Some(node) = fleet.node(batch.node) {
+        (batch.epoch, batch.number) = (node.epoch, node.batch + 1);
+    }
+    for op in &mut batch.ops {
+        match op {
+            SessionOp::Claim { uid, expect, .. } => *expect = fence_of(*uid),
+            SessionOp::Release { uid, fence, .. } => {
+                *fence = fence_of(*uid).unwrap_or(*fence);
+            }
+            SessionOp::Report { update, .. } => blame(update, fleet),
+            SessionOp::Rename { .. } | SessionOp::Enroll { .. } => {}
+        }
+    }
+}
+
 fn aim_expansion(dispatch: &mut DispatchId, cursor: &mut Option<InstanceUid>, fleet: &Fleet) {
     let Some(next) = fleet.expanding().next() else {
         return;
@@ -327,21 +347,7 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
     };
     aim_at_changes(proposal, fleet);
     match proposal {
-        Proposal::NodeBatch(batch) => {
-            if let Some(node) = fleet.node(batch.node) {
-                (batch.epoch, batch.number) = (node.epoch, node.batch + 1);
-            }
-            for op in &mut batch.ops {
-                match op {
-                    SessionOp::Claim { uid, expect, .. } => *expect = fence_of(*uid),
-                    SessionOp::Release { uid, fence, .. } => {
-                        *fence = fence_of(*uid).unwrap_or(*fence);
-                    }
-                    SessionOp::Report { update, .. } => blame(update, fleet),
-                    SessionOp::Rename { .. } | SessionOp::Enroll { .. } => {}
-                }
-            }
-        }
+        Proposal::NodeBatch(batch) => aim_batch(batch, fleet),
         Proposal::MarkDeliveries(marks) => aim_marks(marks, fleet),
         Proposal::TrimAudit { first, .. } => *first = fleet.audit().first,
         Proposal::ExpandDispatch { dispatch, cursor } => aim_expansion(dispatch, cursor, fleet),

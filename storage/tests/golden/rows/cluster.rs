@@ -7,6 +7,11 @@ use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::records::{ClusterHead, Lease, Liveness};
 use ampora_raft::rows::{IdempotencyRow, Row};
 
+use ampora_raft::fleet::limits::{
+    JOIN_USES_MAX, KEY_BYTES_MAX, NODE_ID_MAX, REMOVED_MAX, TEXT_BYTES_MAX,
+};
+use ampora_storage::codec::{Kind, encode};
+
 use crate::proposals::cluster::{join_token, peer};
 
 fn outcomes() -> Vec<Outcome> {
@@ -84,4 +89,26 @@ pub(super) fn rows() -> Vec<Row> {
         removed_below: 1,
     })));
     rows
+}
+
+/// `storage::rows` counts one change of the store for each of them.
+#[test]
+fn the_largest_rows_of_a_cluster_are_one_value_of_the_store() {
+    let mut token = join_token();
+    token.id = "x".repeat(KEY_BYTES_MAX).into();
+    token.created_by = "x".repeat(TEXT_BYTES_MAX).into();
+    token.redeemed = vec![([255; 32], NodeId(NODE_ID_MAX)); JOIN_USES_MAX as usize];
+    let head = ClusterHead {
+        next_node: u64::MAX,
+        floor_ms: u64::MAX,
+        removed: vec![NodeId(NODE_ID_MAX); REMOVED_MAX],
+        removed_below: u64::MAX,
+    };
+    for row in [
+        Row::JoinToken(Arc::new(token)),
+        Row::ClusterHead(Arc::new(head)),
+    ] {
+        let bytes = encode(Kind::Row, &row).expect("small");
+        assert!(bytes.len() <= 4096, "{}", bytes.len());
+    }
 }
