@@ -1,30 +1,35 @@
 //! This node as the REST rooms see it: the fleet and the log through consensus, reported bodies and
 //! presence through the agents' room.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus, RowStore};
-use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid};
+use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::AuditRecord;
 use ampora_raft::rows::{Row, RowKey};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use serde_json::Value;
 
 use super::health;
 use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, Committed, Health, Now, Presence, ProposeError, RaftStatus, ReportedFile,
+    Backend, Committed, Health, Heard, Now, Presence, ProposeError, RaftStatus, ReportedFile,
     ReportedKind, View,
 };
 use crate::entropy;
 use crate::telemetry::metrics::Metrics;
+
+/// How long the owners of a page of agents are waited for.
+const HEARD_WITHIN: Duration = Duration::from_millis(100);
 
 /// What the admin listener asks.
 #[derive(Debug)]
@@ -120,6 +125,33 @@ impl Backend for NodeBackend {
         self.room.accepted.add(dispatch);
         // deliveries of it may have been made already
         self.room.changes.look_at_dispatches();
+    }
+
+    fn heard(
+        &self,
+        owners: BTreeMap<NodeId, Vec<InstanceUid>>,
+    ) -> BoxFuture<'_, BTreeMap<InstanceUid, Heard>> {
+        async move {
+            let Some(elsewhere) = self.room.elsewhere.get() else {
+                return BTreeMap::new();
+            };
+            let asked = owners.into_iter().map(|(node, uids)| async move {
+                let asked = elsewhere.last_seen(node, uids.clone(), HEARD_WITHIN);
+                let seen = tokio::time::timeout(HEARD_WITHIN, asked).await;
+                let seen = seen.ok().and_then(Result::ok).unwrap_or_default();
+                uids.into_iter().zip(seen).filter_map(|(uid, seen)| {
+                    seen.map(|seen| {
+                        let heard = Heard {
+                            last_seen_ms: seen.seen_wall_ms,
+                            silent_ms: seen.silent_ms,
+                        };
+                        (uid, heard)
+                    })
+                })
+            });
+            join_all(asked).await.into_iter().flatten().collect()
+        }
+        .boxed()
     }
 
     fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>> {

@@ -173,6 +173,7 @@ fn room(
         offers: Default::default(),
         bodies,
         timers: Default::default(),
+        elsewhere: Default::default(),
         takeovers: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),
