@@ -1,5 +1,7 @@
-//! Plain-HTTP exchanges that reach another node than the one that owns the session: they are handed to the owner in
-//! one hop, so that one agent keeps one session, one sequence and one offer behind any load balancer.
+//! Plain-HTTP exchanges that reach another node than the one that owns the session.
+//!
+//! They are handed to the owner in one hop, so that one agent keeps one session, one sequence and one offer behind any
+//! load balancer.
 
 use std::io;
 use std::sync::Arc;
