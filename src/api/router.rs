@@ -115,6 +115,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(management_routes());
     routes.extend(ownership_routes());
     routes.extend(snapshot_routes());
+    routes.extend(cluster_routes());
     routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(access_routes());
     routes.extend(probe_routes());
@@ -171,6 +172,43 @@ fn snapshot_routes() -> Vec<Route> {
             Method::GET,
             "/api/v1/cluster/snapshots/{id}",
             get(cluster::snapshots::read),
+        ),
+    ]
+}
+
+/// Who belongs to the cluster, and who votes.
+fn cluster_routes() -> Vec<Route> {
+    let guarded = |method, path, handler| Route::new(method, path, ADMIN, handler);
+    vec![
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/join-tokens",
+            post(cluster::join::create_token),
+        ),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/join",
+            post(cluster::join::join),
+        ),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/members",
+            post(cluster::members::set_role),
+        ),
+        guarded(
+            Method::DELETE,
+            "/api/v1/cluster/members/{id}",
+            delete(cluster::members::remove),
+        ),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/leader",
+            post(cluster::members::lead),
+        ),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/feature-level",
+            post(cluster::members::finalize),
         ),
     ]
 }

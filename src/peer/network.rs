@@ -231,7 +231,38 @@ pub async fn redeem(
     redeem: Redeem,
     within: Duration,
 ) -> io::Result<Redeemed> {
-    let call = encode_message(Kind::PeerCall, &PeerCall::Redeem(redeem))?;
+    match ask_at(address, expected, key, &PeerCall::Redeem(redeem), within).await? {
+        PeerAnswer::Redeemed(redeemed) => Ok(redeemed),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Asks who is at an address, before this node is a member.
+///
+/// # Errors
+/// Like [`redeem`].
+pub async fn greet(
+    address: &str,
+    expected: &[KeyHash],
+    key: &NodeKey,
+    hello: Hello,
+    within: Duration,
+) -> io::Result<Hello> {
+    match ask_at(address, expected, key, &PeerCall::Hello(hello), within).await? {
+        PeerAnswer::Hello(hello) => Ok(hello),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// One call over a connection of its own.
+async fn ask_at(
+    address: &str,
+    expected: &[KeyHash],
+    key: &NodeKey,
+    call: &PeerCall,
+    within: Duration,
+) -> io::Result<PeerAnswer> {
+    let call = encode_message(Kind::PeerCall, call)?;
     let asking = async {
         let (mut stream, _) = connect(address, key, expected.to_vec()).await?;
         // a refusal by the other side comes after the handshake, and may cut the call
@@ -248,11 +279,7 @@ pub async fn redeem(
         frames::read_body(&mut stream, head.bytes, || {}).await
     };
     let answer = timeout(within, asking).await?.map_err(plain)?;
-    let answer = decode_message(Kind::PeerAnswer, &answer)?;
-    if let PeerAnswer::Redeemed(redeemed) = answer {
-        return Ok(redeemed);
-    }
-    Err(unexpected(&answer))
+    decode_message(Kind::PeerAnswer, &answer)
 }
 
 fn unexpected(answer: &PeerAnswer) -> io::Error {
