@@ -10,12 +10,14 @@ use std::io;
 use ampora::peer::{Hello, PeerAnswer, PeerCall, Refusal};
 use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_storage::codec::{Kind, decode_message, encode_message};
-use rustls::AlertDescription::{AccessDenied, CertificateRequired, NoApplicationProtocol};
+use rustls::AlertDescription::{
+    AccessDenied, CertificateRequired, DecryptError, NoApplicationProtocol,
+};
 use rustls::version::{TLS12, TLS13};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use client::{Client, Key, as_node, frame, head, settings};
+use client::{Client, Key, as_node, frame, head, settings, stolen};
 use node::Node;
 
 /// What a frame may carry of a member and of a stranger.
@@ -81,7 +83,7 @@ async fn handshakes(node: &Node, member: &Key) {
         .write_all(b"GET / HTTP/1.1\r\n\r\n")
         .await
         .expect("sent");
-    drop(plain.read_to_end(&mut Vec::new()).await);
+    Client::end_of(&mut plain).await;
     node.has_refused(&before, &[("handshake", 1)]).await;
 
     let before = node.refused();
@@ -119,6 +121,19 @@ async fn handshakes(node: &Node, member: &Key) {
         node.has_refused(&before, &[("key", 1)]).await;
     }
     serves(node, member).await;
+
+    // a certificate is no secret: its key decides
+    let before = node.refused();
+    let settings = stolen(member, &Key::new());
+    let mut client = Client::open(node.address, settings)
+        .await
+        .expect("half way");
+    let told = client.end().await;
+    assert_eq!(
+        alert(&told),
+        Some(&rustls::Error::AlertReceived(DecryptError))
+    );
+    node.has_refused(&before, &[("key", 1)]).await;
 
     // a session of TLS is not taken up again: it would show no key
     let settings = as_node(member);
@@ -312,4 +327,10 @@ async fn crowds(node: &Node, member: &Key) {
     };
     let served = tokio::time::timeout(client::SOON, again).await;
     served.expect("a member is let in again");
+
+    // whoever never says anything is ended by itself
+    let before = node.refused();
+    let mut silent = TcpStream::connect(node.address).await.expect("listens");
+    Client::end_of(&mut silent).await;
+    node.has_refused(&before, &[("handshake", 1)]).await;
 }
