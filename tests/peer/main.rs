@@ -70,6 +70,7 @@ async fn bad_input_is_refused_and_counted_and_the_node_goes_on() {
     );
     serves(&node, &member).await;
     handshakes(&node, &member).await;
+    keys(&node, &member).await;
     frames(&node, &member).await;
     strangers(&node).await;
     crowds(&node, &member).await;
@@ -104,7 +105,9 @@ async fn handshakes(node: &Node, member: &Key) {
     let without = Client::open(node.address, settings(Some(member), &TLS13, None)).await;
     without.expect("shakes hands").end().await;
     node.has_refused(&before, &[("handshake", 1)]).await;
+}
 
+async fn keys(node: &Node, member: &Key) {
     // with TLS 1.3 a client is done before the server has looked at its certificate
     for (key, why) in [
         (None, CertificateRequired),
