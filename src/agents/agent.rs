@@ -45,8 +45,12 @@ pub struct State {
     pub transport: Transport,
     /// Whether a transport is up, or polls come.
     pub connected: bool,
+    /// The socket over which it spoke until another node took the session; somebody may go on speaking there.
+    pub displaced: Option<ConnectionKey>,
     /// Boot time of the last sign of life.
     pub heard_ms: u64,
+    /// Boot time at which the connection was last seen to be alive, by a message or a pong.
+    pub alive_ms: u64,
     /// Wall time of the last message, for people.
     pub seen_wall_ms: u64,
     /// Whether silence says something: heartbeats are announced, polled, or were seen twice.
@@ -69,6 +73,9 @@ pub struct Link {
 /// The key under which all polls of an agent stand.
 pub const POLLS: ConnectionKey = ConnectionKey(0);
 
+/// The key of a connection to another node.
+pub const ELSEWHERE: ConnectionKey = ConnectionKey(u64::MAX);
+
 impl Agent {
     /// An agent that was not served here before.
     pub fn new(uid: InstanceUid, session: Session, transport: Transport) -> Self {
@@ -86,7 +93,9 @@ impl Agent {
                 token: None,
                 transport,
                 connected: false,
+                displaced: None,
                 heard_ms: 0,
+                alive_ms: 0,
                 seen_wall_ms: 0,
                 heartbeats: false,
                 empty_messages: 0,
@@ -176,6 +185,8 @@ impl Agent {
             .link
             .as_ref()
             .is_some_and(|link| link.connection == connection);
+        let is_owned = state.fence.is_some();
+        state.session.set_owned(is_owned);
         here.then(|| state.session.next_push(now_ms)).flatten()
     }
 

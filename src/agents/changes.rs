@@ -60,8 +60,11 @@ pub struct Changes {
     state: Mutex<State>,
     desired: Notify,
     deliveries: Notify,
+    deliveries_duty: Notify,
+    nodes: Notify,
     rollout: Notify,
     tokens: Notify,
+    spent_tokens: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -81,8 +84,11 @@ impl Changes {
             state: Mutex::default(),
             desired: Notify::new(),
             deliveries: Notify::new(),
+            deliveries_duty: Notify::new(),
+            nodes: Notify::new(),
             rollout: Notify::new(),
             tokens: Notify::new(),
+            spent_tokens: Notify::new(),
         })
     }
 
@@ -113,7 +119,7 @@ impl Changes {
     }
 
     /// Waits until deliveries may have something to do, and takes the set; the flag says that a dispatch
-    /// was made or changed, so that one may be waiting for its expansion.
+    /// was made or changed.
     pub async fn next_deliveries(&self) -> (Agents, bool) {
         loop {
             {
@@ -129,14 +135,35 @@ impl Changes {
         }
     }
 
+    /// Waits until dispatches or nodes changed since the last wait: something may be to do for all of them.
+    pub async fn next_deliveries_duty(&self) {
+        self.deliveries_duty.notified().await;
+    }
+
+    /// Waits until nodes came, went or changed since the last wait.
+    pub async fn next_nodes(&self) {
+        self.nodes.notified().await;
+    }
+
     /// Waits until tokens changed since the last wait.
     pub async fn next_tokens(&self) {
         self.tokens.notified().await;
     }
 
+    /// The same for whoever has the fleet forget tokens.
+    pub async fn next_spent_tokens(&self) {
+        self.spent_tokens.notified().await;
+    }
+
     /// An agent has just got a session here: deliveries may be waiting for it.
     pub fn agent_arrived(&self, uid: InstanceUid) {
         self.state.lock().deliveries.add(uid);
+        self.deliveries.notify_one();
+    }
+
+    /// Dispatches are to be looked at.
+    pub fn look_at_dispatches(&self) {
+        self.state.lock().dispatches = true;
         self.deliveries.notify_one();
     }
 
@@ -201,8 +228,24 @@ impl EffectSink for Changes {
             let (a, b) = self.fold(effect);
             desired |= a;
             deliveries |= b;
-            if *effect == Effect::TokensChanged {
-                self.tokens.notify_one();
+            match effect {
+                Effect::TokensChanged => {
+                    self.tokens.notify_one();
+                    self.spent_tokens.notify_one();
+                }
+                Effect::DispatchChanged { .. } => self.deliveries_duty.notify_one(),
+                Effect::NodeChanged { .. } => {
+                    self.deliveries_duty.notify_one();
+                    self.nodes.notify_one();
+                }
+                Effect::SessionMoved { .. }
+                | Effect::AgentChanged { .. }
+                | Effect::GroupChanged { .. }
+                | Effect::ConfigurationChanged { .. }
+                | Effect::DeliveryChanged { .. }
+                | Effect::FailureForgotten { .. }
+                | Effect::LeaseChanged { .. }
+                | Effect::PeersChanged => {}
             }
         }
         if desired {

@@ -28,7 +28,7 @@ use crate::telemetry::frames::{Rejected, rejected};
 /// Agents on one socket: gateways carry hundreds; more would make one socket a node of its own.
 const AGENTS_PER_SOCKET_MAX: usize = 4096;
 
-/// Close code for a socket whose agents all speak over another one, or whose token is gone (RFC 6455: policy violation).
+/// Close code for a socket whose agents were all forgotten, or whose token is gone (RFC 6455: policy violation).
 const POLICY: u16 = 1008;
 
 /// The room as transports see it.
@@ -158,6 +158,10 @@ impl Socket {
     async fn push_of(&mut self, uid: InstanceUid) -> Option<Push> {
         let agent = self.carried.get(&uid)?.clone();
         let now_ms = self.room.clock.boot_ms();
+        if !self.room.liveness.may_act(now_ms) {
+            // everybody is rung for once it may
+            return None;
+        }
         let outgoing = agent.next_push(self.caller.connection, now_ms)?;
         // there may be another one behind it
         self.wake.push(uid);
@@ -212,9 +216,10 @@ impl AgentConnection for Socket {
                 self.carried.remove(&uid);
                 self.carried.is_empty().then_some(Push::Close {
                     code: POLICY,
-                    reason: "the agent is connected elsewhere",
+                    reason: "the agent was forgotten",
                 })
             }
+            Call::Ping => Some(Push::Ping),
             Call::Agent(uid) => self.push_of(uid).await,
         }
     }

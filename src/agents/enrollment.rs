@@ -18,9 +18,10 @@ use http::{HeaderMap, header};
 use tokio_util::sync::CancellationToken;
 
 use super::agent::POLLS;
+use super::claims::CLAIM_WAIT;
 use super::exchange::{self, Caller};
-use super::room::{CLAIM_WAIT, Room};
-use crate::node::origin;
+use super::room::Room;
+use crate::node::leases::Tenure;
 use crate::secrets;
 use crate::telemetry::frames::{Rejected, rejected};
 
@@ -176,7 +177,7 @@ fn overload(uid: InstanceUid, text: &str) -> wire::ServerToAgent {
     exchange::unavailable(uid, text)
 }
 
-/// Ends sockets whose token is gone, and has the fleet forget tokens that are over, until `stop`.
+/// Ends sockets whose token is gone, until `stop`.
 pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(SWEEP_PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -187,7 +188,19 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         end_revoked(&room).await;
-        sweep(&room, &stop).await;
+    }
+}
+
+/// Has the fleet forget tokens that are over while the lease is held.
+pub async fn perform(tenure: Tenure) {
+    let mut tick = tokio::time::interval(SWEEP_PERIOD);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = tenure.room().changes.next_spent_tokens() => {}
+            _ = tick.tick() => {}
+        }
+        sweep(&tenure).await;
     }
 }
 
@@ -213,16 +226,16 @@ async fn end_revoked(room: &Room) {
 }
 
 /// Each step removes something, so that this ends.
-async fn sweep(room: &Room, stop: &CancellationToken) {
+async fn sweep(tenure: &Tenure) {
+    let room = tenure.room();
     let due = || {
         let now_ms = deadline_ms(room);
         room.consensus.view().fleet.has_tokens_to_sweep(now_ms)
     };
-    while due() && !stop.is_cancelled() {
+    while due() {
         let limit = u16::try_from(SWEEP_STEP).unwrap_or(u16::MAX);
         let proposal = Proposal::SweepTokens { limit };
-        let origin = origin::of_node(room.author.node);
-        if let Err(error) = room.consensus.propose(origin, proposal).await {
+        if let Err(error) = tenure.propose(proposal).await {
             tracing::debug!(%error, "tokens that are over could not be swept");
             return;
         }

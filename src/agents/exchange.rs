@@ -17,9 +17,10 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::agent::Agent;
+use super::claims::Entered;
 use super::enrollment::{self, Turned};
 use super::identity::{self, Route};
-use super::room::{Entered, Room};
+use super::room::Room;
 use super::wake::Wake;
 use super::{convert, delivery};
 use crate::clock::SystemClock;
@@ -216,6 +217,7 @@ fn heard(room: &Room, agent: &Agent, caller: &Caller, kind: Kind) {
     let wall_ms = room.clock.wall_ms();
     agent.with(|state| {
         state.heard_ms = now_ms;
+        state.alive_ms = now_ms;
         state.seen_wall_ms = wall_ms;
         state.empty_messages = state
             .empty_messages
@@ -285,6 +287,8 @@ fn converse(
             full_state_allowed: &mut full_state_allowed,
             components_known: &components_known,
         };
+        let acts = state.fence.is_some() && room.liveness.may_act(now_ms);
+        state.session.set_owned(acts);
         let handled = state.session.handle_message(incoming, &mut context);
         if let Some(asked) = asked {
             state.asked = asked;

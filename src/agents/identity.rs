@@ -11,6 +11,7 @@ use ampora_raft::ids::InstanceUid;
 use ampora_raft::records::Transport;
 
 use super::agent::{Agent, Link, POLLS, State};
+use super::claims::is_elsewhere;
 use super::enrollment;
 use super::exchange::Caller;
 use super::room::Room;
@@ -62,7 +63,7 @@ pub fn route(room: &Room, caller: &Caller, incoming: &Incoming) -> Route {
 }
 
 /// A pong over a socket that carries this agent alone: the holder of the uid may be alive after all.
-pub fn pong(room: &Room, caller: &Caller, agent: &Agent) {
+pub fn pong(room: &Arc<Room>, caller: &Caller, agent: &Arc<Agent>) {
     let now_ms = room.clock.boot_ms();
     let verdict = agent.with(|state| {
         let verdict = state.holder.pong(caller.connection, now_ms);
@@ -76,7 +77,11 @@ pub fn pong(room: &Room, caller: &Caller, agent: &Agent) {
         fingerprint,
     }) = verdict
     {
-        issue(room, agent.uid, newcomer, fingerprint);
+        if is_elsewhere(newcomer) {
+            room.claim_soon(agent);
+        } else {
+            issue(room, agent.uid, newcomer, fingerprint);
+        }
     }
 }
 
@@ -95,7 +100,7 @@ fn alias(room: &Room, caller: &Caller, old: InstanceUid, asks: bool) -> Option<I
 }
 
 /// Gives somebody who may not use `old` a uid of its own.
-fn issue(
+pub(super) fn issue(
     room: &Room,
     old: InstanceUid,
     connection: ConnectionKey,
@@ -151,6 +156,7 @@ fn judge(
         newcomer,
         fingerprint,
     } = verdict
+        && !is_elsewhere(newcomer)
     {
         issue(room, uid, newcomer, fingerprint);
     }
@@ -169,6 +175,9 @@ fn link(state: &mut State, caller: &Caller) {
             wake: caller.wake.clone(),
         });
     }
+    state
+        .displaced
+        .take_if(|displaced| *displaced == caller.connection);
     state.token.clone_from(&caller.token);
     state.transport = caller.transport;
     state.connected = true;

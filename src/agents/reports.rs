@@ -139,6 +139,20 @@ impl Reports {
         Some(pending.update)
     }
 
+    /// Drops what is pending for one agent: another node speaks for it.
+    pub fn drop_pending(&mut self, uid: InstanceUid) {
+        if let Some(pending) = self.pending.remove(&uid) {
+            self.due.remove(&(pending.due_ms, uid));
+        }
+    }
+
+    /// Drops everything that is pending, and whose it was.
+    pub fn drop_all(&mut self) -> BTreeSet<InstanceUid> {
+        self.due.clear();
+        self.proposed.clear();
+        std::mem::take(&mut self.pending).into_keys().collect()
+    }
+
     /// Forgets when the agent was last proposed: its session here is over.
     pub fn forget(&mut self, uid: InstanceUid) {
         self.proposed.remove(&uid);

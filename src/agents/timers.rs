@@ -56,7 +56,7 @@ fn fire(room: &Room) {
             continue;
         };
         let (events, next_ms) = agent.handle_timeout(now_ms);
-        room.evidence.conclude(uid, events);
+        room.conclude(&agent, events);
         // never again at the same instant, so that a session cannot hold this loop
         room.arm(uid, next_ms.map(|at_ms| at_ms.max(now_ms + 1)));
         room.drop_if_idle(uid);
@@ -67,6 +67,9 @@ fn fire(room: &Room) {
 /// that heartbeat in phase would leave most of the budget unused.
 fn ask_waiting(room: &Room) {
     let now_ms = room.clock.boot_ms();
+    if !room.liveness.may_act(now_ms) {
+        return;
+    }
     for _ in 0..ASKED_PER_TICK_MAX {
         if room.full_states.is_spent(now_ms) {
             return;

@@ -24,6 +24,7 @@ struct State {
     agents: BTreeSet<InstanceUid>,
     detached: BTreeSet<InstanceUid>,
     revoked: bool,
+    ping: bool,
 }
 
 /// Why the bell was rung.
@@ -31,8 +32,10 @@ struct State {
 pub enum Call {
     /// The credential of the socket is gone.
     Revoked,
-    /// This agent speaks over another socket from now on.
+    /// This agent is not this socket's from now on.
     Detached(InstanceUid),
+    /// Somebody wants to know whether the socket is alive.
+    Ping,
     /// This agent has something to write.
     Agent(InstanceUid),
 }
@@ -45,12 +48,17 @@ impl Wake {
         });
     }
 
-    /// An agent speaks over another socket from now on.
+    /// An agent is not this socket's from now on.
     pub fn detach(&self, uid: InstanceUid) {
         self.ring(|state| {
             state.agents.remove(&uid);
             state.detached.insert(uid);
         });
+    }
+
+    /// Somebody wants to know whether the socket is alive.
+    pub fn ping(&self) {
+        self.ring(|state| state.ping = true);
     }
 
     /// The credential of the socket is gone.
@@ -84,20 +92,22 @@ impl Wake {
         Poll::Pending
     }
 
+    /// Takes the agents that were detached.
+    pub fn take_detached(&self) -> BTreeSet<InstanceUid> {
+        std::mem::take(&mut self.state.lock().detached)
+    }
+
     /// Takes one call; ends come first.
     pub fn take(&self) -> Option<Call> {
         let mut state = self.state.lock();
         let revoked = std::mem::take(&mut state.revoked).then_some(Call::Revoked);
         let call = revoked.or_else(|| state.detached.pop_first().map(Call::Detached));
+        let ping = call.is_none() && std::mem::take(&mut state.ping);
+        let call = call.or_else(|| ping.then_some(Call::Ping));
         let call = call.or_else(|| state.agents.pop_first().map(Call::Agent));
-        let more = !state.detached.is_empty() || !state.agents.is_empty();
+        let more = state.ping || !state.detached.is_empty() || !state.agents.is_empty();
         self.rung.store(more, Ordering::Release);
         call
-    }
-
-    /// Takes the agents that were detached.
-    pub fn take_detached(&self) -> BTreeSet<InstanceUid> {
-        std::mem::take(&mut self.state.lock().detached)
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ampora_raft::fleet::Fleet;
-use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid, NodeId};
+use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::{AuditRecord, Transport};
@@ -30,6 +30,9 @@ pub trait Backend: Send + Sync + 'static {
         origin: Origin,
         proposal: Proposal,
     ) -> BoxFuture<'_, Result<Committed, ProposeError>>;
+
+    /// A dispatch by selector was accepted here: its deliveries are counted when they are made.
+    fn accepted(&self, _dispatch: DispatchId) {}
 
     /// Waits until the view has everything that was acknowledged anywhere before this call.
     ///

@@ -1,5 +1,7 @@
 //! `GET /cluster`: the nodes as this one knows them. It answers without a leader too.
 
+pub(crate) mod leases;
+pub(crate) mod sessions;
 pub(crate) mod snapshots;
 
 use std::collections::BTreeMap;
@@ -63,6 +65,8 @@ pub(crate) struct Node {
 /// The operations of this room.
 pub(crate) fn operations() -> Vec<Operation> {
     let mut all = snapshots::operations();
+    all.push(leases::operation());
+    all.push(sessions::operation());
     all.push(
         Operation::get(
             "/api/v1/cluster",
@@ -83,7 +87,7 @@ pub(crate) async fn show(
 ) -> Result<Json<Cluster>, Problem> {
     let view = api.backend.view();
     let status = api.backend.status();
-    let sessions = sessions(&view).await;
+    let sessions = counted(&view).await;
     let nodes = view
         .fleet
         .nodes()
@@ -119,7 +123,7 @@ pub(crate) async fn show(
 }
 
 /// Valid sessions of each node, counted in strides.
-async fn sessions(view: &View) -> BTreeMap<NodeId, usize> {
+async fn counted(view: &View) -> BTreeMap<NodeId, usize> {
     let mut counts = BTreeMap::new();
     let mut after = None;
     loop {

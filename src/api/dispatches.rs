@@ -198,6 +198,8 @@ pub(crate) async fn create(State(api): State<Api>, write: Write) -> Result<Respo
             .and_then(|record| view.fleet.valid_session(record));
         let owner = session.map(|session| session.node);
         crate::telemetry::dispatches::accepted(owner, api.backend.status().node);
+    } else {
+        api.backend.accepted(dispatch.id);
     }
     let dispatch = end_if_for_nobody(&api, &write, dispatch).await;
     let location = format!("/api/v1/dispatches/{}", dispatch.id);

@@ -49,6 +49,8 @@ pub enum List {
     Tokens = 7,
     /// `GET /enrollment-tokens`.
     EnrollmentTokens = 8,
+    /// `GET /cluster/sessions`.
+    Sessions = 9,
 }
 
 /// A question about a list: which list, and by what it was filtered.

@@ -113,6 +113,7 @@ pub(crate) fn routes() -> Vec<Route> {
         guarded("/api/v1/audit/verify", get(audit::verify)),
     ]);
     routes.extend(management_routes());
+    routes.extend(ownership_routes());
     routes.extend(snapshot_routes());
     routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(access_routes());
@@ -145,6 +146,15 @@ fn management_routes() -> Vec<Route> {
             "/api/v1/configurations/{name}/diff",
             get(configurations::diff),
         ),
+    ]
+}
+
+/// Who owns what.
+fn ownership_routes() -> Vec<Route> {
+    let read = |path, handler| Route::new(Method::GET, path, VIEWER, handler);
+    vec![
+        read("/api/v1/cluster/leases", get(cluster::leases::list)),
+        read("/api/v1/cluster/sessions", get(cluster::sessions::list)),
     ]
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus, RowStore};
-use ampora_raft::ids::{BodyHash, ConfigHash, InstanceUid};
+use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid};
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::AuditRecord;
 use ampora_raft::rows::{Row, RowKey};
@@ -114,6 +114,12 @@ impl Backend for NodeBackend {
             leader_contact_ms: status.leader_contact_ms,
             matched: status.matched,
         }
+    }
+
+    fn accepted(&self, dispatch: DispatchId) {
+        self.room.accepted.add(dispatch);
+        // deliveries of it may have been made already
+        self.room.changes.look_at_dispatches();
     }
 
     fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>> {

@@ -1,13 +1,17 @@
-//! How a node leaves: first the doors, then the sessions, then the log. Everything together ends within
+//! How a node leaves: first leadership and leases, which others have within milliseconds, then the doors, the sessions,
+//! and the log; the membership stays as it is. Everything together ends within
 //! `node.drain_seconds`; a second signal ends it at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ampora_raft::consensus::MemberStep;
+use ampora_raft::proposal::Proposal;
 use ampora_raft::records::{ReleaseReason, Transport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::backend::NodeBackend;
+use super::origin;
 use super::run::Parts;
 use crate::agents::agent::POLLS;
 use crate::agents::room::Room;
@@ -42,6 +46,15 @@ pub(super) async fn until_stopped(
 }
 
 async fn drain(within: Duration, room: &Room, parts: Parts) {
+    let is_alone = room.liveness.is_alone();
+    parts.duties.stop();
+    if !is_alone
+        && tokio::time::timeout(within / 4, hand_over(room))
+            .await
+            .is_err()
+    {
+        tracing::warn!("leadership and leases could not be handed over in time");
+    }
     parts.opamp.stop();
     let sockets = within.mul_f64(SOCKETS_SHARE);
     if !parts.opamp.finished(sockets).await {
@@ -64,6 +77,34 @@ async fn drain(within: Duration, room: &Room, parts: Parts) {
     parts.batches.stop();
     if !parts.batches.finished(rest).await {
         tracing::warn!("the last sessions could not be released in time");
+    }
+    if !is_alone && tokio::time::timeout(rest / 2, leave(room)).await.is_err() {
+        tracing::warn!("the cluster was not told that this node is gone");
+    }
+}
+
+/// Others lead and hold the leases from here on; the sessions stay until each is closed.
+async fn hand_over(room: &Room) {
+    let (node, epoch) = (room.author.node, room.liveness.epoch());
+    let drain = Proposal::DrainNode { node, epoch };
+    let origin = origin::of_node(node);
+    if let Err(error) = room.consensus.propose(origin, drain).await {
+        tracing::warn!(%error, "the leases of this node were not released");
+    }
+    if room.consensus.status().leader == Some(node)
+        && let Err(error) = room.consensus.step(MemberStep::Lead(None)).await
+    {
+        tracing::warn!(%error, "leadership was not handed over");
+    }
+}
+
+/// The last word of this incarnation: nobody waits for its time to be over.
+async fn leave(room: &Room) {
+    let (node, epoch) = (room.author.node, room.liveness.epoch());
+    let leave = Proposal::LeaveNode { node, epoch };
+    let origin = origin::of_node(node);
+    if let Err(error) = room.consensus.propose(origin, leave).await {
+        tracing::warn!(%error, "the cluster was not told that this node is gone");
     }
 }
 

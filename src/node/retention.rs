@@ -4,69 +4,51 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_raft::consensus::{Consensus, ProposeError};
+use ampora_raft::consensus::Consensus;
 use ampora_raft::fleet::limits::AUDIT_TRIM_MAX;
-use ampora_raft::ids::NodeId;
 use ampora_raft::proposal::Proposal;
 use ampora_raft::records::AuditRecord;
-use tokio_util::sync::CancellationToken;
 
-use super::origin;
-use crate::agents::room::Room;
+use super::leases::Tenure;
 
 /// Between two looks: what is kept for days may stay some minutes longer.
 const PERIOD: Duration = Duration::from_secs(600);
 
 const DAY_MS: u64 = 86_400_000;
 
-/// Runs until `stop`.
-pub(super) async fn drive(room: Arc<Room>, retention_days: u32, stop: CancellationToken) {
+/// Performs the duty while the lease is held.
+pub(super) async fn perform(tenure: Tenure, retention_days: u32) {
     let retention_ms = u64::from(retention_days).saturating_mul(DAY_MS);
     let mut tick = tokio::time::interval(PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        loop {
-            match trim(&room.consensus, room.author.node, retention_ms).await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "old audit records could not be dropped");
-                    break;
-                }
+        tick.tick().await;
+        while let Some((first, count)) = due(&tenure.room().consensus, retention_ms).await {
+            let step = Proposal::TrimAudit { first, count };
+            if let Err(error) = tenure.propose(step).await {
+                tracing::debug!(%error, "old audit records were not dropped");
+                break;
+            }
+            if count < AUDIT_TRIM_MAX {
+                break;
             }
         }
     }
 }
 
-/// Drops one step of old records; whether there may be more.
-async fn trim(
-    consensus: &Consensus,
-    node: NodeId,
-    retention_ms: u64,
-) -> Result<bool, ProposeError> {
-    if consensus.status().leader != Some(node) {
-        return Ok(false);
-    }
+/// The first step of old records, and how many they are.
+async fn due(consensus: &Consensus, retention_ms: u64) -> Option<(u64, u16)> {
     let view = consensus.view();
     let head = view.fleet.audit();
     let first = head.first.max(1);
     if head.last < first {
-        return Ok(false);
+        return None;
     }
     let last = head.last.min(first + u64::from(AUDIT_TRIM_MAX) - 1);
     let records = consensus.read_audit(first..=last).await;
     let now_ms = view.fleet.deadline_ms(consensus.fleet_time_ms());
     let count = old(&records, now_ms.saturating_sub(retention_ms));
-    if count == 0 {
-        return Ok(false);
-    }
-    let proposal = Proposal::TrimAudit { first, count };
-    consensus.propose(origin::of_node(node), proposal).await?;
-    Ok(count == AUDIT_TRIM_MAX)
+    (count > 0).then_some((first, count))
 }
 
 /// How many of the oldest records were made before this deadline time. Deadline time only grows, so that one that

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_raft::consensus::{ProposeError, StartError};
+use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::time::Clock;
 use ampora_storage::bodies::Bodies;
@@ -16,14 +17,14 @@ use super::backend::NodeBackend;
 use super::doors::{Doors, Protection, certificate_file};
 use super::identity::{self, IdentityError, Running};
 use super::join::{self, Log};
-use super::{banner, bounds, drain, retention, wall_time};
+use super::{banner, drain, duties};
 use crate::agents::batches::{Author, Batches};
 use crate::agents::bodies::ReportedBodies;
 use crate::agents::changes::Changes;
 use crate::agents::connection::Door;
 use crate::agents::full_states::FullStates;
+use crate::agents::liveness::Liveness;
 use crate::agents::room::{Room, Settings};
-use crate::agents::{delivery, enrollment, reconcile, rollout, sweep, timers};
 use crate::api::{self, Api};
 use crate::clock::SystemClock;
 use crate::config::{Auth, Config};
@@ -102,12 +103,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     join::tell_rules(&config, &log.consensus, node).await?;
     join::renew_token(&config, &log.consensus, node, &*clock).await?;
 
-    let author = Author {
-        node,
-        epoch,
-        agents_max: config.agents.max,
-    };
-    let room = room(&config, &log, clock, changes, author)?;
+    let room = room(&config, &log, clock, changes, (node, epoch))?;
     let backend = NodeBackend::new(room.clone(), store, metrics.clone());
     let parts = serve(&config, doors, &protection, &room, &backend, metrics);
     let running = Running {
@@ -146,7 +142,7 @@ fn room(
     log: &Log,
     clock: Arc<dyn Clock>,
     changes: Arc<Changes>,
-    author: Author,
+    (node, epoch): (NodeId, Epoch),
 ) -> Result<Arc<Room>, RunError> {
     let files = Bodies::open(&config.node.data_dir.join("bodies")).map_err(cannot("bodies/"))?;
     let bodies = ReportedBodies::start(files).map_err(cannot("the thread that writes bodies"))?;
@@ -162,15 +158,22 @@ fn room(
         consensus: log.consensus.clone(),
         clock,
         tasks: Tasks::new(),
-        author,
+        author: Author {
+            node,
+            agents_max: config.agents.max,
+        },
+        liveness: Liveness::new(epoch, config.dispatch.ownership_ttl),
+        renewals: Arc::new(log.consensus.clone()),
         settings,
         registry: Default::default(),
-        batches: Arc::new(Batches::default()),
+        batches: Arc::new(Batches::new(epoch)),
         changes,
         evidence: Default::default(),
+        accepted: Default::default(),
         offers: Default::default(),
         bodies,
         timers: Default::default(),
+        takeovers: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),
         sockets: Default::default(),
@@ -195,6 +198,8 @@ pub(super) struct Parts {
     pub(super) admin: Tasks,
     /// Where operators connect.
     pub(super) admin_address: SocketAddr,
+    /// What is done under leases.
+    pub(super) duties: Tasks,
     /// Reconciliation, delivery, time and upkeep.
     pub(super) background: Tasks,
     /// What takes sessions and reports to the log; ends last, when nothing is left to take.
@@ -210,44 +215,9 @@ fn serve(
     metrics: Metrics,
 ) -> Parts {
     let background = Tasks::new();
-    background.spawn(reconcile::drive(room.clone(), background.stopping()));
-    background.spawn(timers::drive(room.clone(), background.stopping()));
-    background.spawn(enrollment::drive(room.clone(), background.stopping()));
-    background.spawn(sweep::drive(room.clone(), background.stopping()));
-    background.spawn(delivery::drive_deliveries(
-        room.clone(),
-        background.stopping(),
-    ));
-    background.spawn(delivery::drive_marks(room.clone(), background.stopping()));
-    background.spawn(wall_time::drive(room.clone(), background.stopping()));
-    background.spawn(retention::drive(
-        room.clone(),
-        config.audit.retention_days,
-        background.stopping(),
-    ));
-    background.spawn(rollout::drive(room.clone(), background.stopping()));
+    let duties = duties::start(config, room, &background);
     background.spawn(upkeep(metrics, background.stopping()));
-    let rules = bounds::Rules::new(config.agents.forget_after, config.dispatch.ownership_ttl);
-    background.spawn(bounds::drive(room.clone(), rules, background.stopping()));
     let batches = room.tasks.clone();
-    let stopping = batches.stopping();
-    let drive = room.batches.clone().drive(
-        room.consensus.clone(),
-        room.author,
-        room.clock.clone(),
-        stopping.clone(),
-    );
-    batches.spawn(async move {
-        drive.await;
-        if !stopping.is_cancelled() {
-            // without it no agent would be served, and nothing would say so
-            super::fatal(
-                "sessions stopped",
-                &"the fleet refused a batch of this node",
-            );
-        }
-    });
-    room.changes.everything();
 
     let (opamp, admin) = (Tasks::new(), Tasks::new());
     protection.watch(&background);
@@ -263,6 +233,7 @@ fn serve(
         opamp_address: doors.opamp_address,
         admin,
         admin_address: doors.admin_address,
+        duties,
         background,
         batches,
     }

@@ -76,7 +76,9 @@ pub enum Closed {
 pub enum Push {
     /// A whole message with its header byte.
     Message(Bytes),
-    /// The socket is to be closed: taken over, revoked.
+    /// The peer is asked whether it is there.
+    Ping,
+    /// The socket is to be closed: revoked.
     Close {
         /// Close code of RFC 6455, such as 1008.
         code: u16,

@@ -232,6 +232,10 @@ where
     async fn push(&mut self, push: Push) -> Result<(), Closed> {
         match push {
             Push::Message(bytes) => self.write(bytes).await,
+            Push::Ping => {
+                let ping = self.stream.send(Message::Ping(Bytes::new()));
+                within(self.write_timeout, ping).await
+            }
             Push::Close { code, reason } => {
                 self.close(CloseCode::from(code), reason).await;
                 Err(Closed::ByUs)

@@ -48,6 +48,7 @@ impl Metrics {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
             .install_recorder()?;
         describe_opamp();
+        describe_leases();
         describe_fleet();
         describe_bounds();
         describe_raft();
@@ -165,6 +166,19 @@ fn describe_opamp() {
     describe_counter!(
         names::OWNERSHIP_ACQUIRES,
         "Claims of session ownership, by outcome"
+    );
+}
+
+fn describe_leases() {
+    for name in [
+        names::LEADER_LEASE_ACQUISITIONS,
+        names::LEADER_LEASE_ACQUISITIONS_OLD,
+    ] {
+        describe_counter!(name, "Named leases that this node acquired, by lease");
+    }
+    describe_gauge!(
+        names::LEADER_LEASE_HELD,
+        "Whether this node holds the named lease"
     );
 }
 

@@ -29,6 +29,12 @@ pub const DISPATCH_ENVELOPE_AGE: &str = "ampora_dispatch_envelope_age_seconds";
 pub const REPORT_LAG: &str = "ampora_opamp_report_lag_seconds";
 /// Counter, `outcome`.
 pub const OWNERSHIP_ACQUIRES: &str = "ampora_session_ownership_acquires_total";
+/// Counter, `leader`: the lease's name.
+pub const LEADER_LEASE_ACQUISITIONS: &str = "ampora_leader_lease_acquisitions_total";
+/// The same in the spelling of the system before.
+pub const LEADER_LEASE_ACQUISITIONS_OLD: &str = "leader_lease_acquisitions_total";
+/// Gauge, `leader`: 1 while this node holds the lease.
+pub const LEADER_LEASE_HELD: &str = "ampora_leader_lease_held";
 /// Gauge, `state`.
 pub const AGENTS: &str = "ampora_agents";
 /// Gauge, `status`.

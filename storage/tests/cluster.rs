@@ -101,7 +101,12 @@ async fn three() -> (Arc<Cluster>, [Member; 3]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_node_takes_a_write_and_reads_it() {
-    let (_cluster, members) = three().await;
+    let (cluster, members) = three().await;
+    let leader = members[0].consensus().status().leader;
+    for member in members.iter().filter(|member| Some(member.id) != leader) {
+        // it hears of what was committed later than others do
+        cluster.slow(member.id);
+    }
     for (place, member) in members.iter().enumerate() {
         put(member, &format!("g{place}")).await;
         let others = members.iter().filter(|other| other.id != member.id);

@@ -210,6 +210,19 @@ impl Errands {
         });
     }
 
+    /// Another node may act for the agent from now on: what waits here never leaves, and what it came to is told.
+    pub(super) fn give_up(&mut self) {
+        self.connection_lost();
+        let events = &mut self.events;
+        events.extend(self.restarts.drain(..).map(Event::RestartUnconfirmed));
+        events.extend(
+            self.messages
+                .drain(..)
+                .map(|(token, _)| Event::MessageLost(token)),
+        );
+        events.extend(self.pushes.drain(..).map(Event::PushUnconfirmed));
+    }
+
     /// A new connection or sequence: whatever was told to restart has.
     pub(super) fn agent_came_back(&mut self) {
         self.confirm(|watch| watch.written);

@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::errands::{Refused, Token};
+use super::outgoing::Event;
 use crate::capabilities::agent;
 use crate::wire;
 
@@ -71,5 +72,23 @@ impl Session {
         self.errands
             .as_mut()
             .is_some_and(|errands| errands.cancel(token))
+    }
+
+    /// The session here is over, and nothing that waits may leave. `moved`: the agent came to another node, which is
+    /// what a restart looks like.
+    pub fn give_up(&mut self, moved: bool) -> Vec<Event> {
+        self.owned = false;
+        self.attached &= !moved;
+        self.full_state_due = false;
+        self.offers.connection_lost();
+        let mut events = Vec::new();
+        if let Some(errands) = &mut self.errands {
+            if moved {
+                errands.agent_came_back();
+            }
+            errands.give_up();
+        }
+        self.drain_events(&mut events);
+        events
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Level-triggered: a round takes no instruction, it looks at a copy of the fleet and proposes the steps that
 //! are due, each as a compare-and-set on what it saw. So it may be woken too often or run twice without harm;
-//! a lease that keeps a second node from running it spares work, and no more than that. Nobody is
+//! the lease under which it runs spares work, and no more than that. Nobody is
 //! quarantined here: the entry that carries the failure does that.
 
 pub mod census;
@@ -17,12 +17,10 @@ use ampora_raft::fleet::limits::FORGET_MAX;
 use ampora_raft::ids::ConfigHash;
 use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::proposal::{ForgetFailures, MoveRollout, Proposal, RolloutMove};
-use tokio_util::sync::CancellationToken;
 
 use self::census::Census;
 use self::judge::{Case, Verdict, judge};
-use super::room::Room;
-use crate::node::origin;
+use crate::node::leases::Tenure;
 
 /// At least this long between two rounds: what arrives meanwhile is looked at together.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
@@ -37,31 +35,29 @@ const RETRY_MS: u64 = 1_000;
 /// What a round remembers for the next: since when the window of a group is complete.
 type Seen = BTreeMap<Arc<str>, (u64, u64)>;
 
-/// Runs until `stop`.
-pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
+/// Performs the duty while the lease is held.
+pub async fn perform(tenure: Tenure) {
+    let room = tenure.room().clone();
     let watched_since_ms = room.consensus.fleet_time_ms();
     let mut seen = Seen::new();
     loop {
         let began_us = crate::clock::SystemClock.micros();
-        let until_ms = round(&room, &mut seen, watched_since_ms).await;
+        let until_ms = round(&tenure, &mut seen, watched_since_ms).await;
         let took = crate::clock::SystemClock.elapsed(began_us);
         let rest = ROUND_PAUSE.max(took.saturating_mul(REST_FACTOR));
-        tokio::select! {
-            () = tokio::time::sleep(rest) => {}
-            () = stop.cancelled() => return,
-        }
+        tokio::time::sleep(rest).await;
         let now_ms = room.consensus.fleet_time_ms();
         let left = until_ms.map(|until_ms| Duration::from_millis(until_ms.saturating_sub(now_ms)));
         tokio::select! {
             () = room.changes.next_rollout() => {}
             () = tokio::time::sleep(left.unwrap_or(Duration::MAX)), if left.is_some() => {}
-            () = stop.cancelled() => return,
         }
     }
 }
 
 /// Looks at every change that is under way once; the fleet time at which to look again at the latest.
-async fn round(room: &Room, seen: &mut Seen, watched_since_ms: u64) -> Option<u64> {
+async fn round(tenure: &Tenure, seen: &mut Seen, watched_since_ms: u64) -> Option<u64> {
+    let room = tenure.room();
     let view = room.consensus.view();
     let fleet = &view.fleet;
     if fleet.under_way().next().is_none() {
@@ -75,7 +71,7 @@ async fn round(room: &Room, seen: &mut Seen, watched_since_ms: u64) -> Option<u6
     for (name, census) in &groups {
         let until_ms = match verdict(fleet, name, census, seen, watched_since_ms, now_ms) {
             Some((verdict, revision, hash)) => {
-                act(room, name, census, verdict, (revision, hash), now_ms).await
+                act(tenure, name, census, verdict, (revision, hash), now_ms).await
             }
             None => None,
         };
@@ -125,7 +121,7 @@ fn verdict(
 
 /// Proposes what is due; when to look again.
 async fn act(
-    room: &Room,
+    tenure: &Tenure,
     name: &Arc<str>,
     census: &Census,
     verdict: Verdict,
@@ -143,7 +139,7 @@ async fn act(
         for some in census.stale[..reached].chunks(FORGET_MAX) {
             let agents = some.iter().map(|(_, uid)| *uid).collect();
             let forget = Proposal::ForgetFailures(ForgetFailures { hash, agents });
-            if !propose(room, name, forget).await {
+            if !propose(tenure, name, forget).await {
                 return Some(now_ms + RETRY_MS);
             }
         }
@@ -153,7 +149,7 @@ async fn act(
         seen: revision,
         to,
     });
-    if propose(room, name, step).await {
+    if propose(tenure, name, step).await {
         None
     } else {
         Some(now_ms + RETRY_MS)
@@ -161,9 +157,8 @@ async fn act(
 }
 
 /// Whether the proposal is in the log, or is no longer wanted.
-async fn propose(room: &Room, name: &str, proposal: Proposal) -> bool {
-    let origin = origin::of_node(room.author.node);
-    match room.consensus.propose(origin, proposal).await {
+async fn propose(tenure: &Tenure, name: &str, proposal: Proposal) -> bool {
+    match tenure.propose(proposal).await {
         Ok(committed) => {
             let outcome = committed.outcome;
             let moved = matches!(outcome, Outcome::Rejected(Rejection::RolloutMoved(_)));
@@ -173,7 +168,7 @@ async fn propose(room: &Room, name: &str, proposal: Proposal) -> bool {
             true
         }
         Err(error) => {
-            tracing::warn!(group = name, %error, "a step of a change was not committed");
+            tracing::debug!(group = name, %error, "a step of a change was not committed");
             false
         }
     }

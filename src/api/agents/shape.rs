@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ampora_proto::capabilities;
 use ampora_raft::ids::{InstanceUid, NodeId};
-use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Transport};
+use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Session, Transport};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -143,17 +143,30 @@ impl<'a> Lens<'a> {
             return Owner::Nobody;
         };
         if !self.view.fleet.session_valid(record) {
-            let node = self.view.fleet.node(session.node);
-            let since_ms = node
-                .filter(|node| node.epoch > session.epoch)
-                .map(|node| node.registered_ms);
-            return Owner::Dead { since_ms };
+            return Owner::Dead {
+                gone_ms: self.gone_ms(session),
+            };
         }
         if session.node == self.here {
             Owner::Here(self.api.backend.presence(record.uid))
         } else {
             Owner::Elsewhere
         }
+    }
+
+    /// How long the incarnation that owns a session is over.
+    fn gone_ms(&self, session: Session) -> u64 {
+        let fleet = &self.view.fleet;
+        let Some(node) = fleet.node(session.node) else {
+            // removed: nobody says since when
+            return u64::MAX;
+        };
+        if node.epoch > session.epoch {
+            // people's time, and the latest that it can be
+            return self.now.wall_ms.saturating_sub(node.registered_ms);
+        }
+        let lost_ms = fleet.liveness(node.id).and_then(|known| known.lost_ms);
+        lost_ms.map_or(0, |lost_ms| self.now.fleet_ms.saturating_sub(lost_ms))
     }
 
     /// The state of an agent.
@@ -277,7 +290,7 @@ fn shown(text: &Arc<str>) -> Arc<str> {
 }
 
 /// The word for a transport.
-fn transport_name(transport: Transport) -> &'static str {
+pub(crate) fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::WebSocket => "websocket",
         Transport::Http => "http",

@@ -52,10 +52,10 @@ pub(crate) enum Owner {
     Here(Option<Presence>),
     /// Another live node.
     Elsewhere,
-    /// An incarnation that is over, since this wall time as far as is known.
+    /// An incarnation that is over.
     Dead {
-        /// Wall time of the owner's next registration.
-        since_ms: Option<u64>,
+        /// For how long, as far as is known.
+        gone_ms: u64,
     },
     /// Nobody.
     Nobody,
@@ -82,10 +82,7 @@ pub(crate) fn agent_state(
         Owner::Here(Some(presence)) if presence.connected => silence(presence, windows),
         Owner::Here(_) => AgentState::Disconnected,
         Owner::Elsewhere => AgentState::Connected,
-        Owner::Dead { since_ms } => {
-            let gone_ms = since_ms.map_or(0, |since| now.wall_ms.saturating_sub(since));
-            stale_within(gone_ms, returns_ms)
-        }
+        Owner::Dead { gone_ms } => stale_within(gone_ms, returns_ms),
         Owner::Nobody => match record.released {
             Some(released) => match released.reason {
                 // of an owner that died it is noted when the time of return is over

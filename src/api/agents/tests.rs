@@ -59,19 +59,9 @@ fn a_served_agent_is_judged_by_silence_only_when_it_is_known_to_speak() {
         (Owner::Here(None), AgentState::Disconnected),
         (Owner::Elsewhere, AgentState::Connected),
         (Owner::Nobody, AgentState::Disconnected),
-        (
-            Owner::Dead {
-                since_ms: Some(960_001),
-            },
-            AgentState::Stale,
-        ),
-        (
-            Owner::Dead {
-                since_ms: Some(960_000),
-            },
-            AgentState::Disconnected,
-        ),
-        (Owner::Dead { since_ms: None }, AgentState::Stale),
+        (Owner::Dead { gone_ms: 39_999 }, AgentState::Stale),
+        (Owner::Dead { gone_ms: 40_000 }, AgentState::Disconnected),
+        (Owner::Dead { gone_ms: 0 }, AgentState::Stale),
     ] {
         assert_eq!(
             agent_state(&record, owner, NOW, WINDOWS),

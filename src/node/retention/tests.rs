@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ampora_raft::consensus::type_config::Runtime;
-use ampora_raft::consensus::{ConsensusConfig, EffectSink, LogLimits, Timings};
+use ampora_raft::consensus::{ConsensusConfig, EffectSink, LogLimits, ProposeError, Timings};
 use ampora_raft::effect::Effect;
+use ampora_raft::ids::NodeId;
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Assign, PutGroup};
 use ampora_raft::selector::Selector;
@@ -15,7 +16,7 @@ use ampora_storage::log::Log;
 use ampora_storage::rows::Rows;
 
 use super::*;
-use crate::node::join;
+use crate::node::{join, origin};
 
 const NODE: NodeId = NodeId(1);
 
@@ -99,6 +100,20 @@ async fn whole(consensus: &Consensus) -> (u64, u64) {
     }
     assert_eq!(previous, Some(head.hash));
     (head.first, head.last)
+}
+
+/// Drops one step as the holder of the lease would; whether it was a whole one.
+async fn trim(
+    consensus: &Consensus,
+    node: NodeId,
+    retention_ms: u64,
+) -> Result<bool, ProposeError> {
+    let Some((first, count)) = due(consensus, retention_ms).await else {
+        return Ok(false);
+    };
+    let proposal = Proposal::TrimAudit { first, count };
+    consensus.propose(origin::of_node(node), proposal).await?;
+    Ok(count == AUDIT_TRIM_MAX)
 }
 
 const WALL_MS: u64 = 1_700_000_000_000;

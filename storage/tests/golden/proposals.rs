@@ -10,7 +10,7 @@ use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, Epoch, Fence, InstanceU
 use ampora_raft::proposal::*;
 use ampora_raft::records::*;
 use ampora_raft::selector::Selector;
-use ampora_storage::codec::{Kind, decode, encode};
+use ampora_storage::codec::{Kind, encode};
 
 use super::{check, check_names};
 
@@ -462,27 +462,6 @@ pub(crate) fn entry(proposal: Proposal) -> Entry {
             idempotency,
         },
         proposal,
-    }
-}
-
-/// Bytes that nest without end are an error, not the end of the stack.
-#[test]
-fn a_wrapped_proposal_inside_another_is_no_entry() {
-    let asked = |proposal: Proposal| proposal.asked("".into());
-    let held = |proposal: Proposal| proposal.under_lease("expand".into(), Fence(7));
-    let cancel = Proposal::CancelDispatch {
-        dispatch: DispatchId(7),
-    };
-    for once in [asked(cancel.clone()), held(cancel)] {
-        let bytes = encode(Kind::LogEntry, &entry(once.clone())).expect("small");
-        let read = decode::<Entry>(Kind::LogEntry, &bytes).expect("ours");
-        assert_eq!(read.proposal, once);
-        for twice in [asked(once.clone()), held(once.clone())] {
-            let bytes = encode(Kind::LogEntry, &entry(twice)).expect("small");
-            assert!(decode::<Entry>(Kind::LogEntry, &bytes).is_err());
-        }
-        // what was refused leaves nothing behind
-        assert!(decode::<Entry>(Kind::LogEntry, &bytes).is_ok());
     }
 }
 

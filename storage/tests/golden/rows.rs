@@ -1,5 +1,6 @@
 //! Rows of every kind with every variant of what they hold, and the bytes of their keys.
 
+mod access;
 mod cluster;
 mod rollouts;
 
@@ -8,14 +9,13 @@ use std::sync::Arc;
 use ampora_raft::fleet::limits::{AUDIT_VALUE_BYTES_MAX, TEXT_BYTES_MAX};
 use ampora_raft::fleet::sizes::record_bytes;
 use ampora_raft::ids::{BodyHash, DispatchId, Epoch, Fence, NodeId};
-use ampora_raft::outcome::{EnrollmentRefusal, OpOutcome, Outcome, Rejection};
+use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
 use ampora_raft::records::*;
 use ampora_raft::rows::{IdempotencyRow, Row, RowKey};
 use ampora_storage::codec::{Kind, encode};
 
 use super::proposals::{
-    REASONS, STATUSES, actions, description, enrollment_token, errors, hash, health, packages,
-    selector, token, uid,
+    REASONS, STATUSES, actions, description, errors, hash, health, packages, selector, token, uid,
 };
 use super::{check, check_bytes, check_names};
 
@@ -291,25 +291,6 @@ fn outcomes() -> Vec<Outcome> {
     ]
 }
 
-fn access_outcomes() -> Vec<Outcome> {
-    let refusals = [
-        EnrollmentRefusal::Revoked,
-        EnrollmentRefusal::Foreign,
-        EnrollmentRefusal::Expired,
-        EnrollmentRefusal::Spent,
-        EnrollmentRefusal::TokenLimit,
-        EnrollmentRefusal::AgentLimit,
-    ];
-    vec![
-        Outcome::Token(Arc::new(token(Role::Operator))),
-        Outcome::EnrollmentToken(Arc::new(enrollment_token())),
-        Outcome::Batch(refusals.map(OpOutcome::NotEnrolled).to_vec()),
-        Outcome::Rejected(Rejection::UnknownToken("id".into())),
-        Outcome::Rejected(Rejection::TokenExists("id".into())),
-        Outcome::Rejected(Rejection::LastAdminToken),
-    ]
-}
-
 fn rows() -> Vec<Row> {
     let mut rows = vec![
         Row::Meta(Arc::new(FleetMeta {
@@ -373,33 +354,8 @@ fn rows() -> Vec<Row> {
         at_ms: 5_000,
     })));
     rows.extend(rollouts::rollouts());
-    rows.extend(access());
+    rows.extend(access::rows());
     rows.extend(cluster::rows());
-    rows
-}
-
-fn access() -> Vec<Row> {
-    let answers = access_outcomes().into_iter().map(|outcome| {
-        Row::Idempotency(Arc::new(IdempotencyRow {
-            digest: [1; 32],
-            outcome,
-            index: 2,
-            at_ms: 3,
-        }))
-    });
-    let mut rows: Vec<_> = answers.collect();
-    rows.push(Row::EnrollmentToken(Arc::new(enrollment_token())));
-    rows.push(Row::Enrollment(Arc::new(Enrollment {
-        agent: uid(1),
-        token: "id".into(),
-        labels: vec![("env".into(), "prod".into())],
-        enrolled_ms: 7,
-    })));
-    rows.push(Row::TokenNote(Arc::new(TokenNote {
-        token: "id".into(),
-        created_by: "admin".into(),
-        expires_wall_ms: Some(8),
-    })));
     rows
 }
 

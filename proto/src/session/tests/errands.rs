@@ -298,3 +298,26 @@ fn a_push_that_is_known_to_be_too_large_fails_without_leaving() {
     assert!(matches!(events[0], Event::PushFailed(Token(0), _)));
     assert_eq!(dialogue.session.push_config(ONE), Ok(()));
 }
+
+/// Whatever waits when the agent is another node's never leaves, and is not forgotten either.
+#[test]
+fn what_waits_when_the_session_is_over_never_leaves() {
+    for moved in [false, true] {
+        let mut dialogue = Dialogue::introduced();
+        dialogue.session.set_desired(Some(A));
+        dialogue.session.restart(ONE).unwrap();
+        let written = dialogue.session.next_push(0).map(|push| push.marks);
+        dialogue
+            .session
+            .written(None, &written.unwrap_or_default(), 0);
+        dialogue.session.restart(TWO).unwrap();
+        let events = dialogue.session.give_up(moved);
+        let confirmed = events.contains(&Event::RestartConfirmed(ONE));
+        assert_eq!(confirmed, moved, "{events:?}");
+        assert!(events.contains(&Event::RestartUnconfirmed(TWO)));
+        dialogue.session.set_owned(true);
+        assert_eq!(dialogue.session.can_drop(), moved);
+        let after = dialogue.session.next_push(0);
+        assert!(after.is_none_or(|push| push.offer.is_some()));
+    }
+}

@@ -1,7 +1,7 @@
 //! A number that two fleets share exactly when they hold the same rows: replicas at one index compare it.
 //!
-//! It is computed when somebody asks. Keeping it with every entry would hash each changed row twice, which costs more than
-//! `apply` itself.
+//! It is computed when somebody asks. Keeping it with every entry would hash each changed row twice, as it was and as it is,
+//! which costs more than `apply` itself.
 
 mod feed;
 
@@ -14,7 +14,7 @@ use crate::rows::{Row, RowKey};
 impl Fleet {
     /// The sum over all rows in memory of a hash of key and value, in whatever order.
     ///
-    /// It walks the whole fleet, about two microseconds for each row: take a copy of the fleet and call it where nobody
+    /// It walks the whole fleet, some microseconds for each row: take a copy of the fleet and call it where nobody
     /// waits. Parts of bodies and audit records are in it by their hashes in `BodyMeta` and `AuditHead` alone.
     pub fn digest_now(&self) -> u128 {
         let mut bytes = Vec::new();

@@ -1,8 +1,11 @@
 //! Proposals of a cluster.
 
 use ampora_raft::ids::{DispatchId, Epoch, Fence, NodeId};
-use ampora_raft::proposal::Proposal;
+use ampora_raft::proposal::{Entry, Proposal};
 use ampora_raft::records::{JoinToken, Peer};
+use ampora_storage::codec::{Kind, decode, encode};
+
+use super::entry;
 
 pub(crate) fn peer(id: u64) -> Peer {
     Peer {
@@ -66,4 +69,25 @@ pub(super) fn proposals() -> Vec<Proposal> {
         Proposal::RemoveNode { node },
         Proposal::SetFeatureLevel { level: 2 },
     ]
+}
+
+/// Bytes that nest without end are an error, not the end of the stack.
+#[test]
+fn a_wrapped_proposal_inside_another_is_no_entry() {
+    let asked = |proposal: Proposal| proposal.asked("".into());
+    let held = |proposal: Proposal| proposal.under_lease("expand".into(), Fence(7));
+    let cancel = Proposal::CancelDispatch {
+        dispatch: DispatchId(7),
+    };
+    for once in [asked(cancel.clone()), held(cancel)] {
+        let bytes = encode(Kind::LogEntry, &entry(once.clone())).expect("small");
+        let read = decode::<Entry>(Kind::LogEntry, &bytes).expect("ours");
+        assert_eq!(read.proposal, once);
+        for twice in [asked(once.clone()), held(once.clone())] {
+            let bytes = encode(Kind::LogEntry, &entry(twice)).expect("small");
+            assert!(decode::<Entry>(Kind::LogEntry, &bytes).is_err());
+        }
+        // what was refused leaves nothing behind
+        assert!(decode::<Entry>(Kind::LogEntry, &bytes).is_ok());
+    }
 }

@@ -3,25 +3,27 @@
 //! One numbered batch at a time, so that no retry overtakes and the fleet never holds an older word of an
 //! agent than its owner proposed last. What waits is bounded by the agents of this node: one update and a few session changes for each.
 
-use std::collections::VecDeque;
+mod drive;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_raft::consensus::{Consensus, ProposeError};
+use ampora_raft::consensus::Consensus;
 use ampora_raft::fleet::limits::{ENTRY_BYTES_MAX, OPS_PROPOSED_MAX};
 use ampora_raft::fleet::sizes::op_bytes;
 use ampora_raft::ids::{Epoch, Fence, InstanceUid, NodeId};
-use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
-use ampora_raft::proposal::{NodeBatch, Proposal, SessionOp};
+use ampora_raft::outcome::OpOutcome;
+use ampora_raft::proposal::SessionOp;
 use ampora_raft::records::{AgentRecord, AgentUpdate, ReleaseReason, Transport};
 use ampora_raft::time::Clock;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use self::drive::drive;
 use super::pace::Pace;
 use super::reports::Reports;
-use crate::node::origin;
 use crate::telemetry::names;
 
 /// What a batch is filled to: one operation more, at most a record with its tags, stays under the limit.
@@ -30,22 +32,17 @@ const BATCH_BYTES_MAX: usize = ENTRY_BYTES_MAX - 2 * AgentRecord::BYTES_MAX;
 /// Rows that one operation may touch: a rename moves a record and its place of an enrollment token.
 const ROWS_OF_AN_OP_MAX: usize = 4;
 
-/// How long to wait before the same batch is proposed again after a failure.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-
 /// The time at which everything is due and nothing is paced: the node stops.
 const AT_THE_END: u64 = u64::MAX;
 
 /// How long reports wait before the pace is looked at again.
 const PACE_PAUSE_MS: u64 = 10;
 
-/// This node as the author of its batches.
+/// This node as the author of what it proposes; in which incarnation says [`super::liveness`].
 #[derive(Clone, Copy, Debug)]
 pub struct Author {
     /// The node.
     pub node: NodeId,
-    /// Its incarnation.
-    pub epoch: Epoch,
     /// New agents beyond this many are refused (`agents.max`).
     pub agents_max: u32,
 }
@@ -59,9 +56,31 @@ pub struct Batches {
 
 #[derive(Debug, Default)]
 struct Queue {
+    /// The incarnation that what waits here is proposed in.
+    epoch: Epoch,
+    /// That incarnation is over, and the next one has not begun.
+    suspended: bool,
     session_ops: VecDeque<Waiting>,
+    /// Who waits for a place of a token or another uid: each asks once, however often its agent speaks meanwhile.
+    asking: BTreeSet<Asking>,
     reports: Reports,
+    /// Agents of whom something was dropped with an incarnation: they have to say it again.
+    unsaid: BTreeSet<InstanceUid>,
     pace: Pace,
+}
+
+/// What an agent waits for, besides its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Asking {
+    Place(InstanceUid),
+    OtherUid(InstanceUid),
+}
+
+/// A batch with the incarnation that it belongs to.
+#[derive(Debug)]
+struct Batch {
+    epoch: Epoch,
+    ops: Vec<Waiting>,
 }
 
 /// An operation with whoever waits for its answer.
@@ -82,9 +101,60 @@ impl Waiting {
             | SessionOp::Enroll { .. } => None,
         }
     }
+
+    fn asking(&self) -> Option<Asking> {
+        match self.op {
+            SessionOp::Enroll { uid, .. } => Some(Asking::Place(uid)),
+            SessionOp::Rename { from, .. } => Some(Asking::OtherUid(from)),
+            SessionOp::Claim { .. } | SessionOp::Release { .. } | SessionOp::Report { .. } => None,
+        }
+    }
+
+    /// Whether it may be proposed in another incarnation than the one it was decided in: a report or release says
+    /// something of a session that is over.
+    fn outlives(&self) -> bool {
+        match self.op {
+            SessionOp::Claim { .. } | SessionOp::Rename { .. } | SessionOp::Enroll { .. } => true,
+            SessionOp::Release { .. } | SessionOp::Report { .. } => false,
+        }
+    }
 }
 
 impl Batches {
+    /// What is decided from here on belongs to this incarnation.
+    pub fn new(epoch: Epoch) -> Self {
+        let batches = Self::default();
+        batches.queue.lock().epoch = epoch;
+        batches
+    }
+
+    /// The incarnation is over: nothing is proposed until the next begins.
+    pub fn suspend(&self) {
+        let mut queue = self.queue.lock();
+        queue.suspended = true;
+        queue.purge();
+    }
+
+    /// A new incarnation has begun, and the agents have forgotten their fences. Agents of whom something was dropped.
+    pub fn resume(&self, epoch: Epoch) -> BTreeSet<InstanceUid> {
+        let mut queue = self.queue.lock();
+        queue.purge();
+        queue.epoch = epoch;
+        queue.suspended = false;
+        let unsaid = std::mem::take(&mut queue.unsaid);
+        drop(queue);
+        self.wake.notify_one();
+        unsaid
+    }
+
+    /// The session is another node's: nothing that waits here may be said of the agent any more.
+    pub fn forget(&self, uid: InstanceUid) {
+        let mut queue = self.queue.lock();
+        queue.drop_ops(|waiting| waiting.outlives() || (waiting.reports_of() != Some(uid)));
+        queue.reports.drop_pending(uid);
+        queue.reports.forget(uid);
+    }
+
     /// Asks for the session of an agent. The receiver fails when the node stops first.
     pub fn claim(
         &self,
@@ -174,50 +244,25 @@ impl Batches {
     }
 
     fn push(&self, waiting: Waiting) {
-        self.queue.lock().session_ops.push_back(waiting);
-        self.wake.notify_one();
-    }
-
-    /// Proposes batch after batch until `stop`, then what is left, and ends.
-    pub async fn drive(
-        self: Arc<Self>,
-        consensus: Consensus,
-        author: Author,
-        clock: Arc<dyn Clock>,
-        stop: CancellationToken,
-    ) {
-        let mut number = 1;
-        loop {
-            let stopping = stop.is_cancelled();
-            let now_ms = if stopping {
-                AT_THE_END
-            } else {
-                clock.boot_ms()
-            };
-            let batch = self.next_batch(now_ms);
-            if batch.is_empty() {
-                if stopping {
-                    return;
-                }
-                self.wait(&*clock, &stop).await;
-                continue;
-            }
-            let reported: Vec<_> = batch.iter().filter_map(Waiting::reports_of).collect();
-            if !commit(&consensus, author, number, batch, &stop).await {
-                return;
-            }
-            let mut queue = self.queue.lock();
-            reported
-                .into_iter()
-                .for_each(|uid| queue.reports.landed(uid));
-            drop(queue);
-            number += 1;
+        let mut queue = self.queue.lock();
+        if let Some(asking) = waiting.asking()
+            && !queue.asking.insert(asking)
+        {
+            // an earlier message of the agent asks already
+            return;
         }
+        queue.session_ops.push_back(waiting);
+        drop(queue);
+        self.wake.notify_one();
     }
 
     /// Waits for an operation, the next due report, or the end.
     async fn wait(&self, clock: &dyn Clock, stop: &CancellationToken) {
-        let due_ms = self.queue.lock().reports.next_due_ms();
+        let due_ms = {
+            let queue = self.queue.lock();
+            let due_ms = queue.reports.next_due_ms();
+            due_ms.filter(|_| !queue.suspended)
+        };
         let now_ms = clock.boot_ms();
         let late_ms = due_ms.map_or(0, |due_ms| now_ms.saturating_sub(due_ms));
         metrics::gauge!(names::REPORT_LAG).set(Duration::from_millis(late_ms).as_secs_f64());
@@ -238,9 +283,15 @@ impl Batches {
     }
 
     /// Session changes in the order they came, then the reports that are due.
-    fn next_batch(&self, now_ms: u64) -> Vec<Waiting> {
+    fn next_batch(&self, now_ms: u64) -> Batch {
         let mut queue = self.queue.lock();
         let mut batch = Vec::new();
+        if queue.suspended {
+            return Batch {
+                epoch: queue.epoch,
+                ops: batch,
+            };
+        }
         let (mut rows, mut bytes) = (0, 0);
         while rows + ROWS_OF_AN_OP_MAX <= OPS_PROPOSED_MAX && bytes < BATCH_BYTES_MAX {
             let next = queue.session_ops.pop_front();
@@ -251,11 +302,92 @@ impl Batches {
             bytes += op_bytes(&waiting.op);
             batch.push(waiting);
         }
-        batch
+        Batch {
+            epoch: queue.epoch,
+            ops: batch,
+        }
+    }
+
+    /// A batch is in the log.
+    fn landed(&self, done: &[Done]) {
+        let mut queue = self.queue.lock();
+        for done in done {
+            match done {
+                Done::Reported(uid) => queue.reports.landed(*uid),
+                Done::Asked(asking) => {
+                    queue.asking.remove(asking);
+                }
+            }
+        }
+    }
+
+    /// The incarnation of a batch is over. What outlives it waits again, in its order; agents of whom something was
+    /// dropped, unless the next incarnation is still to begin and asks them.
+    fn refused(&self, batch: Batch) -> BTreeSet<InstanceUid> {
+        let mut queue = self.queue.lock();
+        for waiting in batch.ops.into_iter().rev() {
+            queue.session_ops.push_front(waiting);
+        }
+        if queue.epoch == batch.epoch {
+            queue.suspended = true;
+        }
+        let unsaid = queue.drop_ops(Waiting::outlives);
+        queue.unsaid.extend(unsaid);
+        if queue.suspended {
+            BTreeSet::new()
+        } else {
+            std::mem::take(&mut queue.unsaid)
+        }
+    }
+}
+
+/// What is to be noted once an operation is in the log.
+enum Done {
+    Reported(InstanceUid),
+    Asked(Asking),
+}
+
+impl Done {
+    fn reported(&self) -> Option<InstanceUid> {
+        match self {
+            Self::Reported(uid) => Some(*uid),
+            Self::Asked(_) => None,
+        }
+    }
+}
+
+impl Waiting {
+    fn done(&self) -> Option<Done> {
+        let asked = || self.asking().map(Done::Asked);
+        self.reports_of().map(Done::Reported).or_else(asked)
     }
 }
 
 impl Queue {
+    /// Drops what does not outlive an incarnation.
+    fn purge(&mut self) {
+        let mut unsaid = self.drop_ops(Waiting::outlives);
+        unsaid.extend(self.reports.drop_all());
+        self.unsaid.append(&mut unsaid);
+    }
+
+    /// Drops operations that are not to stay; whose reports went with them.
+    fn drop_ops(&mut self, stays: impl Fn(&Waiting) -> bool) -> BTreeSet<InstanceUid> {
+        let mut unsaid = BTreeSet::new();
+        self.session_ops.retain(|waiting| {
+            let stays = stays(waiting);
+            if let Some(uid) = waiting.reports_of().filter(|_| !stays) {
+                self.reports.landed(uid);
+                unsaid.insert(uid);
+            }
+            if let Some(asking) = waiting.asking().filter(|_| !stays) {
+                self.asking.remove(&asking);
+            }
+            stays
+        });
+        unsaid
+    }
+
     /// The next report that is due and within the pace.
     fn next_report(&mut self, now_ms: u64) -> Option<Waiting> {
         if now_ms != AT_THE_END && !self.pace.allows(now_ms) {
@@ -280,88 +412,6 @@ fn report(uid: InstanceUid, update: AgentUpdate) -> SessionOp {
     SessionOp::Report {
         uid,
         update: Box::new(update),
-    }
-}
-
-/// Proposes one batch until it is applied, and hands out the answers. False when this incarnation is over.
-async fn commit(
-    consensus: &Consensus,
-    author: Author,
-    number: u64,
-    batch: Vec<Waiting>,
-    stop: &CancellationToken,
-) -> bool {
-    let (ops, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.op, w.answer)).unzip();
-    loop {
-        let proposal = Proposal::NodeBatch(NodeBatch {
-            node: author.node,
-            epoch: author.epoch,
-            number,
-            agents_max: author.agents_max,
-            ops: ops.clone(),
-        });
-        match consensus
-            .propose(origin::of_node(author.node), proposal)
-            .await
-        {
-            Ok(committed) => {
-                let outcome = committed.outcome;
-                let outcomes = if let Outcome::Batch(outcomes) = outcome {
-                    outcomes
-                } else if matches!(outcome, Outcome::Rejected(Rejection::Gap { last }) if last >= number)
-                {
-                    // an earlier try was applied although its answer was lost: the fleet says what came of it
-                    let outcomes = ops.iter().map(|op| read_back(consensus, author, op));
-                    outcomes.collect()
-                } else {
-                    tracing::error!(?outcome, batch = number, "a batch of sessions was refused");
-                    return false;
-                };
-                answer_all(answers, outcomes);
-                return true;
-            }
-            Err(ProposeError::Stopped) => return false,
-            Err(error) => {
-                tracing::warn!(%error, batch = number, "a batch of sessions has to be proposed again");
-                if stop.is_cancelled() {
-                    return false;
-                }
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn answer_all(answers: Vec<Option<oneshot::Sender<OpOutcome>>>, outcomes: Vec<OpOutcome>) {
-    for (answer, outcome) in answers.into_iter().zip(outcomes) {
-        if let Some(answer) = answer {
-            // whoever asked may have given up after its 250 ms; the session is in the fleet all the same
-            drop(answer.send(outcome));
-        }
-    }
-}
-
-fn read_back(consensus: &Consensus, author: Author, op: &SessionOp) -> OpOutcome {
-    let uid = match op {
-        SessionOp::Claim { uid, .. } => uid,
-        // whoever asked looks at the fleet with its next message
-        SessionOp::Enroll { .. } => return OpOutcome::NotOwner,
-        SessionOp::Release { .. } | SessionOp::Report { .. } | SessionOp::Rename { .. } => {
-            return OpOutcome::Done;
-        }
-    };
-    let view = consensus.view();
-    let session = view.fleet.agent(*uid).and_then(|record| record.session);
-    match session {
-        Some(held) if held.node == author.node && held.epoch == author.epoch => {
-            OpOutcome::Granted {
-                fence: held.fence,
-                last_sequence: None,
-                created: false,
-            }
-        }
-        Some(held) => OpOutcome::Conflict(held),
-        None => OpOutcome::AgentLimit,
     }
 }
 
@@ -391,7 +441,7 @@ mod tests {
         }
         let (mut ops, mut rounds) = (0, 0);
         loop {
-            let batch = batches.next_batch(u64::MAX);
+            let batch = batches.next_batch(u64::MAX).ops;
             if batch.is_empty() {
                 break;
             }

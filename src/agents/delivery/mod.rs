@@ -4,6 +4,9 @@
 //! point is repaired by the next activation. A restart is marked as sent before it is written (at most
 //! once), a push of configuration is marked after (at least once).
 
+pub mod accepted;
+pub mod duty;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +14,9 @@ use ampora_proto::session::{Event, Refused, Token};
 use ampora_proto::wire;
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{DispatchId, Fence, InstanceUid};
-use ampora_raft::outcome::Outcome;
+use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::proposal::{Mark, MarkDeliveries, MarkTo, Proposal};
-use ampora_raft::records::{
-    Action, ConfigStatus, Delivery, DeliveryError, DeliveryState, Transport,
-};
+use ampora_raft::records::{Action, DeliveryError, Transport};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -24,16 +25,13 @@ use super::agent::Agent;
 use super::changes::Agents;
 use super::room::Room;
 use crate::node::origin;
-use crate::telemetry::{dispatches, names};
+use crate::telemetry::names;
 
 /// What an entry may carry.
 const MARKS_MAX: usize = 256;
 
-/// Deadlines of deliveries are looked at this often; they are stated in seconds.
-const EXPIRY_PERIOD: Duration = Duration::from_secs(1);
-
-/// How long to wait before marks that could not be proposed are proposed again.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Between two tries of marks that could not be proposed.
+const MARKS_PERIOD: Duration = Duration::from_secs(1);
 
 /// Marks that follow from what agents did, until they are in the log. Bounded by the deliveries that were
 /// sent, of which each gives one.
@@ -59,6 +57,38 @@ impl Evidence {
     fn add(&self, mark: Mark) {
         self.marks.lock().push(mark);
         self.wake.notify_one();
+    }
+}
+
+impl Room {
+    /// Takes what time led a session to conclude. An agent that is served elsewhere by now has said there how a push
+    /// went.
+    pub fn conclude(&self, agent: &Agent, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let is_owned = agent.with(|state| state.fence.is_some());
+        if is_owned {
+            self.evidence.conclude(agent.uid, events);
+            return;
+        }
+        let view = self.consensus.view();
+        let (pushes, rest) = events.into_iter().partition(|event| {
+            matches!(event, Event::PushSucceeded(_) | Event::PushUnconfirmed(_))
+        });
+        self.evidence.conclude(agent.uid, rest);
+        let pushes: Vec<Event> = pushes;
+        for mark in pushes
+            .into_iter()
+            .filter_map(|event| mark_of(agent.uid, event))
+        {
+            let delivery = view.fleet.delivery(mark.dispatch, agent.uid);
+            let to = delivery.map(|delivery| duty::verdict(&view.fleet, delivery));
+            self.evidence.add(Mark {
+                to: to.unwrap_or(mark.to),
+                ..mark
+            });
+        }
     }
 }
 
@@ -96,14 +126,13 @@ fn refused(refused: &Refused) -> DeliveryError {
 
 /// Runs until `stop`: hands deliveries over as the fleet changes.
 pub async fn drive_deliveries(room: Arc<Room>, stop: CancellationToken) {
-    finish_of_dead_epochs(&room).await;
     loop {
         let (agents, dispatches) = tokio::select! {
             taken = room.changes.next_deliveries() => taken,
             () = stop.cancelled() => return,
         };
         if dispatches {
-            expand(&room).await;
+            accepted::count(&room);
         }
         let uids = match agents {
             Agents::Named(uids) => uids.into_iter().collect(),
@@ -117,17 +146,18 @@ pub async fn drive_deliveries(room: Arc<Room>, stop: CancellationToken) {
     }
 }
 
-/// Runs until `stop`: proposes what the evidence says of deliveries, and expires what was not sent in time.
+/// Runs until `stop`: proposes what the evidence says of deliveries.
 pub async fn drive_marks(room: Arc<Room>, stop: CancellationToken) {
-    let mut tick = tokio::time::interval(EXPIRY_PERIOD);
+    let mut tick = tokio::time::interval(MARKS_PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = room.evidence.wake.notified() => {}
-            _ = tick.tick() => expire(&room).await,
+            // what could not be proposed waits for better times
+            _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        loop {
+        while room.may_act() {
             let marks: Vec<_> = {
                 let mut marks = room.evidence.marks.lock();
                 let count = marks.len().min(MARKS_MAX);
@@ -138,7 +168,6 @@ pub async fn drive_marks(room: Arc<Room>, stop: CancellationToken) {
             }
             if propose_marks(&room, marks.clone()).await.is_none() {
                 room.evidence.marks.lock().extend(marks);
-                tokio::time::sleep(RETRY_PAUSE).await;
                 break;
             }
         }
@@ -158,7 +187,7 @@ pub async fn hand_over(room: &Room, uid: InstanceUid) {
     };
     let view = room.consensus.view();
     for dispatch in view.fleet.queued_for(uid).collect::<Vec<_>>() {
-        let Some(fence) = agent.acting_fence() else {
+        let Some(fence) = agent.acting_fence().filter(|_| room.may_act()) else {
             return;
         };
         let Some(action) = view.fleet.dispatch(dispatch).map(|d| d.action.clone()) else {
@@ -254,9 +283,10 @@ fn sent_age(room: &Room, dispatch: DispatchId) {
 
 /// The indices that took effect; `None` when it is not known whether any did.
 async fn propose_marks(room: &Room, marks: Vec<Mark>) -> Option<Vec<u16>> {
+    let epoch = room.liveness.epoch();
     let proposal = Proposal::MarkDeliveries(MarkDeliveries {
         node: room.author.node,
-        epoch: room.author.epoch,
+        epoch,
         marks,
     });
     let origin = origin::of_node(room.author.node);
@@ -266,120 +296,20 @@ async fn propose_marks(room: &Room, marks: Vec<Mark>) -> Option<Vec<u16>> {
             if let Outcome::Deliveries { taken, .. } = outcome {
                 return Some(taken);
             }
+            if let Outcome::Rejected(Rejection::Fenced(_)) = outcome {
+                // what this incarnation knows may still be said by the next
+                room.liveness.doubt(epoch);
+                return None;
+            }
             tracing::error!(?outcome, "marks of deliveries were refused");
             Some(Vec::new())
         }
         Err(error) => {
-            tracing::warn!(%error, "marks of deliveries were not committed");
+            tracing::debug!(%error, "marks of deliveries were not committed");
             None
         }
     }
 }
 
-/// Makes the deliveries of dispatches by selector, entry by entry.
-async fn expand(room: &Room) {
-    loop {
-        let view = room.consensus.view();
-        let Some(dispatch) = view.fleet.expanding().next() else {
-            return;
-        };
-        let Some(record) = view.fleet.dispatch(dispatch) else {
-            return;
-        };
-        let ampora_raft::records::DispatchState::Expanding { cursor } = record.state else {
-            return;
-        };
-        let proposal = Proposal::ExpandDispatch { dispatch, cursor };
-        let origin = origin::of_node(room.author.node);
-        if let Err(error) = room.consensus.propose(origin, proposal).await {
-            tracing::warn!(%error, %dispatch, "a dispatch could not be expanded");
-            tokio::time::sleep(RETRY_PAUSE).await;
-        } else {
-            count_new(room, dispatch, cursor);
-        }
-    }
-}
-
-/// Counts the deliveries that one step of an expansion has queued.
-fn count_new(room: &Room, dispatch: DispatchId, after: Option<InstanceUid>) {
-    let view = room.consensus.view();
-    let queued = view
-        .fleet
-        .deliveries(dispatch, after)
-        .filter(|delivery| delivery.state == DeliveryState::Queued);
-    for delivery in queued {
-        let record = view.fleet.agent(delivery.agent);
-        let session = record.and_then(|record| view.fleet.valid_session(record));
-        dispatches::accepted(session.map(|session| session.node), room.author.node);
-    }
-}
-
-async fn expire(room: &Room) {
-    loop {
-        let view = room.consensus.view();
-        let now_ms = view.fleet.deadline_ms(room.consensus.fleet_time_ms());
-        if view
-            .fleet
-            .next_expiry_ms()
-            .is_none_or(|due_ms| due_ms > now_ms)
-        {
-            return;
-        }
-        let proposal = Proposal::ExpireDeliveries { limit: 256 };
-        let origin = origin::of_node(room.author.node);
-        match room.consensus.propose(origin, proposal).await {
-            Ok(committed)
-                if matches!(committed.outcome, Outcome::Deliveries { more: true, .. }) => {}
-            Ok(_) => return,
-            Err(error) => {
-                tracing::warn!(%error, "deliveries could not be expired");
-                return;
-            }
-        }
-    }
-}
-
-/// What an earlier incarnation of this node sent without hearing of the end: a restart may or may not have
-/// happened, and is never sent again; a push is judged by what the agent said last.
-async fn finish_of_dead_epochs(room: &Room) {
-    loop {
-        let view = room.consensus.view();
-        let marks: Vec<_> = view
-            .fleet
-            .sent()
-            .filter_map(|(dispatch, agent)| {
-                let delivery = view.fleet.delivery(dispatch, agent)?;
-                let (node, epoch, _) = delivery.sent_by?;
-                (node == room.author.node && epoch != room.author.epoch).then(|| Mark {
-                    dispatch,
-                    agent,
-                    to: verdict(&view.fleet, delivery),
-                })
-            })
-            .take(MARKS_MAX)
-            .collect();
-        if marks.is_empty() {
-            return;
-        }
-        if propose_marks(room, marks).await.is_none() {
-            tokio::time::sleep(RETRY_PAUSE).await;
-        }
-    }
-}
-
-fn verdict(fleet: &Fleet, delivery: &Delivery) -> MarkTo {
-    let Some(hash) = delivery.sent_hash else {
-        return MarkTo::Failed(DeliveryError::OutcomeUnknown);
-    };
-    let Some(record) = fleet.agent(delivery.agent) else {
-        return MarkTo::Failed(DeliveryError::AgentForgotten);
-    };
-    let config = &record.config;
-    if config.status == ConfigStatus::Failed {
-        MarkTo::Failed(DeliveryError::AgentFailed(config.error.clone()))
-    } else if config.reported_hash.as_deref() == Some(&hash.0[..]) {
-        MarkTo::Succeeded
-    } else {
-        MarkTo::Failed(DeliveryError::Unconfirmed)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Brings batch after batch to the log, numbered within an incarnation, until the node stops. Without a quorum it
+//! waits and says so once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_raft::consensus::ProposeError;
+use ampora_raft::ids::Epoch;
+use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
+use ampora_raft::proposal::{NodeBatch, Proposal, SessionOp};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{AT_THE_END, Batch, Done, Waiting};
+use crate::agents::room::Room;
+use crate::node::origin;
+
+/// How long to wait before the same batch is proposed again after a failure; it doubles up to the last.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LAST: Duration = Duration::from_secs(1);
+
+/// Proposes batch after batch until `stop`, then what is left, and ends.
+pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
+    let batches = &room.batches;
+    let (mut epoch, mut number) = (room.liveness.epoch(), 1);
+    loop {
+        let stopping = stop.is_cancelled();
+        let now_ms = if stopping {
+            AT_THE_END
+        } else {
+            room.clock.boot_ms()
+        };
+        let batch = batches.next_batch(now_ms);
+        if batch.ops.is_empty() {
+            if stopping {
+                return;
+            }
+            batches.wait(&*room.clock, &stop).await;
+            continue;
+        }
+        if batch.epoch != epoch {
+            (epoch, number) = (batch.epoch, 1);
+        }
+        match commit(&room, number, batch, &stop).await {
+            Went::Landed(done) => {
+                batches.landed(&done);
+                number += 1;
+            }
+            Went::Over(batch) => {
+                room.ask_again(batches.refused(batch));
+                room.liveness.doubt(epoch);
+            }
+            Went::Unwelcome(done) => {
+                batches.landed(&done);
+                room.ask_again(done.iter().filter_map(Done::reported).collect());
+            }
+            Went::Stopped => return,
+        }
+    }
+}
+
+/// What became of a batch.
+enum Went {
+    Landed(Vec<Done>),
+    /// Its incarnation is over, and nothing of it happened.
+    Over(Batch),
+    /// The fleet will never take it: a fault of ours, and agents say everything again.
+    Unwelcome(Vec<Done>),
+    Stopped,
+}
+
+/// Proposes one batch until it is applied, and hands out the answers.
+async fn commit(room: &Room, number: u64, batch: Batch, stop: &CancellationToken) -> Went {
+    let (consensus, author) = (&room.consensus, room.author);
+    let mut pause = RETRY_FIRST;
+    loop {
+        let proposal = Proposal::NodeBatch(NodeBatch {
+            node: author.node,
+            epoch: batch.epoch,
+            number,
+            agents_max: author.agents_max,
+            ops: batch.ops.iter().map(|waiting| waiting.op.clone()).collect(),
+        });
+        let proposed = consensus.propose(origin::of_node(author.node), proposal);
+        match proposed.await {
+            Ok(committed) => {
+                if pause != RETRY_FIRST {
+                    tracing::info!(batch = number, "batches of sessions reach the log again");
+                }
+                let outcome = committed.outcome;
+                let outcomes = if let Outcome::Batch(outcomes) = outcome {
+                    outcomes
+                } else if matches!(outcome, Outcome::Rejected(Rejection::Gap { last }) if last >= number)
+                {
+                    // an earlier try was applied although its answer was lost: the fleet says what came of it
+                    let ops = batch.ops.iter();
+                    ops.map(|waiting| read_back(room, batch.epoch, &waiting.op))
+                        .collect()
+                } else if matches!(outcome, Outcome::Rejected(Rejection::Fenced(_))) {
+                    return Went::Over(batch);
+                } else {
+                    tracing::error!(?outcome, batch = number, "a batch of sessions was refused");
+                    return Went::Unwelcome(done(&batch));
+                };
+                let done = done(&batch);
+                let answers = batch.ops.into_iter().map(|waiting| waiting.answer);
+                answer_all(answers, outcomes);
+                return Went::Landed(done);
+            }
+            Err(ProposeError::Stopped) => return Went::Stopped,
+            Err(error) => {
+                if pause == RETRY_FIRST {
+                    tracing::warn!(%error, batch = number, "batches of sessions wait for the log");
+                }
+                if stop.is_cancelled() {
+                    return Went::Stopped;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_LAST);
+            }
+        }
+    }
+}
+
+fn answer_all(
+    answers: impl Iterator<Item = Option<oneshot::Sender<OpOutcome>>>,
+    outcomes: Vec<OpOutcome>,
+) {
+    for (answer, outcome) in answers.zip(outcomes) {
+        if let Some(answer) = answer {
+            // whoever asked may have given up after its 250 ms; the session is in the fleet all the same
+            drop(answer.send(outcome));
+        }
+    }
+}
+
+fn read_back(room: &Room, epoch: Epoch, op: &SessionOp) -> OpOutcome {
+    let uid = match op {
+        SessionOp::Claim { uid, .. } => uid,
+        // whoever asked looks at the fleet with its next message
+        SessionOp::Enroll { .. } => return OpOutcome::NotOwner,
+        SessionOp::Release { .. } | SessionOp::Report { .. } | SessionOp::Rename { .. } => {
+            return OpOutcome::Done;
+        }
+    };
+    let view = room.consensus.view();
+    let session = view.fleet.agent(*uid).and_then(|record| record.session);
+    match session {
+        Some(held) if held.node == room.author.node && held.epoch == epoch => OpOutcome::Granted {
+            fence: held.fence,
+            last_sequence: None,
+            created: false,
+        },
+        Some(held) => OpOutcome::Conflict(held),
+        None => OpOutcome::AgentLimit,
+    }
+}
+
+fn done(batch: &Batch) -> Vec<Done> {
+    batch.ops.iter().filter_map(Waiting::done).collect()
+}

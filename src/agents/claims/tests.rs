@@ -1,0 +1,259 @@
+//! Sessions between nodes: who has them after reconnects, deaths and quarrels.
+
+use ampora_raft::ids::NodeId;
+use ampora_raft::proposal::Proposal;
+use ampora_raft::records::ReleaseReason;
+
+use crate::agents::agent::Agent;
+use crate::agents::room::Room;
+use crate::agents::testing::{Nodes, Speaker, run, until};
+use crate::agents::wake::Call;
+
+/// `AgentIdentification` of a reply.
+fn new_uid(reply: &ampora_proto::wire::ServerToAgent) -> Option<Vec<u8>> {
+    let identification = reply.agent_identification.as_ref()?;
+    Some(identification.new_instance_uid.to_vec())
+}
+
+fn agent(room: &Room, speaker: &Speaker) -> std::sync::Arc<Agent> {
+    room.registry.get(speaker.uid).expect("is served")
+}
+
+#[test]
+fn the_later_connection_has_the_session_and_the_other_node_lets_go() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let mut first = Speaker::new(nodes.node(1), 1, 10);
+        first.introduce().await;
+        assert_eq!(nodes.owner(first.uid), Some(1));
+        let mut second = first.again(nodes.node(2), 20);
+        second.introduce().await;
+        assert_eq!(nodes.owner(first.uid), Some(2));
+        let there = agent(nodes.node(1), &first);
+        until(|| there.with(|state| state.fence.is_none() && !state.connected)).await;
+        until(|| first.is_called(Call::Ping)).await;
+        // a late word of the old socket changes nothing
+        first.beat().await;
+        assert_eq!(nodes.owner(first.uid), Some(2));
+        // and its end does not either
+        nodes
+            .node(1)
+            .leave(&there, first.caller.connection, ReleaseReason::Lost);
+        assert!(nodes.node(1).registry.get(first.uid).is_none());
+        assert_eq!(nodes.owner(first.uid), Some(2));
+    });
+}
+
+#[test]
+fn of_two_live_agents_with_one_uid_the_first_keeps_it_and_the_newcomer_gets_another() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let mut first = Speaker::new(nodes.node(1), 1, 10);
+        first.introduce().await;
+        let mut second = first.again(nodes.node(2), 20);
+        second.introduce().await;
+        let there = agent(nodes.node(1), &first);
+        until(|| there.with(|state| !state.connected)).await;
+        // messages that were under way, then two signs of life
+        for (pause_ms, owner) in [(0, 2), (2_000, 2), (2_000, 1)] {
+            nodes.pass(pause_ms);
+            assert_eq!(new_uid(&first.beat().await), None);
+            until(|| nodes.owner(first.uid) == Some(owner)).await;
+        }
+        let here = nodes.node(2);
+        until(|| here.registry.get(second.uid).is_none()).await;
+        let told = new_uid(&second.beat().await).expect("another uid");
+        assert_eq!(nodes.owner(first.uid), Some(1));
+        assert_eq!(new_uid(&first.beat().await), None);
+        let uid = ampora_raft::ids::InstanceUid::from_slice(&told).expect("16 bytes");
+        until(|| nodes.owner(uid) == Some(2)).await;
+    });
+}
+
+#[test]
+fn an_agent_that_moves_to_and_fro_never_loses_its_uid() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let mut speaker = Speaker::new(nodes.node(1), 1, 1);
+        for connection in 2..8 {
+            assert_eq!(new_uid(&speaker.introduce().await), None);
+            assert_eq!(new_uid(&speaker.beat().await), None);
+            let room = speaker.room.clone();
+            if let Some(agent) = room.registry.get(speaker.uid) {
+                room.leave(&agent, speaker.caller.connection, ReleaseReason::Lost);
+            }
+            let next = nodes.node(if connection % 2 == 0 { 1 } else { 2 });
+            speaker = speaker.again(next, connection);
+            nodes.pass(1_000);
+        }
+    });
+}
+
+/// A claim of `late` that meets the newer session of another node.
+async fn overtaken(nodes: &Nodes) -> (Speaker, Speaker) {
+    let room = nodes.node(1);
+    room.batches.suspend();
+    let mut late = Speaker::new(room, 1, 10);
+    late.introduce().await;
+    let mut newer = late.again(nodes.node(2), 20);
+    newer.introduce().await;
+    assert_eq!(nodes.owner(late.uid), Some(2));
+    room.batches.resume(room.liveness.epoch());
+    until(|| late.is_called(Call::Ping)).await;
+    (late, newer)
+}
+
+#[test]
+fn a_late_claim_of_a_dead_connection_gives_up() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let (late, _newer) = overtaken(&nodes).await;
+        let agent = agent(nodes.node(1), &late);
+        until(|| agent.with(|state| !state.claiming)).await;
+        assert_eq!(nodes.owner(late.uid), Some(2));
+    });
+}
+
+#[test]
+fn a_late_claim_of_a_live_connection_wins() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let (late, _newer) = overtaken(&nodes).await;
+        let agent = agent(nodes.node(1), &late);
+        nodes.pass(1);
+        nodes.node(1).sign_of_life(&agent, late.caller.connection);
+        until(|| nodes.owner(late.uid) == Some(1)).await;
+        until(|| agent.with(|state| state.fence.is_some())).await;
+    });
+}
+
+#[test]
+fn a_node_that_was_thought_dead_begins_again_and_claims_whoever_is_there() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let (mut stays, mut goes) = (
+            Speaker::new(nodes.node(2), 1, 10),
+            Speaker::new(nodes.node(2), 2, 11),
+        );
+        stays.introduce().await;
+        goes.introduce().await;
+        let before = nodes.node(2).liveness.epoch();
+        nodes.let_die(2).await;
+        assert_eq!(nodes.owner(stays.uid), None);
+        assert!(!nodes.node(2).may_act());
+        // one of them has found another node meanwhile
+        let mut elsewhere = goes.again(nodes.node(1), 30);
+        elsewhere.introduce().await;
+        assert_eq!(nodes.owner(goes.uid), Some(1));
+        nodes.reconnect(2);
+        until(|| nodes.owner(stays.uid) == Some(2)).await;
+        let epoch = nodes.node(2).liveness.epoch();
+        assert!(epoch > before, "{epoch:?}");
+        assert_eq!(nodes.session(stays.uid).map(|s| s.epoch), Some(epoch));
+        until(|| nodes.node(2).may_act()).await;
+        assert_eq!(nodes.owner(goes.uid), Some(1));
+        let gone = agent(nodes.node(2), &goes);
+        until(|| gone.with(|state| !state.connected)).await;
+        // what was said goes on from there
+        stays.report_health("well").await;
+        until(|| {
+            let view = nodes.consensus.view();
+            let record = view.fleet.agent(stays.uid).expect("a record");
+            record.health.as_ref().is_some_and(|h| &*h.status == "well")
+        })
+        .await;
+    });
+}
+
+#[test]
+fn what_waited_when_another_node_took_the_session_is_never_said() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let mut first = Speaker::new(nodes.node(1), 1, 10);
+        first.introduce().await;
+        first.report_health("one").await;
+        let status = || {
+            let view = nodes.consensus.view();
+            let record = view.fleet.agent(first.uid).expect("a record");
+            record
+                .health
+                .as_ref()
+                .map(|health| health.status.to_string())
+        };
+        until(|| status().as_deref() == Some("one")).await;
+        // paced: it waits for a minute
+        first.report_health("old").await;
+        let mut second = first.again(nodes.node(2), 20);
+        second.introduce().await;
+        let there = agent(nodes.node(1), &first);
+        until(|| there.with(|state| !state.connected)).await;
+        nodes.node(2).leave(
+            &agent(nodes.node(2), &second),
+            second.caller.connection,
+            ReleaseReason::Lost,
+        );
+        until(|| nodes.session(first.uid).is_none()).await;
+        let mut third = first.again(nodes.node(1), 11);
+        let reply = third.beat().await;
+        assert_eq!(reply.flags & 1, 1, "it is asked for everything");
+        until(|| nodes.owner(first.uid) == Some(1)).await;
+        nodes.pass(120_000);
+        // whoever comes now brings along what is due
+        let mut other = Speaker::new(nodes.node(1), 2, 12);
+        other.introduce().await;
+        until(|| nodes.owner(other.uid) == Some(1)).await;
+        let view = nodes.consensus.view();
+        let record = view.fleet.agent(first.uid).expect("a record");
+        assert_eq!(
+            record
+                .health
+                .as_ref()
+                .map(|h| h.status.to_string())
+                .as_deref(),
+            Some("one")
+        );
+    });
+}
+
+#[test]
+fn without_renewals_nothing_is_offered_and_everything_is_acknowledged() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let mut speaker = Speaker::new(nodes.node(2), 1, 10);
+        speaker.introduce().await;
+        nodes.cut_off(2).await;
+        nodes.pass(9_500);
+        assert!(!nodes.node(2).may_act());
+        assert!(nodes.node(1).liveness.epoch().0 > 0);
+        let reply = speaker.beat().await;
+        assert_eq!(&reply.instance_uid[..], speaker.uid.as_bytes());
+        assert_eq!(nodes.owner(speaker.uid), Some(2), "nothing was given up");
+        nodes.reconnect(2);
+        until(|| nodes.node(2).may_act()).await;
+        assert_eq!(
+            nodes
+                .consensus
+                .view()
+                .fleet
+                .node(NodeId(2))
+                .map(|n| n.epoch),
+            Some(nodes.node(2).liveness.epoch())
+        );
+    });
+}
+
+#[test]
+fn a_forgotten_agent_is_let_go() {
+    run(async {
+        let nodes = Nodes::start(1).await;
+        let mut speaker = Speaker::new(nodes.node(1), 1, 10);
+        speaker.introduce().await;
+        let fence = nodes.session(speaker.uid).map(|session| session.fence);
+        let forget = Proposal::ForgetAgent {
+            agent: speaker.uid,
+            fence,
+        };
+        nodes.propose(forget.asked("".into())).await;
+        until(|| speaker.is_called(Call::Detached(speaker.uid))).await;
+    });
+}
