@@ -1,7 +1,7 @@
 //! What the REST rooms need of a node. The node implements it over consensus, storage and the registry of
 //! agents; tests implement it over a fleet in memory. Nothing here names HTTP.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -34,6 +34,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A dispatch by selector was accepted here: its deliveries are counted when they are made.
     fn accepted(&self, _dispatch: DispatchId) {}
+
+    /// When these agents were heard last by the nodes that own their sessions; who does not answer within a moment is
+    /// left out.
+    fn heard(
+        &self,
+        _owners: BTreeMap<NodeId, Vec<InstanceUid>>,
+    ) -> BoxFuture<'_, BTreeMap<InstanceUid, Heard>> {
+        Box::pin(std::future::ready(BTreeMap::new()))
+    }
 
     /// Waits until the view has everything that was acknowledged anywhere before this call.
     ///
@@ -255,6 +264,15 @@ pub struct Presence {
     pub silent_ms: u64,
     /// Whether it is known to heartbeat or poll, so that silence means something.
     pub heartbeats: bool,
+}
+
+/// What another node knows of an agent whose session it owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Wall time of the last message there, for people.
+    pub last_seen_ms: u64,
+    /// For how long it has been silent.
+    pub silent_ms: u64,
 }
 
 /// The clocks at one moment.

@@ -1,6 +1,7 @@
 //! This node as the REST rooms see it: the fleet and the log through consensus, reported bodies and
 //! presence through the agents' room.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
@@ -17,7 +18,7 @@ use ampora_raft::rows::{Row, RowKey};
 use ampora_raft::time::Clock;
 use ampora_storage::store::Store;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -27,12 +28,15 @@ use super::{health, join};
 use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, ClusterError, Committed, Health, MemberStep, Now, Presence, ProposeError, RaftStatus,
-    ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, Health, Heard, MemberStep, Now, Presence, ProposeError,
+    RaftStatus, ReportedFile, ReportedKind, View,
 };
 use crate::config::Config;
 use crate::entropy;
 use crate::telemetry::metrics::Metrics;
+
+/// How long the owners of a page of agents are waited for.
+const HEARD_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long a transfer of leadership is waited for until this node has heard of it.
 const LEADER_WAIT: Duration = Duration::from_secs(2);
@@ -245,6 +249,33 @@ impl Backend for NodeBackend {
             // deliveries of it may have been made already
             room.changes.look_at_dispatches();
         }
+    }
+
+    fn heard(
+        &self,
+        owners: BTreeMap<NodeId, Vec<InstanceUid>>,
+    ) -> BoxFuture<'_, BTreeMap<InstanceUid, Heard>> {
+        async move {
+            let Some(elsewhere) = self.room.get().and_then(|room| room.elsewhere.get()) else {
+                return BTreeMap::new();
+            };
+            let asked = owners.into_iter().map(|(node, uids)| async move {
+                let asked = elsewhere.last_seen(node, uids.clone(), HEARD_WITHIN);
+                let seen = tokio::time::timeout(HEARD_WITHIN, asked).await;
+                let seen = seen.ok().and_then(Result::ok).unwrap_or_default();
+                uids.into_iter().zip(seen).filter_map(|(uid, seen)| {
+                    seen.map(|seen| {
+                        let heard = Heard {
+                            last_seen_ms: seen.seen_wall_ms,
+                            silent_ms: seen.silent_ms,
+                        };
+                        (uid, heard)
+                    })
+                })
+            });
+            join_all(asked).await.into_iter().flatten().collect()
+        }
+        .boxed()
     }
 
     fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>> {

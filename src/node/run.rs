@@ -169,6 +169,7 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
     join::renew_token(&config, &log.consensus, node, &*clock).await?;
 
     let room = room(&config, &log, clock, changes, (node, epoch))?;
+    drop(room.elsewhere.set(Arc::new(peering.peers.clone())));
     answers.set_room(room.clone());
     backend.set_room(room.clone());
     let parts = serve(&config, doors, admin, &protection, &room, metrics);
@@ -261,6 +262,7 @@ fn room(
         offers: Default::default(),
         bodies,
         timers: Default::default(),
+        elsewhere: Default::default(),
         takeovers: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),

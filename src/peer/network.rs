@@ -22,6 +22,7 @@ use super::key::{KeyHash, NodeKey};
 use super::link::{Ground, Lane, Link, connect, plain, unknown};
 use super::serve::SMALL_BYTES;
 use crate::tasks::Tasks;
+use crate::telemetry::peers::Refused;
 
 /// Where chance comes from.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -72,7 +73,7 @@ impl Peers {
         let body = encode_message(Kind::PeerCall, call)?;
         let lane = lane(call, body.len());
         let answer = self.link(node, lane)?.ask(body, within).await?;
-        decode_message(Kind::PeerAnswer, &answer)
+        decode(&answer)
     }
 
     /// Asks for consensus.
@@ -281,7 +282,11 @@ async fn ask_at(
         frames::read_body(&mut stream, head.bytes, || {}).await
     };
     let answer = timeout(within, asking).await?.map_err(plain)?;
-    decode_message(Kind::PeerAnswer, &answer)
+    decode(&answer)
+}
+
+fn decode(answer: &[u8]) -> io::Result<PeerAnswer> {
+    decode_message(Kind::PeerAnswer, answer).inspect_err(|_| Refused::Malformed.count())
 }
 
 fn unexpected(answer: &PeerAnswer) -> io::Error {

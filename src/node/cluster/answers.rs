@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::peering::Peering;
+use crate::agents::forward;
 use crate::agents::room::Room;
 use crate::node::origin;
 use crate::peer::{
@@ -182,13 +183,18 @@ impl PeerCalls for Answers {
         self.let_in(key, redeem).boxed()
     }
 
-    fn exchange(&self, _from: NodeId, _exchange: Exchange) -> BoxFuture<'_, Exchanged> {
-        let unavailable = Exchanged {
-            status: UNAVAILABLE,
-            headers: Vec::new(),
-            body: Bytes::new(),
-        };
-        std::future::ready(unavailable).boxed()
+    fn exchange(&self, _from: NodeId, exchange: Exchange) -> BoxFuture<'_, Exchanged> {
+        async move {
+            match self.room.get() {
+                Some(room) => forward::answer(room, exchange).await,
+                None => Exchanged {
+                    status: UNAVAILABLE,
+                    headers: Vec::new(),
+                    body: Bytes::new(),
+                },
+            }
+        }
+        .boxed()
     }
 
     fn last_seen(&self, _from: NodeId, uids: Vec<InstanceUid>) -> BoxFuture<'_, Vec<Option<Seen>>> {

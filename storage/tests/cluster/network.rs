@@ -159,10 +159,7 @@ impl Cluster {
         let mut tasks = JoinSet::new();
         tasks.spawn(consensus.clone().keep_time());
         tasks.spawn(consensus.clone().keep_leases());
-        self.nodes
-            .lock()
-            .expect("whole")
-            .insert(id, consensus.clone());
+        self.nodes.lock().insert(id, consensus.clone());
         Member {
             id,
             consensus,
