@@ -1,6 +1,7 @@
 //! A node in memory for tests: a fleet, applied directly, behind the real router.
 
 mod ask;
+mod cluster;
 mod time;
 
 use std::collections::BTreeMap;
@@ -8,13 +9,13 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ampora_raft::fleet::{FEATURE_LEVEL, Fleet};
+use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome};
 use ampora_raft::proposal::{Asker, Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
 use ampora_raft::records::{
-    AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, Peer, ReleaseReason,
-    Role, Token, Transport,
+    AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role,
+    Token, Transport,
 };
 use ampora_raft::rows::{Row, RowKey};
 use axum::Router;
@@ -220,48 +221,16 @@ impl Backend for Memory {
     }
 
     fn open_to_peers(&self) -> BoxFuture<'_, Result<(), ClusterError>> {
-        let mut state = self.state.lock();
-        let refuses = state.refuses.clone();
-        if refuses.is_none() {
-            let origin = Origin {
-                actor: Arc::from("node:1"),
-                request_id: Arc::from("test"),
-                idempotency: None,
-            };
-            state.apply(origin, Proposal::PutPeer { peer: peer(1) });
-        }
-        Box::pin(std::future::ready(refuses.map_or(Ok(()), Err)))
+        Box::pin(std::future::ready(self.opened()))
     }
 
     fn step(&self, step: MemberStep) -> BoxFuture<'_, Result<(), ProposeError>> {
-        let mut state = self.state.lock();
-        if let MemberStep::Vote(after) = &step {
-            let (voters, learners) = state.members.clone().unwrap_or_default();
-            let all = voters.into_iter().chain(learners);
-            let (voters, learners) = all.partition(|node| after.contains(node));
-            state.members = Some((voters, learners));
-        }
-        state.steps.push(step);
+        self.stepped(step);
         Box::pin(std::future::ready(Ok(())))
     }
 
     fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>> {
-        let mut state = self.state.lock();
-        let refuses = state.refuses.clone();
-        if refuses.is_none() {
-            state.moved = Some((address, token));
-        }
-        Box::pin(std::future::ready(refuses.map_or(Ok(()), Err)))
-    }
-}
-
-/// A node as others reach it.
-pub(crate) fn peer(id: u64) -> Peer {
-    Peer {
-        id: NodeId(id),
-        key: [u8::try_from(id).unwrap(); 32],
-        address: format!("127.0.0.{id}:4322").into(),
-        level: FEATURE_LEVEL,
+        Box::pin(std::future::ready(self.moved_to(address, token)))
     }
 }
 
@@ -494,38 +463,6 @@ impl Site {
 
     pub(crate) fn health(&self, health: Health) {
         self.memory.state.lock().health = Some(health);
-    }
-
-    /// Nodes 1 to `voters` vote, and those after them listen; all are live.
-    pub(crate) fn members(&self, voters: u64, learners: u64) {
-        for id in 2..=voters + learners {
-            self.apply(Proposal::RegisterNode(RegisterNode {
-                node: NodeId(id),
-                name: format!("node-{id}").into(),
-                version: Arc::from("0.1.0"),
-                opamp_address: Arc::from(""),
-                admin_address: Arc::from(""),
-            }));
-            self.apply(Proposal::PutPeer { peer: peer(id) });
-        }
-        let ids = |ids: std::ops::RangeInclusive<u64>| ids.map(NodeId).collect();
-        let members = (ids(1..=voters), ids(voters + 1..=voters + learners));
-        self.memory.state.lock().members = Some(members);
-    }
-
-    /// The steps of membership that were asked for.
-    pub(crate) fn steps(&self) -> Vec<MemberStep> {
-        self.memory.state.lock().steps.clone()
-    }
-
-    /// Where the node was told to move.
-    pub(crate) fn moved(&self) -> Option<(String, String)> {
-        self.memory.state.lock().moved.clone()
-    }
-
-    /// What concerns other nodes fails so.
-    pub(crate) fn refuse(&self, error: ClusterError) {
-        self.memory.state.lock().refuses = Some(error);
     }
 
     pub(crate) fn ask(&self, method: Method, path: &str) -> Ask<'_> {

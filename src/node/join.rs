@@ -325,7 +325,8 @@ pub(super) async fn renew_token(
     Err(RunError::Refused(Box::new(outcome)))
 }
 
-/// Proposes while the node is still finding its leadership.
+/// Proposes what may be proposed twice, while the node is still finding its leadership. A member of a cluster of
+/// several waits for as long as it takes: ending would help nobody.
 async fn first(
     consensus: &Consensus,
     node: NodeId,
@@ -336,11 +337,21 @@ async fn first(
         let origin = origin::of_node(node);
         match consensus.propose(origin, proposal.clone()).await {
             Ok(committed) => return Ok(committed.outcome),
-            Err(ProposeError::NotLeader { .. }) if tries < FIRST_PROPOSAL_TRIES => {
+            Err(
+                error @ (ProposeError::NotLeader { .. }
+                | ProposeError::OutcomeUnknown
+                | ProposeError::Overloaded),
+            ) => {
+                let is_alone = consensus.status().voters == [node];
+                if is_alone && tries >= FIRST_PROPOSAL_TRIES {
+                    return Err(error.into());
+                }
                 tries += 1;
                 tokio::time::sleep(FIRST_PROPOSAL_PAUSE).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error @ (ProposeError::Unavailable(_) | ProposeError::Stopped)) => {
+                return Err(error.into());
+            }
         }
     }
 }

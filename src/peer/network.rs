@@ -22,6 +22,7 @@ use super::key::{KeyHash, NodeKey};
 use super::link::{Ground, Lane, Link, connect, plain, unknown};
 use super::serve::SMALL_BYTES;
 use crate::tasks::Tasks;
+use crate::telemetry::peers::Refused;
 
 /// Where chance comes from.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -72,7 +73,7 @@ impl Peers {
         let body = encode_message(Kind::PeerCall, call)?;
         let lane = lane(call, body.len());
         let answer = self.link(node, lane)?.ask(body, within).await?;
-        decode_message(Kind::PeerAnswer, &answer)
+        decode(&answer)
     }
 
     /// Asks for consensus.
@@ -231,10 +232,11 @@ pub async fn redeem(
     redeem: Redeem,
     within: Duration,
 ) -> io::Result<Redeemed> {
-    match ask_at(address, expected, key, &PeerCall::Redeem(redeem), within).await? {
-        PeerAnswer::Redeemed(redeemed) => Ok(redeemed),
-        other => Err(unexpected(&other)),
+    let answer = ask_at(address, expected, key, &PeerCall::Redeem(redeem), within).await?;
+    if let PeerAnswer::Redeemed(redeemed) = answer {
+        return Ok(redeemed);
     }
+    Err(unexpected(&answer))
 }
 
 /// Asks who is at an address, before this node is a member.
@@ -248,10 +250,11 @@ pub async fn greet(
     hello: Hello,
     within: Duration,
 ) -> io::Result<Hello> {
-    match ask_at(address, expected, key, &PeerCall::Hello(hello), within).await? {
-        PeerAnswer::Hello(hello) => Ok(hello),
-        other => Err(unexpected(&other)),
+    let answer = ask_at(address, expected, key, &PeerCall::Hello(hello), within).await?;
+    if let PeerAnswer::Hello(hello) = answer {
+        return Ok(hello);
     }
+    Err(unexpected(&answer))
 }
 
 /// One call over a connection of its own.
@@ -279,7 +282,11 @@ async fn ask_at(
         frames::read_body(&mut stream, head.bytes, || {}).await
     };
     let answer = timeout(within, asking).await?.map_err(plain)?;
-    decode_message(Kind::PeerAnswer, &answer)
+    decode(&answer)
+}
+
+fn decode(answer: &[u8]) -> io::Result<PeerAnswer> {
+    decode_message(Kind::PeerAnswer, answer).inspect_err(|_| Refused::Malformed.count())
 }
 
 fn unexpected(answer: &PeerAnswer) -> io::Error {

@@ -74,7 +74,7 @@ impl Cluster {
         home
     }
 
-    fn args(&self, slot: u64, flags: &[String]) -> Vec<String> {
+    fn args(slot: u64, flags: &[String]) -> Vec<String> {
         let doors = ["opamp", "admin", "peer"];
         let doors = doors.map(|door| format!("{door}.listen=127.0.0.{slot}:0"));
         let sets = doors.into_iter().flat_map(|set| ["--set".to_owned(), set]);
@@ -90,7 +90,7 @@ impl Cluster {
 
     /// Starts a node with the flags that it had.
     pub(crate) fn start_again(&mut self, slot: u64) {
-        let args = self.args(slot, &self.flags[&slot]);
+        let args = Self::args(slot, &self.flags[&slot]);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let node = support::start_in(&self.home_of(slot), &args);
         self.nodes.insert(slot, node);
@@ -102,7 +102,7 @@ impl Cluster {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let output = support::ampora(&home)
             .args(["serve", "--data-dir", "data"])
-            .args(self.args(slot, &flags))
+            .args(Self::args(slot, &flags))
             .output()
             .expect("the binary runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

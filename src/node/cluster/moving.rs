@@ -105,7 +105,7 @@ impl Moving {
         for name in OLD {
             let (from, to) = (data_dir.join(name), aside.join(name));
             // what is there already was moved before a crash: what stands in its place is new
-            if !to.exists() && from.exists() {
+            if !to.try_exists()? && from.try_exists()? {
                 std::fs::rename(from, to)?;
             }
         }
@@ -138,6 +138,10 @@ impl Moving {
 mod tests {
     use super::*;
     use crate::peer::{Member, NodeKey};
+
+    fn there(path: &Path) -> bool {
+        path.try_exists().unwrap()
+    }
 
     fn joined() -> Joined {
         Joined {
@@ -175,7 +179,7 @@ mod tests {
     fn nothing_moves_without_a_note() {
         let dir = alone();
         assert_eq!(Moving::finish(dir.path()).unwrap(), None);
-        assert!(dir.path().join("store/rows").exists());
+        assert!(there(&dir.path().join("store/rows")));
     }
 
     #[test]
@@ -186,8 +190,8 @@ mod tests {
             .unwrap();
         let aside = Moving::finish(dir.path()).unwrap().unwrap();
         assert_eq!(std::fs::read(aside.join("store/rows")).unwrap(), b"old");
-        assert!(aside.join("identity.json").exists());
-        assert!(!dir.path().join("store").exists() && dir.path().join("peer.key").exists());
+        assert!(there(&aside.join("identity.json")));
+        assert!(!there(&dir.path().join("store")) && there(&dir.path().join("peer.key")));
         let identity = Identity::read(dir.path(), None).unwrap().unwrap();
         assert_eq!((identity.node, identity.cluster), (NodeId(3), Some(0xa1)));
         let book = AddressBook::load(dir.path()).unwrap();
