@@ -3,6 +3,8 @@
 pub(crate) mod join;
 pub(crate) mod leases;
 pub(crate) mod members;
+#[cfg(test)]
+mod ownership_tests;
 pub(crate) mod sessions;
 pub(crate) mod snapshots;
 #[cfg(test)]
