@@ -20,8 +20,9 @@ const CALL_WITHIN: Duration = Duration::from_secs(25);
 
 /// The node of each id; ids follow the order of joining.
 pub(crate) struct Cluster {
-    home: TempDir,
+    // before the directory: what they wrote is shown when a test fails
     nodes: BTreeMap<u64, Node>,
+    home: TempDir,
     /// What each was started with beyond its addresses: the same flags for ever.
     flags: BTreeMap<u64, Vec<String>>,
     runtime: tokio::runtime::Runtime,
@@ -64,6 +65,13 @@ impl Cluster {
         let join = format!("cluster.join={token}");
         all.start(2, &["--set", &join]);
         all.start(3, &["--set", &join]);
+        // while they change, the voter of before is needed as well, and nobody may kill it
+        eventually("the voters have changed", SOON, || {
+            all.node(1)
+                .log()
+                .contains("Vote({NodeId(1), NodeId(2), NodeId(3)})")
+                .then_some(())
+        });
         all.three_voters(1);
         all
     }
