@@ -18,11 +18,13 @@ use http::HeaderMap;
 use super::agent::{Agent, POLLS};
 use super::enrollment;
 use super::exchange::{self, Begun, Caller, Written};
+use super::forward::{self, Heard};
 use super::identity;
 use super::room::Room;
 use super::wake::{Call, Wake};
 use crate::clock::SystemClock;
-use crate::opamp::{AgentConnection, Agents, Answer, Closed, Denied, Peer, Push};
+use crate::entropy;
+use crate::opamp::{AgentConnection, Agents, Answer, Closed, Denied, Later, Peer, Push};
 use crate::telemetry::frames::{Rejected, rejected};
 
 /// Agents on one socket: gateways carry hundreds; more would make one socket a node of its own.
@@ -30,6 +32,9 @@ const AGENTS_PER_SOCKET_MAX: usize = 4096;
 
 /// Close code for a socket whose agents were all forgotten, or whose token is gone (RFC 6455: policy violation).
 const POLICY: u16 = 1008;
+
+/// Polls that nobody can answer come back after one second, and up to so many more.
+const POLL_LATER_SPREAD: u64 = 4;
 
 /// The room as transports see it.
 #[derive(Clone, Debug)]
@@ -101,29 +106,40 @@ impl Agents for Door {
         }
     }
 
-    async fn poll(&self, peer: Peer, body: Bytes) -> Answer {
+    async fn poll(&self, peer: Peer, body: Bytes) -> Result<Answer, Later> {
         let started = SystemClock.micros();
+        let incoming = frame::decode_http(body.clone());
+        if let Ok(incoming) = &incoming {
+            match forward::hear(&self.room, &peer, incoming.uid, &body).await {
+                Heard::Here => {}
+                Heard::Answered(bytes) => {
+                    return Ok(Answer {
+                        bytes,
+                        malformed: false,
+                    });
+                }
+                Heard::Later => return Err(Later(1 + entropy::number() % POLL_LATER_SPREAD)),
+            }
+        }
+        drop(body);
         let caller = Caller {
             connection: POLLS,
             transport: Transport::Http,
             wake: None,
             token: peer.token,
         };
-        let (begun, malformed) = {
-            let incoming = frame::decode_http(body);
-            let malformed = incoming.is_err();
-            (exchange::begin(&self.room, &caller, incoming), malformed)
-        };
+        let malformed = incoming.is_err();
+        let begun = exchange::begin(&self.room, &caller, incoming);
         let (reply, _) = begun.answer().await;
         // a reply that is lost shows as a repetition of the same message, which is offered again
         if let Some(written) = reply.written {
             exchange::written(&self.room, written);
         }
         exchange::measured(started);
-        Answer {
+        Ok(Answer {
             bytes: reply.bytes,
             malformed,
-        }
+        })
     }
 }
 

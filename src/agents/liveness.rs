@@ -28,6 +28,9 @@ const FOR_EVER: u64 = u64::MAX;
 /// Renewals in one lease time: three may be lost in a row.
 const RENEWALS_PER_TTL: u32 = 4;
 
+/// A renewal waits for the leader's next entry, which comes twice a second.
+const ANSWER_WAIT_MIN: Duration = Duration::from_secs(1);
+
 /// After a renewal or registration that came to nothing.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -156,6 +159,8 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
                     () = begin_again(&room) => {}
                     () = stop.cancelled() => return,
                 }
+                // that was said
+                acted = false;
                 Duration::ZERO
             }
         };
@@ -217,7 +222,8 @@ async fn look(room: &Room) -> Looked {
     let epoch = liveness.epoch();
     let sent = liveness.lease.lock().sent(room.clock.boot_ms());
     let renewal = room.renewals.renew(epoch);
-    match tokio::time::timeout(liveness.ttl / RENEWALS_PER_TTL, renewal).await {
+    let within = (liveness.ttl / RENEWALS_PER_TTL).max(ANSWER_WAIT_MIN);
+    match tokio::time::timeout(within, renewal).await {
         Ok(Ok(true)) => {
             // a leader that is configured otherwise may grant less
             let view = room.consensus.view();

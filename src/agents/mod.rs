@@ -17,6 +17,7 @@ pub mod convert;
 pub mod delivery;
 pub mod enrollment;
 pub mod exchange;
+pub mod forward;
 pub mod full_states;
 pub mod identity;
 pub mod liveness;

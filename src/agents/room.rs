@@ -2,7 +2,7 @@
 //! not know sockets or HTTP; transports bring bytes through [`super::exchange`].
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ampora_proto::identity::Aliases;
@@ -21,6 +21,7 @@ use super::bodies::ReportedBodies;
 use super::changes::Changes;
 use super::delivery::Evidence;
 use super::delivery::accepted::Accepted;
+use super::forward::Elsewhere;
 use super::full_states::FullStates;
 use super::liveness::{Liveness, Renewals};
 use super::offers::Offers;
@@ -78,6 +79,8 @@ pub struct Room {
     pub bodies: ReportedBodies,
     /// Sessions that wait for a time: at most one entry for each agent, and outdated ones are harmless.
     pub timers: Mutex<BTreeSet<(u64, InstanceUid)>>,
+    /// The way to other nodes, once there is one.
+    pub elsewhere: OnceLock<Arc<dyn Elsewhere>>,
     /// Sessions that were taken from other nodes a moment ago.
     pub takeovers: Takeovers,
     /// Uids given out in place of others.

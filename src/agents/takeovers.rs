@@ -46,6 +46,13 @@ impl Takeovers {
         })
     }
 
+    /// Whether the session was taken from anybody within the last minute.
+    pub fn is_recent(&self, uid: InstanceUid, now_ms: u64) -> bool {
+        let mut taken = self.0.lock();
+        taken.expire(now_ms);
+        taken.by_uid.contains_key(&uid)
+    }
+
     /// Whether the session was taken from `node` within the last minute; asked once, when it goes back there.
     pub fn goes_back(&self, uid: InstanceUid, node: NodeId, now_ms: u64) -> bool {
         let mut taken = self.0.lock();

@@ -232,6 +232,7 @@ impl Nodes {
             offers: Default::default(),
             bodies: ReportedBodies::start(files).expect("starts"),
             timers: Default::default(),
+            elsewhere: Default::default(),
             takeovers: Default::default(),
             aliases: Default::default(),
             agent_types: Default::default(),

@@ -1,6 +1,7 @@
 //! What the REST rooms need of a node. The node implements it over consensus, storage and the registry of
 //! agents; tests implement it over a fleet in memory. Nothing here names HTTP.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -33,6 +34,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A dispatch by selector was accepted here: its deliveries are counted when they are made.
     fn accepted(&self, _dispatch: DispatchId) {}
+
+    /// When these agents were heard last by the nodes that own their sessions; who does not answer within a moment is
+    /// left out.
+    fn heard(
+        &self,
+        _owners: BTreeMap<NodeId, Vec<InstanceUid>>,
+    ) -> BoxFuture<'_, BTreeMap<InstanceUid, Heard>> {
+        Box::pin(std::future::ready(BTreeMap::new()))
+    }
 
     /// Waits until the view has everything that was acknowledged anywhere before this call.
     ///
@@ -97,6 +107,56 @@ pub trait Backend: Send + Sync + 'static {
 
     /// All metrics in Prometheus' text format.
     fn metrics(&self) -> String;
+
+    /// Opens the door for other nodes, if it is closed, and tells the fleet where this one is.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says what is missing.
+    fn open_to_peers(&self) -> BoxFuture<'_, Result<(), ClusterError>>;
+
+    /// Carries out a step of membership, through whoever leads. Whether it is wise was judged before.
+    ///
+    /// # Errors
+    /// Like [`Backend::propose`].
+    fn step(&self, step: MemberStep) -> BoxFuture<'_, Result<(), ProposeError>>;
+
+    /// Lets this node, which runs alone, be let in by another cluster, and starts it again there.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says who refused and why; nothing has changed.
+    fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>>;
+}
+
+/// A step of membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberStep {
+    /// These vote from here on; others that did only listen.
+    Vote(BTreeSet<NodeId>),
+    /// Another node leads: this one, or whichever is furthest.
+    Lead(Option<NodeId>),
+}
+
+/// Why nothing came of a call that concerns other nodes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// The door for other nodes cannot be opened.
+    #[error("{0}")]
+    Door(String),
+    /// What was given is no join token.
+    #[error("{0}")]
+    Token(String),
+    /// The other cluster says no.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody of the other cluster could be asked.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The log has no answer.
+    #[error(transparent)]
+    Log(#[from] ProposeError),
+    /// A fault of this node.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// The fleet at an index of the log.
@@ -204,6 +264,15 @@ pub struct Presence {
     pub silent_ms: u64,
     /// Whether it is known to heartbeat or poll, so that silence means something.
     pub heartbeats: bool,
+}
+
+/// What another node knows of an agent whose session it owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Wall time of the last message there, for people.
+    pub last_seen_ms: u64,
+    /// For how long it has been silent.
+    pub silent_ms: u64,
 }
 
 /// The clocks at one moment.

@@ -1,13 +1,20 @@
 //! `GET /cluster`: the nodes as this one knows them. It answers without a leader too.
 
+pub(crate) mod join;
 pub(crate) mod leases;
+pub(crate) mod members;
+#[cfg(test)]
+mod ownership_tests;
 pub(crate) mod sessions;
 pub(crate) mod snapshots;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ampora_raft::ids::NodeId;
+use ampora_raft::records;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -15,7 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::agents::STRIDE;
-use super::backend::View;
+use super::backend::{RaftStatus, View};
 use super::extract::Params;
 use super::openapi::Operation;
 use super::problem::Problem;
@@ -33,7 +40,11 @@ pub(crate) struct Cluster {
     applied_index: u64,
     /// The lineage: the identity of one unbroken history.
     cluster_id: String,
+    /// What every node can apply, as finalized after the last upgrade.
+    feature_level: u16,
     last_log_index: u64,
+    /// Milliseconds since the leader spoke to the node that answers, or a quorum to it when it leads.
+    leader_contact_ms: Option<u64>,
     leader_id: Option<u64>,
     /// The node that answers.
     node_id: u64,
@@ -47,9 +58,12 @@ pub(crate) struct Cluster {
 /// A member.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Node {
+    /// Empty until the node has registered.
     admin_address: Arc<str>,
+    /// What its program can apply; known of nodes that others talk to.
+    feature_level: Option<u16>,
     id: u64,
-    /// Entries behind what is committed; known of the node that answers.
+    /// Entries behind what is committed; the leader knows it of all, others of themselves.
     lag: Option<u64>,
     live: bool,
     name: Arc<str>,
@@ -65,6 +79,8 @@ pub(crate) struct Node {
 /// The operations of this room.
 pub(crate) fn operations() -> Vec<Operation> {
     let mut all = snapshots::operations();
+    all.extend(join::operations());
+    all.extend(members::operations());
     all.push(leases::operation());
     all.push(sessions::operation());
     all.push(
@@ -88,38 +104,68 @@ pub(crate) async fn show(
     let view = api.backend.view();
     let status = api.backend.status();
     let sessions = counted(&view).await;
-    let nodes = view
-        .fleet
-        .nodes()
-        .map(|node| {
-            let is_voter = status.voters.contains(&node.id);
-            let is_this = node.id == status.node;
-            Node {
-                admin_address: node.admin_address.clone(),
-                id: node.id.0,
-                lag: is_this.then(|| status.committed_index.saturating_sub(view.applied_index)),
-                live: node.live,
-                name: node.name.clone(),
-                opamp_address: node.opamp_address.clone(),
-                peer_address: is_this.then(|| api.settings.peer_address.clone()),
-                role: if is_voter { "voter" } else { "learner" },
-                sessions: sessions.get(&node.id).copied().unwrap_or(0),
-                version: node.version.clone(),
-            }
-        })
-        .collect();
+    let nodes = ids(&view, &status);
+    let nodes = nodes.into_iter().map(|id| {
+        let sessions = sessions.get(&id).copied().unwrap_or(0);
+        node(&view, &status, id, sessions)
+    });
     Ok(Json(Cluster {
         agents: view.fleet.agents_len(),
         applied_index: view.applied_index,
         cluster_id: format!("{:032x}", view.fleet.meta().lineage),
+        feature_level: view.fleet.meta().feature_level,
         last_log_index: status.last_log_index,
+        leader_contact_ms: status.leader_contact_ms,
         leader_id: status.leader.map(|leader| leader.0),
         node_id: status.node.0,
-        nodes,
+        nodes: nodes.collect(),
         quorum: status.quorum,
         snapshot_index: status.snapshot_index,
         term: status.term,
     }))
+}
+
+/// Everybody who registered, was let in, or follows the log.
+fn ids(view: &View, status: &RaftStatus) -> BTreeSet<NodeId> {
+    let registered = view.fleet.nodes().map(|node| node.id);
+    let let_in = view.fleet.peers().map(|peer| peer.id);
+    let members = status.voters.iter().chain(&status.learners).copied();
+    registered.chain(let_in).chain(members).collect()
+}
+
+fn node(view: &View, status: &RaftStatus, id: NodeId, sessions: usize) -> Node {
+    let registered = view.fleet.node(id);
+    let peer = view.fleet.peer(id);
+    let text = |of: fn(&records::Node) -> &Arc<str>| {
+        registered.map_or_else(|| Arc::from(""), |node| of(node).clone())
+    };
+    Node {
+        admin_address: text(|node| &node.admin_address),
+        feature_level: peer.map(|peer| peer.level),
+        id: id.0,
+        lag: lag(view, status, id),
+        live: registered.is_some_and(|node| node.live),
+        name: text(|node| &node.name),
+        opamp_address: text(|node| &node.opamp_address),
+        peer_address: peer.map(|peer| peer.address.clone()),
+        role: if status.voters.contains(&id) {
+            "voter"
+        } else {
+            "learner"
+        },
+        sessions,
+        version: text(|node| &node.version),
+    }
+}
+
+fn lag(view: &View, status: &RaftStatus, id: NodeId) -> Option<u64> {
+    let reached = if id == status.node {
+        view.applied_index
+    } else {
+        let matched = status.matched.iter();
+        matched.rev().find(|(node, _)| *node == id)?.1
+    };
+    Some(status.committed_index.saturating_sub(reached))
 }
 
 /// Valid sessions of each node, counted in strides.

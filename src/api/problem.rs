@@ -79,6 +79,8 @@ codes! {
     AgentConnected = "agent_connected", CONFLICT, false, "the agent is not disconnected";
     /// No agent with this uid is known.
     AgentNotFound = "agent_not_found", NOT_FOUND, false, "no such agent";
+    /// The node runs in a cluster of several already.
+    AlreadyMember = "already_member", CONFLICT, false, "the node is a member already";
     /// Parts of a body vanished between upload and use.
     BodyIncomplete = "body_incomplete", CONFLICT, true, "the uploaded body is not whole";
     /// The node that holds a reported body is away, or its file was swept.
@@ -95,6 +97,8 @@ codes! {
     Forbidden = "forbidden", FORBIDDEN, false, "the role of this token does not allow it";
     /// No group of this name.
     GroupNotFound = "group_not_found", NOT_FOUND, false, "no such group";
+    /// What the node holds would be lost to it by joining another cluster.
+    HoldsData = "holds_data", CONFLICT, false, "the node is not empty";
     /// The key is empty, too long, or not printable ASCII.
     IdempotencyKeyInvalid = "idempotency_key_invalid", BAD_REQUEST, false, "the idempotency key is not valid";
     /// The key was used for another request.
@@ -109,14 +113,20 @@ codes! {
     InvalidSelector = "invalid_selector", UNPROCESSABLE_ENTITY, false, "the selector is not valid";
     /// A YAML file has a syntax error.
     InvalidYaml = "invalid_yaml", UNPROCESSABLE_ENTITY, false, "the file is not valid YAML";
+    /// The other cluster does not let this node in, for a reason that it gives.
+    JoinRefused = "join_refused", CONFLICT, false, "the cluster does not let this node in";
     /// The agent does not announce what the action needs.
     LacksCapability = "lacks_capability", CONFLICT, false, "the agent cannot do this";
     /// Nobody could make another token.
     LastAdminToken = "last_admin_token", CONFLICT, false, "the last token of an administrator stays";
+    /// Not every node can apply what the level allows, or it is lower than the one in use.
+    LevelRefused = "level_refused", CONFLICT, false, "the feature level cannot be set";
     /// A collection is full.
     LimitReached = "limit_reached", CONFLICT, false, "a limit of the fleet is reached";
     /// The path knows other methods.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, false, "the method is not allowed here";
+    /// No node with this id belongs to the cluster.
+    NodeNotFound = "node_not_found", NOT_FOUND, false, "no such node";
     /// The node is ending.
     NodeStopping = "node_stopping", SERVICE_UNAVAILABLE, true, "the node is stopping";
     /// Nothing lives at this path.
@@ -135,8 +145,14 @@ codes! {
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, true, "the node has too much to do";
     /// The body is larger than it may be.
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, false, "the body is too large";
+    /// The door for other nodes cannot be opened, or nobody could be told where it is.
+    PeerDoorClosed = "peer_door_closed", CONFLICT, false, "other nodes cannot reach this one";
+    /// No member of the other cluster answers.
+    PeerUnreachable = "peer_unreachable", BAD_GATEWAY, true, "the other cluster cannot be reached";
     /// The resource changed since it was read.
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, false, "the resource is not as expected";
+    /// Too few voters would be live: the detail has the calculation.
+    QuorumWouldBeLost = "quorum_would_be_lost", CONFLICT, false, "the change would lose the quorum";
     /// The body did not arrive in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, true, "the request did not arrive in time";
     /// Not taken on this node, or held no longer.
@@ -159,6 +175,8 @@ codes! {
     ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, false, "the request is not valid";
     /// The configuration has no such version.
     VersionNotFound = "version_not_found", NOT_FOUND, false, "no such version";
+    /// There may be no more voters, or their number would be even.
+    VotersLimit = "voters_limit", CONFLICT, false, "the number of voters cannot be that";
 }
 
 impl Code {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ampora_raft::outcome::{Outcome, Rejection};
 
-use super::backend::ProposeError;
+use super::backend::{ClusterError, ProposeError};
 use super::problem::{Code, Problem};
 
 impl From<Rejection> for Problem {
@@ -21,14 +21,13 @@ impl From<Rejection> for Problem {
             | Rejection::StaleLease(_)
             | Rejection::NotUnderLease
             | Rejection::NodeDraining(_)
-            | Rejection::UnknownNode(_)
             | Rejection::JoinTokenUnknown
             | Rejection::JoinTokenExpired
             | Rejection::JoinTokenSpent
             | Rejection::NodeIdTaken(_)
-            | Rejection::PeerKeyTaken(_)
-            | Rejection::LevelTooHigh { .. }
-            | Rejection::LevelTooLow { .. } => Code::Internal,
+            | Rejection::PeerKeyTaken(_) => Code::Internal,
+            Rejection::UnknownNode(_) => Code::NodeNotFound,
+            Rejection::LevelTooHigh { .. } | Rejection::LevelTooLow { .. } => Code::LevelRefused,
             Rejection::BodyIncomplete(_) | Rejection::BodyMismatch(_) => Code::BodyIncomplete,
             Rejection::KeyReused => Code::IdempotencyKeyReused,
             Rejection::LacksCapability => Code::LacksCapability,
@@ -49,6 +48,20 @@ impl From<Rejection> for Problem {
             Rejection::LastAdminToken => Code::LastAdminToken,
         };
         Problem::new(code, rejection)
+    }
+}
+
+impl From<ClusterError> for Problem {
+    fn from(error: ClusterError) -> Problem {
+        let code = match error {
+            ClusterError::Log(error) => return error.into(),
+            ClusterError::Door(_) => Code::PeerDoorClosed,
+            ClusterError::Token(_) => Code::ValidationFailed,
+            ClusterError::Refused(_) => Code::JoinRefused,
+            ClusterError::Unreachable(_) => Code::PeerUnreachable,
+            ClusterError::Failed(_) => Code::Internal,
+        };
+        Problem::new(code, error)
     }
 }
 

@@ -113,8 +113,8 @@ pub(crate) fn routes() -> Vec<Route> {
         guarded("/api/v1/audit/verify", get(audit::verify)),
     ]);
     routes.extend(management_routes());
-    routes.extend(ownership_routes());
     routes.extend(snapshot_routes());
+    routes.extend(cluster_routes());
     routes.push(read("/api/v1/groups/{name}/preview", get(groups::preview)));
     routes.extend(access_routes());
     routes.extend(probe_routes());
@@ -149,15 +149,6 @@ fn management_routes() -> Vec<Route> {
     ]
 }
 
-/// Who owns what.
-fn ownership_routes() -> Vec<Route> {
-    let read = |path, handler| Route::new(Method::GET, path, VIEWER, handler);
-    vec![
-        read("/api/v1/cluster/leases", get(cluster::leases::list)),
-        read("/api/v1/cluster/sessions", get(cluster::sessions::list)),
-    ]
-}
-
 /// Copies of everything.
 fn snapshot_routes() -> Vec<Route> {
     let guarded = |method, path, handler| Route::new(method, path, ADMIN, handler);
@@ -171,6 +162,46 @@ fn snapshot_routes() -> Vec<Route> {
             Method::GET,
             "/api/v1/cluster/snapshots/{id}",
             get(cluster::snapshots::read),
+        ),
+    ]
+}
+
+/// Who belongs to the cluster, who votes, and who owns what.
+fn cluster_routes() -> Vec<Route> {
+    let read = |path, handler| Route::new(Method::GET, path, VIEWER, handler);
+    let guarded = |method, path, handler| Route::new(method, path, ADMIN, handler);
+    vec![
+        read("/api/v1/cluster/leases", get(cluster::leases::list)),
+        read("/api/v1/cluster/sessions", get(cluster::sessions::list)),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/join-tokens",
+            post(cluster::join::create_token),
+        ),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/join",
+            post(cluster::join::join),
+        ),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/members",
+            post(cluster::members::set_role),
+        ),
+        guarded(
+            Method::DELETE,
+            "/api/v1/cluster/members/{id}",
+            delete(cluster::members::remove),
+        ),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/leader",
+            post(cluster::members::lead),
+        ),
+        guarded(
+            Method::POST,
+            "/api/v1/cluster/feature-level",
+            post(cluster::members::finalize),
         ),
     ]
 }

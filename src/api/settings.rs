@@ -1,6 +1,5 @@
-//! What the admin listener is told at start: windows of the agent states, addresses to show, limits.
+//! What the admin listener is told at start: windows of the agent states, limits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the REST rooms.
@@ -10,8 +9,8 @@ pub struct Settings {
     pub heartbeat_window_ms: u64,
     /// `dispatch.ownership_ttl_seconds`.
     pub ownership_ttl_ms: u64,
-    /// The address of the peer listener, as shown by `GET /cluster`.
-    pub peer_address: Arc<str>,
+    /// `cluster.voters`.
+    pub voters_max: u32,
     /// `opamp.max_connections`.
     pub max_connections: u32,
     /// Limits of one listener.
@@ -23,7 +22,7 @@ impl Default for Settings {
         Settings {
             heartbeat_window_ms: 90_000,
             ownership_ttl_ms: 10_000,
-            peer_address: Arc::from(""),
+            voters_max: 5,
             max_connections: 100_000,
             limits: Limits::default(),
         }

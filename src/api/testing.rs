@@ -1,6 +1,7 @@
 //! A node in memory for tests: a fleet, applied directly, behind the real router.
 
 mod ask;
+mod cluster;
 mod time;
 
 use std::collections::BTreeMap;
@@ -28,8 +29,8 @@ use sha2::{Digest, Sha256};
 pub(crate) use ask::{Answer, Ask};
 
 use super::backend::{
-    Backend, Committed, Health, Now, Part, Presence, ProposeError, RaftStatus, ReportedFile,
-    ReportedKind, View,
+    Backend, ClusterError, Committed, Health, MemberStep, Now, Part, Presence, ProposeError,
+    RaftStatus, ReportedFile, ReportedKind, View,
 };
 use super::settings::Settings;
 use super::{Api, admin};
@@ -52,6 +53,12 @@ struct State {
     randoms: u8,
     fails: Option<ProposeError>,
     health: Option<Health>,
+    /// Who votes, who listens; node 1 leads.
+    members: Option<(Vec<NodeId>, Vec<NodeId>)>,
+    steps: Vec<MemberStep>,
+    /// Where this node was told to move.
+    moved: Option<(String, String)>,
+    refuses: Option<ClusterError>,
 }
 
 /// A node in memory.
@@ -111,7 +118,10 @@ impl Backend for Memory {
     }
 
     fn status(&self) -> RaftStatus {
-        let index = self.state.lock().index;
+        let state = self.state.lock();
+        let index = state.index;
+        let alone = || (vec![NodeId(1)], Vec::new());
+        let (voters, learners) = state.members.clone().unwrap_or_else(alone);
         RaftStatus {
             node: NodeId(1),
             leader: Some(NodeId(1)),
@@ -119,7 +129,8 @@ impl Backend for Memory {
             last_log_index: index,
             committed_index: index,
             applied_index: index,
-            voters: vec![NodeId(1)],
+            voters,
+            learners,
             quorum: true,
             leader_contact_ms: Some(0),
             ..RaftStatus::default()
@@ -207,6 +218,19 @@ impl Backend for Memory {
 
     fn metrics(&self) -> String {
         "# HELP ampora_agents Agents.\n".to_owned()
+    }
+
+    fn open_to_peers(&self) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(std::future::ready(self.opened()))
+    }
+
+    fn step(&self, step: MemberStep) -> BoxFuture<'_, Result<(), ProposeError>> {
+        self.stepped(step);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(std::future::ready(self.moved_to(address, token)))
     }
 }
 

@@ -51,6 +51,9 @@ pub enum CliError {
     /// The node did not start, or ended badly.
     #[error("the node does not run")]
     Node(#[from] RunError),
+    /// The program could not be started again in its own place.
+    #[error("cannot start again as a member of the cluster: start it by hand")]
+    Again(#[source] io::Error),
     /// Logging did not start.
     #[error("cannot start logging")]
     Logs(#[from] LogsError),
@@ -82,6 +85,7 @@ impl CliError {
             Self::Client(error) if error.is_usage() => ExitCode::from(2),
             Self::Client(_)
             | Self::Node(_)
+            | Self::Again(_)
             | Self::Logs(_)
             | Self::Simulate(_)
             | Self::Runtime(_)

@@ -1,6 +1,7 @@
 //! `ampora serve`: the process around a node. It reads the configuration, starts logging, runs the node, and takes
 //! SIGHUP to mean that the configuration should be read again.
 
+use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{CliError, files};
 use crate::{
     config::{self, Config, Sources},
-    node,
+    node::{self, Ended},
     telemetry::logs::{Logs, Outlet},
 };
 
@@ -37,8 +38,27 @@ pub(super) fn serve(sources: Sources, outlet: Outlet) -> Result<(), CliError> {
         }
     });
     logs.flush(LAST_LINES_WAIT);
-    Ok(ended?)
+    match ended? {
+        Ended::Stopped => Ok(()),
+        Ended::Again => Err(CliError::Again(again(runtime))),
+    }
 }
+
+/// Starts the program again in the place of this one, with the same arguments and the same id of the process, so
+/// that whoever watches it sees no end. Returns only when that fails.
+fn again(runtime: tokio::runtime::Runtime) -> std::io::Error {
+    // whatever still runs would lose its threads in the middle of something
+    runtime.shutdown_timeout(LAST_TASKS_WAIT);
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    let mut command = std::process::Command::new(program);
+    command.args(std::env::args_os().skip(1)).exec()
+}
+
+/// How long tasks may take to end before the program starts again.
+const LAST_TASKS_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads the configuration again at each SIGHUP. What this version can change while it runs is the log level; for
 /// everything else it says that a restart is needed. A configuration that does not load changes nothing.

@@ -1,5 +1,4 @@
-//! What no key can tell alone: combinations that are impossible, doors that would stand open unsaid, and keys whose
-//! silence would be dangerous because this version cannot honour them.
+//! What no key can tell alone: combinations that are impossible, and doors that would stand open unsaid.
 
 use std::{
     collections::BTreeMap,
@@ -7,10 +6,9 @@ use std::{
 };
 
 use super::{
-    Config, Effect,
-    key::Key,
+    Config,
     problem::{Origin, Problem},
-    sections::{self, Tls},
+    sections::{JoinBy, Tls},
 };
 
 /// Where each key that is set was set.
@@ -25,11 +23,6 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
             text,
         });
     };
-    for key in sections::keys().filter(|key| origins.contains_key(key.name)) {
-        if let Some(text) = cannot_honour(key) {
-            say(key.name, text);
-        }
-    }
     let is_set = |key: &str| origins.contains_key(key);
     doors(config, &is_set, &mut say);
     for (door, tls) in [("opamp", &config.opamp.tls), ("admin", &config.admin.tls)] {
@@ -41,18 +34,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
             );
         }
     }
-    let joins = config.cluster.join.is_some();
-    if joins != config.cluster.join_token_file.is_some() {
-        let given = if joins {
-            "cluster.join"
-        } else {
-            "cluster.join_token_file"
-        };
-        say(
-            given,
-            "`cluster.join` and `cluster.join_token_file` go together".to_owned(),
-        );
-    }
+    joining(config, &mut say);
     if config.postgres.read_url.is_some() && config.postgres.url.is_none() {
         let text = "`postgres.read_url` needs `postgres.url`: nothing would be written";
         say("postgres.read_url", text.to_owned());
@@ -85,15 +67,26 @@ pub(super) fn advice(config: &Config) -> Vec<String> {
     advice
 }
 
-/// Why a key that is set cannot be ignored and cannot be honoured.
-fn cannot_honour(key: &Key) -> Option<String> {
-    let name = key.name;
-    if key.effect != Effect::RefusedUntilLater {
-        return None;
+/// A token says where the cluster is; an address says nothing of who may join.
+fn joining(config: &Config, say: &mut impl FnMut(&str, String)) {
+    let file = config.cluster.join_token_file.is_some();
+    match (&config.cluster.join, file) {
+        (Some(JoinBy::Address(_)), false) => say(
+            "cluster.join",
+            "`cluster.join` is an address: name the file of the join token with `cluster.join_token_file`, or give \
+             the token itself"
+                .to_owned(),
+        ),
+        (Some(JoinBy::Token(_)), true) => say(
+            "cluster.join_token_file",
+            "`cluster.join` is a join token already: leave `cluster.join_token_file` out".to_owned(),
+        ),
+        (None, true) => say(
+            "cluster.join_token_file",
+            "`cluster.join_token_file` needs `cluster.join`, the address of a member".to_owned(),
+        ),
+        (Some(JoinBy::Address(_)), true) | (Some(JoinBy::Token(_)) | None, false) => {}
     }
-    Some(format!(
-        "`{name}`: joining a cluster is not available in this version; remove the key to start without"
-    ))
 }
 
 fn doors(config: &Config, is_set: &impl Fn(&str) -> bool, say: &mut impl FnMut(&str, String)) {

@@ -10,8 +10,6 @@ pub enum Effect {
     Now,
     /// Accepted and checked, but this version does not act on it yet; saying so is the loader's duty.
     Later,
-    /// Not available yet, and ignoring it would leave a door more open than asked for: setting it is an error.
-    RefusedUntilLater,
 }
 
 /// A key's value in a printable form.

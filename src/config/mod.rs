@@ -27,8 +27,9 @@ pub use self::{
     problem::{ConfigError, Origin, Problem},
     secret::{REDACTED, Secret},
     sections::{
-        Admin, Agents, Audit, Auth, Cluster, Config, Dispatch, History, Live, Log, LogFormat,
-        Metrics, Network, Node, Opamp, Peer, Postgres, PostgresTls, Rollout, Tls, keys,
+        Admin, Agents, Audit, Auth, Cluster, Config, Dispatch, History, JOIN_TOKEN_PREFIX, JoinBy,
+        Live, Log, LogFormat, Metrics, Network, Node, Opamp, Peer, Postgres, PostgresTls, Rollout,
+        Tls, keys,
     },
     target::{Target, locate_admin},
 };

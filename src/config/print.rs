@@ -43,7 +43,6 @@ pub fn reference() -> String {
         let effect = match key.effect {
             Effect::Now => "yes",
             Effect::Later => "later",
-            Effect::RefusedUntilLater => "refused until later",
         };
         let line = format!(
             "| `{}` | {} | {} | {} | {effect} |",

@@ -318,19 +318,27 @@ fn later_keys_say_that_they_have_no_effect_yet() {
 }
 
 #[test]
-fn protection_that_cannot_be_given_is_refused_not_ignored() {
-    for set in ["cluster.join=h:1", "cluster.join_token_file=t"] {
-        let found = problems("", &[], &[set]).join("\n");
-        let key = set.split('=').next().unwrap();
-        assert!(
-            found.contains(&format!("--set {key}: `{key}`: ")),
-            "{found}"
-        );
-        assert!(
-            found.contains("is not available in this version"),
-            "{found}"
-        );
+fn joining_needs_a_token_and_says_where_it_belongs() {
+    let refused = |set: &[&str], says: &str| {
+        let found = problems("", &[], set).join("\n");
+        assert!(found.contains(says), "{found}");
+    };
+    refused(&["cluster.join=h:1"], "with `cluster.join_token_file`");
+    refused(&["cluster.join_token_file=t"], "needs `cluster.join`");
+    refused(&["cluster.join=h"], "expected a host and a port");
+    let both = ["cluster.join=ampj_x", "cluster.join_token_file=t"];
+    refused(&both, "is a join token already");
+    let by_file = ["cluster.join=h:1", "cluster.join_token_file=t"];
+    for good in [&by_file[..], &["cluster.join=ampj_x"]] {
+        assert!(loaded("", &[], good).cluster.join.is_some());
     }
+}
+
+#[test]
+fn join_token_is_a_secret() {
+    let config = loaded("", &[], &["cluster.join=ampj_hunter2"]);
+    let shown = format!("{config:?}{}", effective(&config));
+    assert!(!shown.contains("hunter2"), "{shown}");
 }
 
 #[test]

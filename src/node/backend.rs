@@ -1,55 +1,103 @@
 //! This node as the REST rooms see it: the fleet and the log through consensus, reported bodies and
 //! presence through the agents' room.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus, RowStore};
-use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid};
+use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::AuditRecord;
 use ampora_raft::rows::{Row, RowKey};
+use ampora_raft::time::Clock;
+use ampora_storage::store::Store;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
-use super::health;
+use super::cluster::token::JoinToken;
+use super::cluster::{self, Answers, JoinError, Moving, Newcomer, Peering};
+use super::{health, join};
 use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, Committed, Health, Now, Presence, ProposeError, RaftStatus, ReportedFile,
-    ReportedKind, View,
+    Backend, ClusterError, Committed, Health, Heard, MemberStep, Now, Presence, ProposeError,
+    RaftStatus, ReportedFile, ReportedKind, View,
 };
+use crate::config::Config;
 use crate::entropy;
 use crate::telemetry::metrics::Metrics;
 
+/// How long the owners of a page of agents are waited for.
+const HEARD_WITHIN: Duration = Duration::from_millis(100);
+
+/// How long a transfer of leadership is waited for until this node has heard of it.
+const LEADER_WAIT: Duration = Duration::from_secs(2);
+const LEADER_LOOK: Duration = Duration::from_millis(10);
+
+/// What a node has before it serves agents.
+pub(super) struct Backstage {
+    /// The log.
+    pub(super) consensus: Consensus,
+    /// The clocks.
+    pub(super) clock: Arc<dyn Clock>,
+    /// The store.
+    pub(super) store: Arc<Store>,
+    /// The metrics.
+    pub(super) metrics: Metrics,
+    /// Other nodes.
+    pub(super) peering: Arc<Peering>,
+    /// What they are answered.
+    pub(super) answers: Arc<Answers>,
+    /// As it was loaded.
+    pub(super) config: Config,
+}
+
 /// What the admin listener asks.
-#[derive(Debug)]
 pub struct NodeBackend {
-    room: Arc<Room>,
-    store: Arc<ampora_storage::store::Store>,
-    metrics: Metrics,
+    stage: Backstage,
+    /// Agents; none while the node waits for its cluster.
+    room: OnceLock<Arc<Room>>,
     started: AtomicBool,
     draining: AtomicBool,
+    moves: CancellationToken,
+}
+
+impl fmt::Debug for NodeBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBackend")
+            .field("consensus", &self.stage.consensus)
+            .finish_non_exhaustive()
+    }
 }
 
 impl NodeBackend {
     /// A node that is not ready yet.
-    pub fn new(
-        room: Arc<Room>,
-        store: Arc<ampora_storage::store::Store>,
-        metrics: Metrics,
-    ) -> Arc<Self> {
+    pub(super) fn new(stage: Backstage) -> Arc<Self> {
         Arc::new(Self {
-            room,
-            store,
-            metrics,
+            stage,
+            room: OnceLock::new(),
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            moves: CancellationToken::new(),
         })
+    }
+
+    /// Agents are served from here on.
+    pub(super) fn set_room(&self, room: Arc<Room>) {
+        drop(self.room.set(room));
+    }
+
+    /// Waits until the node was let in by another cluster.
+    pub(super) async fn moves(&self) {
+        self.moves.cancelled().await;
     }
 
     /// The listeners are open.
@@ -63,12 +111,91 @@ impl NodeBackend {
     }
 
     fn consensus(&self) -> &Consensus {
-        &self.room.consensus
+        &self.stage.consensus
     }
 
     fn body(&self, hash: BodyHash) -> io::Result<Option<Vec<u8>>> {
-        self.room.bodies.get(hash)
+        self.room
+            .get()
+            .map_or(Ok(None), |room| room.bodies.get(hash))
     }
+
+    async fn open(&self) -> Result<(), ClusterError> {
+        let node = self.consensus().status().node;
+        let stage = &self.stage;
+        let opened = stage.peering.open(Some(node), None, &stage.answers).await;
+        opened.map_err(|error| ClusterError::Door(said(&error)))?;
+        let announced = join::announce(self.consensus(), &stage.peering, node).await;
+        announced.map_err(|error| ClusterError::Failed(said(&error)))?;
+        stage
+            .peering
+            .clone()
+            .follow_now(self.consensus().clone())
+            .await;
+        Ok(())
+    }
+
+    async fn take_step(&self, step: MemberStep) -> Result<(), ProposeError> {
+        let before = self.consensus().status().leader;
+        let step = match step {
+            MemberStep::Vote(voters) => consensus::MemberStep::Vote(voters),
+            MemberStep::Lead(to) => consensus::MemberStep::Lead(to),
+        };
+        let leads = matches!(step, consensus::MemberStep::Lead(_));
+        self.consensus().step(step).await.map_err(refused)?;
+        // whoever asks here afterwards hears of the new leader
+        let mut waited = Duration::ZERO;
+        while leads && waited < LEADER_WAIT {
+            let leader = self.consensus().status().leader;
+            if leader.is_some() && leader != before {
+                break;
+            }
+            tokio::time::sleep(LEADER_LOOK).await;
+            waited += LEADER_LOOK;
+        }
+        Ok(())
+    }
+
+    async fn move_there(&self, address: String, token: String) -> Result<(), ClusterError> {
+        let token = JoinToken::decode(&token).map_err(|error| ClusterError::Token(said(&error)))?;
+        let stage = &self.stage;
+        let first = Some(address.as_str()).filter(|address| !address.is_empty());
+        let near = first.or_else(|| token.addresses.first().map(|address| &**address));
+        let own = self.consensus().status().node;
+        let opened = stage.peering.open(Some(own), near, &stage.answers).await;
+        let opened = opened.map_err(|error| ClusterError::Door(said(&error)))?;
+        let newcomer = Newcomer {
+            key: stage.peering.key.clone(),
+            address: opened,
+            name: join::name(&stage.config),
+            wanted: stage.config.node.id.map(NodeId),
+        };
+        let joined = cluster::ask(&token, first, &newcomer).await;
+        let joined = joined.map_err(|error| match error {
+            JoinError::Unreachable(_) => ClusterError::Unreachable(said(&error)),
+            JoinError::Token(_)
+            | JoinError::File { .. }
+            | JoinError::Refused { .. }
+            | JoinError::OtherCluster { .. } => ClusterError::Refused(said(&error)),
+        })?;
+        let note = Moving::to(&joined, &newcomer, stage.clock.wall_ms());
+        let noted = note.note(&stage.config.node.data_dir);
+        noted.map_err(|error| ClusterError::Failed(said(&error)))?;
+        self.moves.cancel();
+        Ok(())
+    }
+}
+
+/// An error with everything behind it, in one line.
+fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(source) = behind {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        behind = source.source();
+    }
+    text
 }
 
 impl Backend for NodeBackend {
@@ -117,9 +244,38 @@ impl Backend for NodeBackend {
     }
 
     fn accepted(&self, dispatch: DispatchId) {
-        self.room.accepted.add(dispatch);
-        // deliveries of it may have been made already
-        self.room.changes.look_at_dispatches();
+        if let Some(room) = self.room.get() {
+            room.accepted.add(dispatch);
+            // deliveries of it may have been made already
+            room.changes.look_at_dispatches();
+        }
+    }
+
+    fn heard(
+        &self,
+        owners: BTreeMap<NodeId, Vec<InstanceUid>>,
+    ) -> BoxFuture<'_, BTreeMap<InstanceUid, Heard>> {
+        async move {
+            let Some(elsewhere) = self.room.get().and_then(|room| room.elsewhere.get()) else {
+                return BTreeMap::new();
+            };
+            let asked = owners.into_iter().map(|(node, uids)| async move {
+                let asked = elsewhere.last_seen(node, uids.clone(), HEARD_WITHIN);
+                let seen = tokio::time::timeout(HEARD_WITHIN, asked).await;
+                let seen = seen.ok().and_then(Result::ok).unwrap_or_default();
+                uids.into_iter().zip(seen).filter_map(|(uid, seen)| {
+                    seen.map(|seen| {
+                        let heard = Heard {
+                            last_seen_ms: seen.seen_wall_ms,
+                            silent_ms: seen.silent_ms,
+                        };
+                        (uid, heard)
+                    })
+                })
+            });
+            join_all(asked).await.into_iter().flatten().collect()
+        }
+        .boxed()
     }
 
     fn read_barrier(&self) -> BoxFuture<'_, Result<(), ProposeError>> {
@@ -142,7 +298,7 @@ impl Backend for NodeBackend {
     }
 
     fn row(&self, key: &RowKey) -> io::Result<Option<Row>> {
-        self.store.rows().read(key)
+        self.stage.store.rows().read(key)
     }
 
     fn reported_files(
@@ -170,10 +326,8 @@ impl Backend for NodeBackend {
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {
-        let presence = self
-            .room
-            .registry
-            .presence(uid, self.room.clock.boot_ms())?;
+        let room = self.room.get()?;
+        let presence = room.registry.presence(uid, room.clock.boot_ms())?;
         Some(Presence {
             connected: presence.connected,
             transport: presence.transport,
@@ -185,8 +339,8 @@ impl Backend for NodeBackend {
 
     fn now(&self) -> Now {
         Now {
-            boot_ms: self.room.clock.boot_ms(),
-            wall_ms: self.room.clock.wall_ms(),
+            boot_ms: self.stage.clock.boot_ms(),
+            wall_ms: self.stage.clock.wall_ms(),
             fleet_ms: self.consensus().fleet_time_ms(),
         }
     }
@@ -198,14 +352,26 @@ impl Backend for NodeBackend {
     fn health(&self) -> Health {
         health::of(
             &self.consensus().status(),
-            &self.store.disk(),
+            &self.stage.store.disk(),
             self.started.load(Ordering::Acquire),
             self.draining.load(Ordering::Acquire),
         )
     }
 
     fn metrics(&self) -> String {
-        self.metrics.render()
+        self.stage.metrics.render()
+    }
+
+    fn open_to_peers(&self) -> BoxFuture<'_, Result<(), ClusterError>> {
+        self.open().boxed()
+    }
+
+    fn step(&self, step: MemberStep) -> BoxFuture<'_, Result<(), ProposeError>> {
+        self.take_step(step).boxed()
+    }
+
+    fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>> {
+        self.move_there(address, token).boxed()
     }
 }
 

@@ -72,7 +72,28 @@ pub(super) struct Doors {
     pub(super) admin_address: SocketAddr,
 }
 
+/// What is left when the operators' door is served: theirs opens first.
+#[derive(Debug)]
+pub(super) struct AgentsDoor {
+    /// Agents.
+    pub(super) opamp: TcpListener,
+    /// Where that is.
+    pub(super) opamp_address: SocketAddr,
+    /// Where operators are served.
+    pub(super) admin_address: SocketAddr,
+}
+
 impl Doors {
+    /// Parts the operators' door from the rest.
+    pub(super) fn part(self) -> (AgentsDoor, TcpListener) {
+        let rest = AgentsDoor {
+            opamp: self.opamp,
+            opamp_address: self.opamp_address,
+            admin_address: self.admin_address,
+        };
+        (rest, self.admin)
+    }
+
     /// Opens both.
     ///
     /// # Errors

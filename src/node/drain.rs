@@ -20,16 +20,34 @@ use crate::config::Config;
 /// The sockets get this share of the drain time, the log the rest.
 const SOCKETS_SHARE: f64 = 0.8;
 
-/// Waits for SIGTERM or SIGINT, then closes what the node serves in order.
+/// Between two looks whether the cluster goes on without this node.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Why a node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A signal.
+    Told,
+    /// It was let in by another cluster.
+    Moves,
+    /// It was removed from its cluster.
+    Removed,
+}
+
+/// Waits for SIGTERM or SIGINT, or for the end of membership, then closes what the node serves in order.
 pub(super) async fn until_stopped(
     config: &Config,
     room: &Arc<Room>,
     backend: &Arc<NodeBackend>,
     parts: Parts,
-) {
+) -> Why {
     let mut signals = Signals::listen();
     notify(&[sd_notify::NotifyState::Ready]);
-    let name = signals.stop().await;
+    let (why, name) = tokio::select! {
+        name = signals.stop() => (Why::Told, name),
+        () = backend.moves() => (Why::Moves, "none: the node joins another cluster"),
+        () = removed(room) => (Why::Removed, "none: the node was removed from its cluster"),
+    };
     notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!(
         signal = name,
@@ -38,15 +56,29 @@ pub(super) async fn until_stopped(
     );
     backend.set_draining();
     tokio::select! {
-        () = drain(config.node.drain, room, parts) => {}
+        () = drain(config.node.drain, room, parts, why) => {}
         name = signals.stop() => {
             tracing::warn!(signal = name, "stopping at once: a second signal came");
         }
     }
+    why
 }
 
-async fn drain(within: Duration, room: &Room, parts: Parts) {
-    let is_alone = room.liveness.is_alone();
+/// Waits until the fleet says that this node was removed.
+async fn removed(room: &Room) {
+    let mut tick = tokio::time::interval(LOOK);
+    loop {
+        tick.tick().await;
+        if room.consensus.view().fleet.is_removed(room.author.node) {
+            tracing::error!("this node was removed from its cluster: it stops serving");
+            return;
+        }
+    }
+}
+
+async fn drain(within: Duration, room: &Room, parts: Parts, why: Why) {
+    // nobody listens to one that was removed
+    let is_alone = room.liveness.is_alone() || why == Why::Removed;
     parts.duties.stop();
     if !is_alone
         && tokio::time::timeout(within / 4, hand_over(room))

@@ -26,10 +26,17 @@ pub(super) fn of(
         history: Part::ok(),
         opamp: match (started, draining) {
             (true, false) => Part::ok(),
-            (false, _) => failed("the node is starting"),
+            (false, _) if is_member(status) => failed("the node is starting"),
+            (false, _) => failed("the node joins a cluster and learns what it has"),
             (true, true) => failed("the node is stopping"),
         },
     }
+}
+
+/// Whether the log that this node has names it.
+fn is_member(status: &RaftStatus) -> bool {
+    let mut members = status.voters.iter().chain(&status.learners);
+    members.any(|member| *member == status.node)
 }
 
 /// Agents are served with and without a leader, so that this is never a failure.

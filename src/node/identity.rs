@@ -1,4 +1,4 @@
-//! What a node keeps outside the log: its id, and where it can be reached while it runs.
+//! What a node keeps outside the log: its id, its cluster, and where it can be reached while it runs.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -17,8 +17,20 @@ pub const FOUNDER: u64 = 1;
 const RUNNING_FILE: &str = "node.json";
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Identity {
+struct Kept {
     node_id: u64,
+    /// 32 hexadecimal digits; a node that was never in a cluster, or of an older version, has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster_id: Option<String>,
+}
+
+/// Who a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id.
+    pub node: NodeId,
+    /// The lineage of its cluster, once it is known.
+    pub cluster: Option<u128>,
 }
 
 /// Where a running node is reached: written once it is ready, removed when it stops.
@@ -48,6 +60,9 @@ pub enum IdentityError {
     /// The file is not ours.
     #[error("{IDENTITY_FILE} is damaged: restore it, or start with an empty data directory")]
     Damaged(#[source] serde_json::Error),
+    /// The cluster in the file is none.
+    #[error("{IDENTITY_FILE} is damaged: `{0}` is no cluster id")]
+    NoCluster(String),
     /// The configuration names another node.
     #[error("node.id is {configured}, but this data directory belongs to node {kept}")]
     OtherNode {
@@ -58,30 +73,59 @@ pub enum IdentityError {
     },
 }
 
-/// The node's id: the one that the directory keeps, else the configured one, else 1, the founder.
-///
-/// # Errors
-/// Fails when the directory belongs to another node than the configuration names.
-pub fn node_id(data_dir: &Path, configured: Option<u64>) -> Result<NodeId, IdentityError> {
-    let path = data_dir.join(IDENTITY_FILE);
-    match std::fs::read(&path) {
-        Ok(bytes) => {
-            let kept: Identity = serde_json::from_slice(&bytes).map_err(IdentityError::Damaged)?;
-            match configured {
-                Some(configured) if configured != kept.node_id => Err(IdentityError::OtherNode {
-                    configured,
-                    kept: kept.node_id,
-                }),
-                Some(_) | None => Ok(NodeId(kept.node_id)),
-            }
+impl Identity {
+    /// Who the directory belongs to; nobody when it is fresh.
+    ///
+    /// # Errors
+    /// Fails when the file is not ours, or says another node than the configuration.
+    pub fn read(data_dir: &Path, configured: Option<u64>) -> Result<Option<Self>, IdentityError> {
+        let bytes = match std::fs::read(data_dir.join(IDENTITY_FILE)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let kept: Kept = serde_json::from_slice(&bytes).map_err(IdentityError::Damaged)?;
+        let id = kept.node_id;
+        if let Some(configured) = configured.filter(|configured| *configured != id) {
+            return Err(IdentityError::OtherNode {
+                configured,
+                kept: id,
+            });
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let node_id = configured.unwrap_or(FOUNDER);
-            let bytes = serde_json::to_vec(&Identity { node_id }).map_err(io::Error::from)?;
-            replace(&path, &bytes)?;
-            Ok(NodeId(node_id))
+        let cluster = kept.cluster_id.map(|text| {
+            let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let number = u128::from_str_radix(&text, 16);
+            number
+                .ok()
+                .filter(|number| is_hex && *number != 0)
+                .ok_or(IdentityError::NoCluster(text))
+        });
+        Ok(Some(Self {
+            node: NodeId(id),
+            cluster: cluster.transpose()?,
+        }))
+    }
+
+    /// Keeps it, for ever.
+    ///
+    /// # Errors
+    /// Fails when the file cannot be written.
+    pub fn write(&self, data_dir: &Path) -> Result<(), IdentityError> {
+        let kept = Kept {
+            node_id: self.node.0,
+            cluster_id: self.cluster.map(|cluster| format!("{cluster:032x}")),
+        };
+        let bytes = serde_json::to_vec(&kept).map_err(io::Error::from)?;
+        Ok(replace(&data_dir.join(IDENTITY_FILE), &bytes)?)
+    }
+
+    /// The founder of a cluster that is not founded yet: with the configured id, else 1.
+    #[must_use]
+    pub fn founder(configured: Option<u64>) -> Self {
+        Self {
+            node: NodeId(configured.unwrap_or(FOUNDER)),
+            cluster: None,
         }
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -108,12 +152,16 @@ impl Running {
 }
 
 /// Writes beside the file and renames, so that a reader sees all or nothing.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("json.new");
     let mut file = std::fs::File::create(&fresh)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&fresh, path)
+    std::fs::rename(&fresh, path)?;
+    match path.parent() {
+        Some(directory) => std::fs::File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -123,12 +171,41 @@ mod tests {
     #[test]
     fn id_is_chosen_once_and_kept() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(node_id(dir.path(), Some(4)).expect("chosen"), NodeId(4));
-        assert_eq!(node_id(dir.path(), None).expect("kept"), NodeId(4));
-        let refused = node_id(dir.path(), Some(5)).expect_err("another node");
+        assert_eq!(Identity::read(dir.path(), Some(4)).expect("fresh"), None);
+        let four = Identity::founder(Some(4));
+        four.write(dir.path()).expect("kept");
+        assert_eq!(Identity::read(dir.path(), None).expect("kept"), Some(four));
+        let refused = Identity::read(dir.path(), Some(5)).expect_err("another node");
         assert!(
             refused.to_string().contains("belongs to node 4"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn cluster_is_kept_and_files_without_one_are_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join(IDENTITY_FILE);
+        std::fs::write(&file, br#"{"node_id":7}"#).expect("written");
+        let old = Identity::read(dir.path(), None).expect("read");
+        assert_eq!(old, Some(Identity::founder(Some(7))));
+        let member = Identity {
+            node: NodeId(7),
+            cluster: Some(0xa1),
+        };
+        member.write(dir.path()).expect("kept");
+        let read = Identity::read(dir.path(), Some(7)).expect("read");
+        assert_eq!(read, Some(member));
+        for bad in [
+            "",
+            "zz",
+            "1",
+            "00000000000000000000000000000000",
+            "+0000000000000000000000000000001",
+        ] {
+            let text = format!(r#"{{"node_id":7,"cluster_id":"{bad}"}}"#);
+            std::fs::write(&file, text).expect("written");
+            assert!(Identity::read(dir.path(), None).is_err(), "{bad}");
+        }
     }
 }

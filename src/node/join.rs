@@ -1,6 +1,7 @@
 //! How a starting node takes its place: the log on a small runtime of its own, the lineage at the very
 //! first start, a new epoch at each, and the admin token.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,11 @@ use ampora_raft::proposal::{Proposal, RegisterNode};
 use ampora_raft::records::RolloutRules;
 use ampora_raft::time::Clock;
 use ampora_storage::store::Store;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::doors::Doors;
+use super::cluster::{Peering, Place};
+use super::doors::{AgentsDoor, Doors};
+use super::identity::Identity;
 use super::run::RunError;
 use super::{admin_token, origin};
 use crate::agents::changes::Changes;
@@ -25,6 +28,9 @@ use crate::telemetry::names;
 /// A starting node may be ahead of its own leadership by a moment: how often and how long it tries.
 const FIRST_PROPOSAL_TRIES: u32 = 50;
 const FIRST_PROPOSAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Between two words about a cluster that does not answer.
+const BELONG_WORD: Duration = Duration::from_secs(10);
 
 /// Where the log says how long things took.
 struct Measured;
@@ -40,7 +46,44 @@ impl Timings for Measured {
 pub(super) struct Log {
     /// The handle.
     pub(super) consensus: Consensus,
-    runtime: Option<Runtime>,
+    threads: Threads,
+}
+
+/// The threads of the log and of what it says to other nodes: nothing else holds them up.
+#[derive(Debug)]
+pub(super) struct Threads(Option<Runtime>);
+
+impl Threads {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(super) fn start() -> Result<Self, RunError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("raft")
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|source| RunError::File {
+            what: "the threads of the replicated log",
+            source,
+        })?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// What starts tasks there; none once they have ended.
+    pub(super) fn handle(&self) -> Option<&Handle> {
+        self.0.as_ref().map(Runtime::handle)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // a runtime must not be dropped inside another one's task
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Log {
@@ -49,71 +92,89 @@ impl Log {
     /// # Errors
     /// Fails when the runtime or the log does not start.
     pub(super) async fn start(
-        node: NodeId,
-        doors: &Doors,
+        config: ConsensusConfig,
+        threads: Threads,
         store: &Store,
         clock: Arc<dyn Clock>,
         changes: Arc<Changes>,
     ) -> Result<Self, RunError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("raft")
-            .enable_all()
-            .build()
-            .map_err(|source| RunError::File {
-                what: "the threads of the replicated log",
-                source,
-            })?;
-        let config = ConsensusConfig::alone(
-            node,
-            doors.opamp_address.to_string(),
-            entropy::number(),
-            LogLimits::default(),
-        );
         let log = store.log();
         let rows = store.rows();
-        let started = runtime
+        let runtime = threads.handle().ok_or(ProposeError::Stopped)?.clone();
+        let consensus = runtime
             .spawn(async move {
                 Consensus::start(config, log, rows, clock, changes, Arc::new(Measured)).await
             })
             .await
-            .map_err(|source| RunError::Panicked { source })?;
-        match started {
-            Ok(consensus) => {
-                runtime.spawn(consensus.clone().keep_time());
-                let watched = consensus.clone();
-                runtime.spawn(async move {
-                    if let Some(why) = watched.failed().await {
-                        super::fatal("the replicated log failed", &why);
-                    }
-                });
-                Ok(Self {
-                    consensus,
-                    runtime: Some(runtime),
-                })
+            .map_err(|source| RunError::Panicked { source })??;
+        runtime.spawn(consensus.clone().keep_time());
+        runtime.spawn(consensus.clone().keep_leases());
+        let watched = consensus.clone();
+        runtime.spawn(async move {
+            if let Some(why) = watched.failed().await {
+                super::fatal("the replicated log failed", &why);
             }
-            Err(error) => {
-                runtime.shutdown_background();
-                Err(error.into())
-            }
-        }
+        });
+        Ok(Self { consensus, threads })
     }
 
     /// Ends the log after everything acknowledged is durable.
-    pub(super) async fn stop(mut self) {
+    pub(super) async fn stop(self) {
         self.consensus.shutdown().await;
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        drop(self.threads);
     }
 }
 
-impl Drop for Log {
-    fn drop(&mut self) {
-        // a runtime must not be dropped inside another one's task
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+/// How the log begins on this node.
+pub(super) fn consensus(
+    config: &Config,
+    place: Place,
+    doors: &Doors,
+    peering: &Peering,
+) -> ConsensusConfig {
+    ConsensusConfig {
+        node: place.identity.node,
+        address: doors.opamp_address.to_string(),
+        seed: entropy::number(),
+        log: LogLimits::default(),
+        begin: place.begin,
+        liveness_ttl: config.dispatch.ownership_ttl,
+        network: Arc::new(peering.peers.clone()),
+    }
+}
+
+/// Waits until this node knows the cluster that it belongs to and who leads it. A founder has nobody to wait for.
+///
+/// # Errors
+/// The cluster is another one, or this node was removed from it.
+pub(super) async fn belong(consensus: &Consensus, place: Place) -> Result<(), RunError> {
+    let Some(cluster) = place.identity.cluster else {
+        return Ok(());
+    };
+    let mut waited = Duration::ZERO;
+    loop {
+        let (view, status) = (consensus.view(), consensus.status());
+        let lineage = view.fleet.meta().lineage;
+        if lineage != 0 && lineage != cluster {
+            return Err(RunError::OtherCluster {
+                kept: cluster,
+                found: lineage,
+            });
         }
+        if view.fleet.is_removed(status.node) {
+            return Err(RunError::Removed(status.node));
+        }
+        if lineage == cluster && status.leader.is_some() {
+            return Ok(());
+        }
+        if waited.as_millis().is_multiple_of(BELONG_WORD.as_millis()) && !waited.is_zero() {
+            tracing::warn!(
+                applied = view.applied_index,
+                "no leader of the cluster speaks to this node yet"
+            );
+        }
+        tokio::time::sleep(FIRST_PROPOSAL_PAUSE).await;
+        waited += FIRST_PROPOSAL_PAUSE;
     }
 }
 
@@ -138,9 +199,12 @@ pub(super) async fn register(
     config: &Config,
     consensus: &Consensus,
     node: NodeId,
-    doors: &Doors,
+    doors: &AgentsDoor,
 ) -> Result<Epoch, RunError> {
-    begin(consensus, node).await?;
+    let status = consensus.status();
+    if status.leader.is_none_or(|leader| leader == node) {
+        begin(consensus, node).await?;
+    }
     if consensus.view().fleet.meta().lineage == 0 {
         let lineage = u128::from_be_bytes(entropy::bytes());
         let outcome = first(consensus, node, Proposal::Found { lineage }).await?;
@@ -153,7 +217,7 @@ pub(super) async fn register(
     }
     let proposal = Proposal::RegisterNode(RegisterNode {
         node,
-        name: config.node.name.clone().unwrap_or_else(host_name).into(),
+        name: name(config),
         version: env!("CARGO_PKG_VERSION").into(),
         opamp_address: advertised(config.opamp.advertise.as_deref(), doors.opamp_address),
         admin_address: doors.admin_address.to_string().into(),
@@ -161,6 +225,48 @@ pub(super) async fn register(
     let outcome = first(consensus, node, proposal).await?;
     if let Outcome::Registered { epoch } = outcome {
         return Ok(epoch);
+    }
+    Err(RunError::Refused(Box::new(outcome)))
+}
+
+/// Keeps the cluster beside the id, once it is known.
+///
+/// # Errors
+/// The file cannot be written, or the log is of another cluster.
+pub(super) fn keep_cluster(
+    consensus: &Consensus,
+    place: Place,
+    data_dir: &Path,
+) -> Result<(), RunError> {
+    let lineage = consensus.view().fleet.meta().lineage;
+    let identity = Identity {
+        node: place.identity.node,
+        cluster: Some(lineage),
+    };
+    if identity == place.identity {
+        return Ok(());
+    }
+    Ok(identity.write(data_dir)?)
+}
+
+/// Tells the fleet where this node is reached by others, where its door is open.
+///
+/// # Errors
+/// The proposal is not committed or refused.
+pub(super) async fn announce(
+    consensus: &Consensus,
+    peering: &Peering,
+    node: NodeId,
+) -> Result<(), RunError> {
+    let Some(own) = peering.own(node).await else {
+        return Ok(());
+    };
+    if consensus.view().fleet.peer(node).map(|peer| &**peer) == Some(&own) {
+        return Ok(());
+    }
+    let outcome = first(consensus, node, Proposal::PutPeer { peer: own }).await?;
+    if outcome == Outcome::Done {
+        return Ok(());
     }
     Err(RunError::Refused(Box::new(outcome)))
 }
@@ -219,7 +325,8 @@ pub(super) async fn renew_token(
     Err(RunError::Refused(Box::new(outcome)))
 }
 
-/// Proposes while the node is still finding its leadership.
+/// Proposes what may be proposed twice, while the node is still finding its leadership. A member of a cluster of
+/// several waits for as long as it takes: ending would help nobody.
 async fn first(
     consensus: &Consensus,
     node: NodeId,
@@ -230,17 +337,32 @@ async fn first(
         let origin = origin::of_node(node);
         match consensus.propose(origin, proposal.clone()).await {
             Ok(committed) => return Ok(committed.outcome),
-            Err(ProposeError::NotLeader { .. }) if tries < FIRST_PROPOSAL_TRIES => {
+            Err(
+                error @ (ProposeError::NotLeader { .. }
+                | ProposeError::OutcomeUnknown
+                | ProposeError::Overloaded),
+            ) => {
+                let is_alone = consensus.status().voters == [node];
+                if is_alone && tries >= FIRST_PROPOSAL_TRIES {
+                    return Err(error.into());
+                }
                 tries += 1;
                 tokio::time::sleep(FIRST_PROPOSAL_PAUSE).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error @ (ProposeError::Unavailable(_) | ProposeError::Stopped)) => {
+                return Err(error.into());
+            }
         }
     }
 }
 
 fn advertised(configured: Option<&str>, real: std::net::SocketAddr) -> Arc<str> {
     configured.map_or_else(|| real.to_string().into(), Into::into)
+}
+
+/// What people call this node.
+pub(super) fn name(config: &Config) -> Arc<str> {
+    config.node.name.clone().unwrap_or_else(host_name).into()
 }
 
 fn host_name() -> String {

@@ -5,6 +5,7 @@ pub mod admin_token;
 mod backend;
 mod banner;
 mod bounds;
+pub mod cluster;
 mod doors;
 mod drain;
 mod duties;
@@ -20,7 +21,7 @@ mod wall_time;
 
 pub use backend::NodeBackend;
 pub use restore::{RestoreError, Restored, restore};
-pub use run::{RunError, run};
+pub use run::{Ended, RunError, run};
 
 /// Ends the process because going on could corrupt what was acknowledged. The log has everything; the next
 /// start goes on from there.

@@ -9,7 +9,7 @@ use ampora_storage::backup::{Header, Summary};
 use ampora_storage::restore::{Begin, Checked};
 use ampora_storage::store::{StoreOptions, check_empty};
 
-use super::identity::{self, IdentityError};
+use super::identity::{FOUNDER, Identity, IdentityError};
 use crate::entropy;
 
 /// What was restored.
@@ -50,14 +50,18 @@ pub fn restore(
     check_empty(data_dir).map_err(ampora_storage::restore::RestoreError::from)?;
     let checked = Checked::read(file)?;
     let begin = Begin {
-        node: NodeId(configured.unwrap_or(identity::FOUNDER)),
+        node: NodeId(configured.unwrap_or(FOUNDER)),
         lineage: u128::from_be_bytes(entropy::bytes()),
         wall_ms: clock.wall_ms(),
     };
     let summary = checked.summary().clone();
     let header = checked.header().clone();
     let restored = checked.restore(data_dir, begin, &StoreOptions::default())?;
-    identity::node_id(data_dir, Some(begin.node.0))?;
+    Identity {
+        node: begin.node,
+        cluster: Some(begin.lineage),
+    }
+    .write(data_dir)?;
     restored.finish()?;
     Ok(Restored {
         header,

@@ -12,11 +12,14 @@ use ampora_raft::outcome::Outcome;
 use ampora_raft::time::Clock;
 use ampora_storage::bodies::Bodies;
 use ampora_storage::store::{OpenError, Store, StoreOptions};
+use tokio::net::TcpListener;
 
-use super::backend::NodeBackend;
-use super::doors::{Doors, Protection, certificate_file};
-use super::identity::{self, IdentityError, Running};
-use super::join::{self, Log};
+use super::backend::{Backstage, NodeBackend};
+use super::cluster::{self, Answers, MoveError, Moving, Peering, PeeringError, PlaceError};
+use super::doors::{AgentsDoor, Doors, Protection, certificate_file};
+use super::drain::Why;
+use super::identity::{Identity, IdentityError, Running};
+use super::join::{self, Log, Threads};
 use super::{banner, drain, duties};
 use crate::agents::batches::{Author, Batches};
 use crate::agents::bodies::ReportedBodies;
@@ -42,6 +45,30 @@ pub enum RunError {
     /// The directory belongs to another node.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The node has no place in a cluster.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// It cannot talk with other nodes.
+    #[error(transparent)]
+    Peering(#[from] PeeringError),
+    /// It could not go over to another cluster.
+    #[error(transparent)]
+    Move(#[from] MoveError),
+    /// The log is of another cluster than the identity.
+    #[error(
+        "this data directory belongs to cluster {kept:032x}, and its log to {found:032x}: restore one of them, or start with an empty directory"
+    )]
+    OtherCluster {
+        /// What the identity says.
+        kept: u128,
+        /// What the log says.
+        found: u128,
+    },
+    /// The cluster goes on without this node.
+    #[error(
+        "node {0} was removed from its cluster: its data directory is of no use any more; join with an empty one"
+    )]
+    Removed(NodeId),
     /// The log did not start.
     #[error("cannot start the replicated log")]
     Consensus(#[from] StartError),
@@ -83,29 +110,70 @@ pub enum RunError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
+/// How a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// It is to start again, as a member of another cluster.
+    Again,
+}
+
 /// Runs a node until it is told to stop, and leaves in order.
 ///
 /// # Errors
-/// Fails when the node cannot start. What stops a running node for good (a failing disk, a panic of the
-/// log) ends the process instead, so that nothing half works.
-pub async fn run(config: Config) -> Result<(), RunError> {
+/// Fails when the node cannot start, or is no member of its cluster any more. What stops a running node for
+/// good (a failing disk, a panic of the log) ends the process instead, so that nothing half works.
+pub async fn run(config: Config) -> Result<Ended, RunError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data_dir = config.node.data_dir.clone();
     let protection = Protection::load(&config)?;
+    if let Some(aside) = Moving::finish(&data_dir)? {
+        tracing::warn!(
+            "what this node held before it joined was set aside in {}",
+            aside.display()
+        );
+    }
+    let kept = Identity::read(&data_dir, config.node.id)?;
     let store = Arc::new(Store::open(&data_dir, &store_options())?);
     Running::remove(&data_dir).map_err(cannot("node.json"))?;
-    let node = identity::node_id(&data_dir, config.node.id)?;
     let doors = Doors::open(&config)?;
     let metrics = Metrics::install()?;
+    let threads = Threads::start()?;
+    let peering = Peering::new(&config, threads.handle())?;
+    let answers = Answers::new();
+    let place = cluster::find(&config, kept, &peering, &answers).await?;
+    let node = place.identity.node;
     let changes = Changes::new(node);
-    let log = Log::start(node, &doors, &store, clock.clone(), changes.clone()).await?;
+    let begins = join::consensus(&config, place, &doors, &peering);
+    let log = Log::start(begins, threads, &store, clock.clone(), changes.clone()).await?;
+    answers.set_log(log.consensus.clone(), peering.clone());
+    let parts = Backstage {
+        consensus: log.consensus.clone(),
+        clock: clock.clone(),
+        store,
+        metrics: metrics.clone(),
+        peering: peering.clone(),
+        answers: answers.clone(),
+        config: config.clone(),
+    };
+    let backend = NodeBackend::new(parts);
+    let (doors, admin) = doors.part();
+    let admin = serve_operators(&config, admin, &protection, &backend);
+
+    join::belong(&log.consensus, place).await?;
     let epoch = join::register(&config, &log.consensus, node, &doors).await?;
+    join::keep_cluster(&log.consensus, place, &data_dir)?;
+    join::announce(&log.consensus, &peering, node).await?;
     join::tell_rules(&config, &log.consensus, node).await?;
     join::renew_token(&config, &log.consensus, node, &*clock).await?;
 
     let room = room(&config, &log, clock, changes, (node, epoch))?;
-    let backend = NodeBackend::new(room.clone(), store, metrics.clone());
-    let parts = serve(&config, doors, &protection, &room, &backend, metrics);
+    drop(room.elsewhere.set(Arc::new(peering.peers.clone())));
+    answers.set_room(room.clone());
+    backend.set_room(room.clone());
+    let parts = serve(&config, doors, admin, &protection, &room, metrics);
+    follow(&config, &room, &peering, &parts.background);
     let running = Running {
         pid: std::process::id(),
         node_id: node.0,
@@ -117,9 +185,30 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     running.write(&data_dir).map_err(cannot("node.json"))?;
     backend.set_started();
     banner::print(&running, &config);
-    drain::until_stopped(&config, &room, &backend, parts).await;
+    let why = drain::until_stopped(&config, &room, &backend, parts).await;
     log.stop().await;
-    Running::remove(&data_dir).map_err(cannot("node.json"))
+    peering.stop();
+    Running::remove(&data_dir).map_err(cannot("node.json"))?;
+    match why {
+        Why::Told => Ok(Ended::Stopped),
+        Why::Moves => Ok(Ended::Again),
+        Why::Removed => Err(RunError::Removed(node)),
+    }
+}
+
+/// Keeps up with who belongs to the cluster, and does what the leader has to do about it.
+fn follow(config: &Config, room: &Arc<Room>, peering: &Arc<Peering>, background: &Tasks) {
+    let consensus = &room.consensus;
+    let following = peering
+        .clone()
+        .drive(consensus.clone(), background.stopping());
+    background.spawn(following);
+    let members = cluster::drive_members(
+        consensus.clone(),
+        config.cluster.voters,
+        background.stopping(),
+    );
+    background.spawn(members);
 }
 
 /// The store with what it tells this process: a failing disk ends it, and each flush is measured.
@@ -173,6 +262,7 @@ fn room(
         offers: Default::default(),
         bodies,
         timers: Default::default(),
+        elsewhere: Default::default(),
         takeovers: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),
@@ -208,10 +298,10 @@ pub(super) struct Parts {
 
 fn serve(
     config: &Config,
-    doors: Doors,
+    doors: AgentsDoor,
+    admin: Tasks,
     protection: &Protection,
     room: &Arc<Room>,
-    backend: &Arc<NodeBackend>,
     metrics: Metrics,
 ) -> Parts {
     let background = Tasks::new();
@@ -219,15 +309,11 @@ fn serve(
     background.spawn(upkeep(metrics, background.stopping()));
     let batches = room.tasks.clone();
 
-    let (opamp, admin) = (Tasks::new(), Tasks::new());
+    let opamp = Tasks::new();
     protection.watch(&background);
     let agents = Door::new(room.clone());
     let entrance = protection.opamp_entrance(config);
     crate::opamp::serve(doors.opamp, entrance, agents, config, &opamp);
-    let api = Api::new(backend.clone(), api_settings(config));
-    background.spawn(api.clone().sweep_snapshots(background.stopping()));
-    let entrance = protection.admin_entrance(config);
-    crate::api::serve(doors.admin, entrance, crate::api::admin(api), &admin);
     Parts {
         opamp,
         opamp_address: doors.opamp_address,
@@ -239,12 +325,27 @@ fn serve(
     }
 }
 
+/// Opens the operators' door: it tells how a node that waits for its cluster is doing.
+fn serve_operators(
+    config: &Config,
+    admin: TcpListener,
+    protection: &Protection,
+    backend: &Arc<NodeBackend>,
+) -> Tasks {
+    let tasks = Tasks::new();
+    let api = Api::new(backend.clone(), api_settings(config));
+    tasks.spawn(api.clone().sweep_snapshots(tasks.stopping()));
+    let entrance = protection.admin_entrance(config);
+    crate::api::serve(admin, entrance, crate::api::admin(api), &tasks);
+    tasks
+}
+
 fn api_settings(config: &Config) -> api::settings::Settings {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     api::settings::Settings {
         heartbeat_window_ms: ms(config.opamp.heartbeat_window),
         ownership_ttl_ms: ms(config.dispatch.ownership_ttl),
-        peer_address: config.peer.listen.to_string().into(),
+        voters_max: config.cluster.voters,
         max_connections: config.opamp.max_connections,
         limits: api::settings::Limits::default(),
     }

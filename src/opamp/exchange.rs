@@ -96,6 +96,10 @@ pub struct Answer {
     pub malformed: bool,
 }
 
+/// A poll is to be repeated after so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Later(pub u64);
+
 /// The room that understands agents, as the transports see it.
 pub trait Agents: Send + Sync + 'static {
     /// The state of one WebSocket.
@@ -112,9 +116,12 @@ pub trait Agents: Send + Sync + 'static {
     fn connect(&self, peer: Peer) -> Self::Connection;
 
     /// Answers one plain-HTTP exchange: an uncompressed body without a header byte in, the body of the 200
-    /// reply out. There is always something to answer, for a malformed body too (C-037, C-293). The future
-    /// is dropped when the peer goes away.
-    fn poll(&self, peer: Peer, body: Bytes) -> impl Future<Output = Answer> + Send;
+    /// reply out. There is something to answer for a malformed body too (C-037, C-293). The future is dropped
+    /// when the peer goes away.
+    ///
+    /// # Errors
+    /// Nobody can answer at this moment, and nothing has happened: the peer is to come back.
+    fn poll(&self, peer: Peer, body: Bytes) -> impl Future<Output = Result<Answer, Later>> + Send;
 
     /// Hears that a poll was turned away and told to come back after `wait`; `uid` is what its header says.
     fn told_to_wait(&self, uid: &str, wait: Duration);

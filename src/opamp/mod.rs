@@ -15,5 +15,5 @@ mod reply;
 mod route;
 mod socket;
 
-pub use exchange::{AgentConnection, Agents, Answer, Closed, Denied, Peer, Push, Transport};
+pub use exchange::{AgentConnection, Agents, Answer, Closed, Denied, Later, Peer, Push, Transport};
 pub use listener::serve;

@@ -8,7 +8,7 @@ use hyper::body::{Body, Incoming};
 
 use super::budget::Reservation;
 use super::coding::{self, Coding, Unpacked};
-use super::exchange::{Agents, Peer};
+use super::exchange::{Agents, Later, Peer};
 use super::listener::Door;
 use super::reply;
 use crate::telemetry::frames::{Rejected, rejected};
@@ -29,7 +29,10 @@ pub(super) async fn answer<A: Agents>(
         Ok(body) => body,
         Err(refused) => return refused.into_response(),
     };
-    let answer = door.agents.poll(peer, body).await;
+    let answer = match door.agents.poll(peer, body).await {
+        Ok(answer) => answer,
+        Err(Later(seconds)) => return (reply::unanswered(seconds), false),
+    };
     if answer.bytes.len() > door.limits.message_bytes_max {
         // the callee keeps below it: what got here is better lost than sent
         rejected(Rejected::Oversize);

@@ -42,6 +42,18 @@ pub(super) fn later(seconds: u64) -> Response<Full<Bytes>> {
     response
 }
 
+/// The node that serves the agent does not answer; the same message may be sent again after so many seconds.
+pub(super) fn unanswered(seconds: u64) -> Response<Full<Bytes>> {
+    let mut response = text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the node that serves this agent does not answer, come back later",
+    );
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
 /// The peer shows no credential that works (C-283, C-284), or has done so too often (C-290).
 pub(super) fn denied(denied: Denied) -> Response<Full<Bytes>> {
     let (status, text) = match denied {

@@ -20,7 +20,7 @@ pub use calls::{
 };
 pub use key::{KeyError, KeyHash, NodeKey};
 pub use listener::PeerListener;
-pub use network::{Peers, Random, redeem};
+pub use network::{Peers, Random, greet, redeem};
 pub use trust::{Caller, Trust};
 
 #[cfg(test)]

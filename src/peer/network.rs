@@ -22,6 +22,7 @@ use super::key::{KeyHash, NodeKey};
 use super::link::{Ground, Lane, Link, connect, plain, unknown};
 use super::serve::SMALL_BYTES;
 use crate::tasks::Tasks;
+use crate::telemetry::peers::Refused;
 
 /// Where chance comes from.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -72,7 +73,7 @@ impl Peers {
         let body = encode_message(Kind::PeerCall, call)?;
         let lane = lane(call, body.len());
         let answer = self.link(node, lane)?.ask(body, within).await?;
-        decode_message(Kind::PeerAnswer, &answer)
+        decode(&answer)
     }
 
     /// Asks for consensus.
@@ -231,7 +232,40 @@ pub async fn redeem(
     redeem: Redeem,
     within: Duration,
 ) -> io::Result<Redeemed> {
-    let call = encode_message(Kind::PeerCall, &PeerCall::Redeem(redeem))?;
+    let answer = ask_at(address, expected, key, &PeerCall::Redeem(redeem), within).await?;
+    if let PeerAnswer::Redeemed(redeemed) = answer {
+        return Ok(redeemed);
+    }
+    Err(unexpected(&answer))
+}
+
+/// Asks who is at an address, before this node is a member.
+///
+/// # Errors
+/// Like [`redeem`].
+pub async fn greet(
+    address: &str,
+    expected: &[KeyHash],
+    key: &NodeKey,
+    hello: Hello,
+    within: Duration,
+) -> io::Result<Hello> {
+    let answer = ask_at(address, expected, key, &PeerCall::Hello(hello), within).await?;
+    if let PeerAnswer::Hello(hello) = answer {
+        return Ok(hello);
+    }
+    Err(unexpected(&answer))
+}
+
+/// One call over a connection of its own.
+async fn ask_at(
+    address: &str,
+    expected: &[KeyHash],
+    key: &NodeKey,
+    call: &PeerCall,
+    within: Duration,
+) -> io::Result<PeerAnswer> {
+    let call = encode_message(Kind::PeerCall, call)?;
     let asking = async {
         let (mut stream, _) = connect(address, key, expected.to_vec()).await?;
         // a refusal by the other side comes after the handshake, and may cut the call
@@ -248,11 +282,11 @@ pub async fn redeem(
         frames::read_body(&mut stream, head.bytes, || {}).await
     };
     let answer = timeout(within, asking).await?.map_err(plain)?;
-    let answer = decode_message(Kind::PeerAnswer, &answer)?;
-    if let PeerAnswer::Redeemed(redeemed) = answer {
-        return Ok(redeemed);
-    }
-    Err(unexpected(&answer))
+    decode(&answer)
+}
+
+fn decode(answer: &[u8]) -> io::Result<PeerAnswer> {
+    decode_message(Kind::PeerAnswer, answer).inspect_err(|_| Refused::Malformed.count())
 }
 
 fn unexpected(answer: &PeerAnswer) -> io::Error {

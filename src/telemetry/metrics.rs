@@ -170,6 +170,10 @@ fn describe_opamp() {
 }
 
 fn describe_leases() {
+    describe_counter!(
+        names::POLLS_FORWARDED,
+        "Polls of agents whose session another node owns, by outcome"
+    );
     for name in [
         names::LEADER_LEASE_ACQUISITIONS,
         names::LEADER_LEASE_ACQUISITIONS_OLD,

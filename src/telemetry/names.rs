@@ -29,6 +29,8 @@ pub const DISPATCH_ENVELOPE_AGE: &str = "ampora_dispatch_envelope_age_seconds";
 pub const REPORT_LAG: &str = "ampora_opamp_report_lag_seconds";
 /// Counter, `outcome`.
 pub const OWNERSHIP_ACQUIRES: &str = "ampora_session_ownership_acquires_total";
+/// Counter, `outcome`: `answered`, `claimed`, `refused`: polls of agents whose session another node owns.
+pub const POLLS_FORWARDED: &str = "ampora_opamp_polls_forwarded_total";
 /// Counter, `leader`: the lease's name.
 pub const LEADER_LEASE_ACQUISITIONS: &str = "ampora_leader_lease_acquisitions_total";
 /// The same in the spelling of the system before.

@@ -192,4 +192,16 @@ mod tests {
         let left_over = encode(Kind::Row, &(1_u8, 2_u8)).expect("small");
         assert!(decode::<u8>(Kind::Row, &left_over).is_err());
     }
+
+    #[test]
+    fn messages_may_be_larger_than_what_is_stored() {
+        let large = vec!["x".repeat(BODY_BYTES_MAX); 8];
+        let bytes = encode_message(Kind::PeerAnswer, &large).expect("8 MiB");
+        let again: Vec<String> = decode_message(Kind::PeerAnswer, &bytes).expect("ours");
+        assert!(again == large);
+        assert!(decode::<Vec<String>>(Kind::PeerAnswer, &bytes).is_err());
+        assert!(encode(Kind::PeerAnswer, &large).is_err());
+        let larger = "x".repeat(MESSAGE_BYTES_MAX + 1);
+        assert!(encode_message(Kind::PeerAnswer, &larger).is_err());
+    }
 }

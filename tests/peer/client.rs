@@ -9,6 +9,7 @@ use ampora::peer::KeyHash;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
 };
@@ -83,6 +84,17 @@ pub(crate) fn as_node(key: &Key) -> ClientConfig {
     settings(Some(key), &rustls::version::TLS13, Some("ampora-peer/1"))
 }
 
+/// Settings that show the certificate of one key and sign with another.
+pub(crate) fn stolen(shown: &Key, held: &Key) -> ClientConfig {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let signing = provider.key_provider.load_private_key(held.private());
+    let signing = signing.expect("a key");
+    let certified = CertifiedKey::new(vec![shown.certificate("stolen.example")], signing);
+    let mut settings = as_node(held);
+    settings.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+    settings
+}
+
 /// A connection inside TLS.
 pub(crate) struct Client {
     stream: TlsStream<TcpStream>,
@@ -115,6 +127,13 @@ impl Client {
             Ok((number, body))
         };
         tokio::time::timeout(SOON, reading).await?
+    }
+
+    /// Reads what the other side sends until it ends it.
+    pub(crate) async fn end_of(tcp: &mut TcpStream) {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(SOON, tcp.read_to_end(&mut rest)).await;
+        drop(read.expect("ended by the other side"));
     }
 
     /// How the other side ended it.

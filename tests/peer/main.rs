@@ -10,12 +10,14 @@ use std::io;
 use ampora::peer::{Hello, PeerAnswer, PeerCall, Refusal};
 use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_storage::codec::{Kind, decode_message, encode_message};
-use rustls::AlertDescription::{AccessDenied, CertificateRequired, NoApplicationProtocol};
+use rustls::AlertDescription::{
+    AccessDenied, CertificateRequired, DecryptError, NoApplicationProtocol,
+};
 use rustls::version::{TLS12, TLS13};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use client::{Client, Key, as_node, frame, head, settings};
+use client::{Client, Key, as_node, frame, head, settings, stolen};
 use node::Node;
 
 /// What a frame may carry of a member and of a stranger.
@@ -68,6 +70,7 @@ async fn bad_input_is_refused_and_counted_and_the_node_goes_on() {
     );
     serves(&node, &member).await;
     handshakes(&node, &member).await;
+    keys(&node, &member).await;
     frames(&node, &member).await;
     strangers(&node).await;
     crowds(&node, &member).await;
@@ -81,7 +84,7 @@ async fn handshakes(node: &Node, member: &Key) {
         .write_all(b"GET / HTTP/1.1\r\n\r\n")
         .await
         .expect("sent");
-    drop(plain.read_to_end(&mut Vec::new()).await);
+    Client::end_of(&mut plain).await;
     node.has_refused(&before, &[("handshake", 1)]).await;
 
     let before = node.refused();
@@ -102,7 +105,9 @@ async fn handshakes(node: &Node, member: &Key) {
     let without = Client::open(node.address, settings(Some(member), &TLS13, None)).await;
     without.expect("shakes hands").end().await;
     node.has_refused(&before, &[("handshake", 1)]).await;
+}
 
+async fn keys(node: &Node, member: &Key) {
     // with TLS 1.3 a client is done before the server has looked at its certificate
     for (key, why) in [
         (None, CertificateRequired),
@@ -119,6 +124,19 @@ async fn handshakes(node: &Node, member: &Key) {
         node.has_refused(&before, &[("key", 1)]).await;
     }
     serves(node, member).await;
+
+    // a certificate is no secret: its key decides
+    let before = node.refused();
+    let settings = stolen(member, &Key::new());
+    let mut client = Client::open(node.address, settings)
+        .await
+        .expect("half way");
+    let told = client.end().await;
+    assert_eq!(
+        alert(&told),
+        Some(&rustls::Error::AlertReceived(DecryptError))
+    );
+    node.has_refused(&before, &[("key", 1)]).await;
 
     // a session of TLS is not taken up again: it would show no key
     let settings = as_node(member);
@@ -312,4 +330,10 @@ async fn crowds(node: &Node, member: &Key) {
     };
     let served = tokio::time::timeout(client::SOON, again).await;
     served.expect("a member is let in again");
+
+    // whoever never says anything is ended by itself
+    let before = node.refused();
+    let mut silent = TcpStream::connect(node.address).await.expect("listens");
+    Client::end_of(&mut silent).await;
+    node.has_refused(&before, &[("handshake", 1)]).await;
 }

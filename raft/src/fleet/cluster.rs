@@ -80,7 +80,7 @@ impl Fleet {
     }
 
     /// Whether a node with this id was here and is no more.
-    pub(super) fn is_removed(&self, node: NodeId) -> bool {
+    pub fn is_removed(&self, node: NodeId) -> bool {
         let unknown = self.nodes.get(&node).is_none() && self.peers.get(&node).is_none();
         let gone = node.0 <= self.head.removed_below;
         unknown && (gone || self.head.removed.binary_search(&node).is_ok())

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use ampora_raft::ids::{Epoch, NodeId};
-use ampora_raft::proposal::{Entry, Origin, Proposal};
+use ampora_raft::proposal::{Entry, Idempotency, Origin, Proposal};
 use ampora_raft::time::{STEP_MAX_MS, Sent, Stamper};
 
 use crate::world::Left;
@@ -115,13 +115,21 @@ impl Leader {
         proposal: Proposal,
         waits: Waits,
     ) {
+        // the same wish once more must not end the incarnation that it gave: an old one may be long on its way
+        let mut idempotency = None;
+        if let Proposal::RegisterNode(node) = &proposal {
+            idempotency = Some(Idempotency {
+                key: format!("{}/{}", node.node, node.name).into(),
+                digest: [0; 32],
+            });
+        }
         let entry = Entry {
             time_ms: self.stamp(clock_ms),
             wall_ms: 0,
             origin: Origin {
                 actor: "node".into(),
                 request_id: "".into(),
-                idempotency: None,
+                idempotency,
             },
             proposal,
         };

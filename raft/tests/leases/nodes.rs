@@ -21,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) suspended_until: u64,
     pub(crate) cut_until: u64,
     pub(crate) epoch: Option<Epoch>,
+    /// How often it wished for a new incarnation.
+    pub(crate) wishes: u64,
     /// Until when a registration is under way.
     pub(crate) registering_until: u64,
     lease: LeaseClock,
@@ -38,6 +40,7 @@ impl Node {
             suspended_until: 0,
             cut_until: 0,
             epoch: None,
+            wishes: 0,
             registering_until: 0,
             lease: LeaseClock::default(),
             careless_until_ms: 0,
@@ -95,6 +98,7 @@ impl Node {
 
     /// A new incarnation owns nothing and has to be granted time.
     pub(crate) fn begin(&mut self, epoch: Option<Epoch>) {
+        self.wishes += u64::from(epoch.is_none());
         self.epoch = epoch;
         self.lease = LeaseClock::default();
         self.careless_until_ms = 0;

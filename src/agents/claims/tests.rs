@@ -1,10 +1,12 @@
 //! Sessions between nodes: who has them after reconnects, deaths and quarrels.
 
 use ampora_raft::ids::NodeId;
-use ampora_raft::proposal::Proposal;
-use ampora_raft::records::ReleaseReason;
+use ampora_raft::outcome::Outcome;
+use ampora_raft::proposal::{CreateDispatch, Proposal};
+use ampora_raft::records::{Action, DeliveryState, ReleaseReason, Target};
 
 use crate::agents::agent::Agent;
+use crate::agents::delivery::hand_over;
 use crate::agents::room::Room;
 use crate::agents::testing::{Nodes, Speaker, run, until};
 use crate::agents::wake::Call;
@@ -228,8 +230,26 @@ fn without_renewals_nothing_is_offered_and_everything_is_acknowledged() {
         let reply = speaker.beat().await;
         assert_eq!(&reply.instance_uid[..], speaker.uid.as_bytes());
         assert_eq!(nodes.owner(speaker.uid), Some(2), "nothing was given up");
+        let restart = Proposal::CreateDispatch(CreateDispatch {
+            action: Action::Restart,
+            target: Target::Agent(speaker.uid),
+            requires: 0,
+            expires_in_ms: 600_000,
+        });
+        let made = nodes.propose(restart.asked("".into())).await;
+        let Outcome::Dispatch(dispatch) = made else {
+            panic!("{made:?}");
+        };
+        let state = || {
+            let view = nodes.consensus.view();
+            let delivery = view.fleet.delivery(dispatch.id, speaker.uid);
+            delivery.map(|delivery| delivery.state.clone())
+        };
+        hand_over(nodes.node(2), speaker.uid).await;
+        assert_eq!(state(), Some(DeliveryState::Queued));
         nodes.reconnect(2);
         until(|| nodes.node(2).may_act()).await;
+        until(|| state() == Some(DeliveryState::Sent)).await;
         assert_eq!(
             nodes
                 .consensus

@@ -194,15 +194,14 @@ pub(crate) async fn list(
         .map(|key| InstanceUid::from_slice(&key).map_err(|_| page.foreign()))
         .transpose()?;
     let view = api.backend.view();
-    let lens = Lens::new(&api, &view);
+    let mut lens = Lens::new(&api, &view);
     let search = view.fleet.search(filter.chooses(&view));
-    let mut items = Vec::new();
-    let mut last = None;
+    let mut found: Vec<Arc<AgentRecord>> = Vec::new();
     let mut more = false;
     'scan: loop {
         // what follows postings finds nearly only what it looks for
         let most = if search.is_indexed() {
-            page.limit + 1 - items.len()
+            page.limit + 1 - found.len()
         } else {
             STRIDE
         };
@@ -211,12 +210,11 @@ pub(crate) async fn list(
             if !filter.takes(record, &view, &lens) {
                 continue;
             }
-            if items.len() == page.limit {
+            if found.len() == page.limit {
                 more = true;
                 break 'scan;
             }
-            items.push(lens.agent(record));
-            last = Some(record.uid);
+            found.push(Arc::clone(record));
         }
         match stride.next {
             Some(next) => after = Some(next),
@@ -224,8 +222,10 @@ pub(crate) async fn list(
         }
         tokio::task::yield_now().await;
     }
+    lens.ask_owners(&found).await;
+    let last = found.last().map(|record| record.uid);
     Ok(Json(AgentList {
-        items,
+        items: found.iter().map(|record| lens.agent(record)).collect(),
         r#continue: last.filter(|_| more).map(|uid| page.token(uid.as_bytes())),
         applied_index: view.applied_index,
         total: filter.is_open().then(|| view.fleet.agents_len()),
@@ -258,7 +258,9 @@ pub(crate) async fn show(
 ) -> Result<Json<Agent>, Problem> {
     let view = api.backend.view();
     let record = find(&view, &uid)?;
-    Ok(Json(Lens::new(&api, &view).agent(&record)))
+    let mut lens = Lens::new(&api, &view);
+    lens.ask_owners(std::slice::from_ref(&record)).await;
+    Ok(Json(lens.agent(&record)))
 }
 
 fn of(record: &AgentRecord, body: RawBody, hash: Option<BodyHash>) -> NoteRead {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ampora_proto::capabilities;
+use ampora_proto::capabilities::agent::REPORTS_HEARTBEAT;
 use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_raft::records::{AgentRecord, ConfigStatus, ReleaseReason, Session, Transport};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::state::{AgentState, Owner, Windows, agent_state, standing};
 use crate::api::Api;
-use crate::api::backend::{Now, View};
+use crate::api::backend::{Heard, Now, View};
 use crate::api::groups::WouldChange;
 use crate::api::redact;
 use crate::api::timestamp::rfc3339;
@@ -120,6 +121,8 @@ pub(crate) struct Lens<'a> {
     windows: Windows,
     /// This node and its running incarnation.
     here: NodeId,
+    /// What other nodes know of agents whose sessions they own.
+    heard: BTreeMap<InstanceUid, Heard>,
 }
 
 impl<'a> Lens<'a> {
@@ -134,6 +137,21 @@ impl<'a> Lens<'a> {
                 ttl_ms: api.settings.ownership_ttl_ms,
             },
             here: api.backend.status().node,
+            heard: BTreeMap::new(),
+        }
+    }
+
+    /// Asks the nodes that own the sessions of these agents when they heard them last.
+    pub(crate) async fn ask_owners(&mut self, records: &[Arc<AgentRecord>]) {
+        let mut owners: BTreeMap<NodeId, Vec<InstanceUid>> = BTreeMap::new();
+        for record in records {
+            let session = self.view.fleet.valid_session(record);
+            if let Some(session) = session.filter(|session| session.node != self.here) {
+                owners.entry(session.node).or_default().push(record.uid);
+            }
+        }
+        if !owners.is_empty() {
+            self.heard = self.api.backend.heard(owners).await;
         }
     }
 
@@ -150,7 +168,12 @@ impl<'a> Lens<'a> {
         if session.node == self.here {
             Owner::Here(self.api.backend.presence(record.uid))
         } else {
-            Owner::Elsewhere
+            let speaks = session.transport == Transport::Http
+                || record.capabilities & REPORTS_HEARTBEAT != 0;
+            let heard = self.heard.get(&record.uid).filter(|_| speaks);
+            Owner::Elsewhere {
+                silent_ms: heard.map(|heard| heard.silent_ms),
+            }
         }
     }
 
@@ -180,16 +203,18 @@ impl<'a> Lens<'a> {
         let state = agent_state(record, owner, self.now, self.windows);
         let presence = match owner {
             Owner::Here(presence) => presence,
-            Owner::Elsewhere | Owner::Dead { .. } | Owner::Nobody => None,
+            Owner::Elsewhere { .. } | Owner::Dead { .. } | Owner::Nobody => None,
         };
         let valid = record
             .session
-            .filter(|_| matches!(owner, Owner::Here(_) | Owner::Elsewhere));
+            .filter(|_| matches!(owner, Owner::Here(_) | Owner::Elsewhere { .. }));
         let transport = presence
             .map(|presence| presence.transport)
             .or(valid.map(|session| session.transport));
-        let (last_seen_ms, last_seen_exact) = match (presence, record.released) {
-            (Some(presence), _) => (presence.last_seen_ms, true),
+        let heard = self.heard.get(&record.uid).map(|heard| heard.last_seen_ms);
+        let heard = presence.map(|presence| presence.last_seen_ms).or(heard);
+        let (last_seen_ms, last_seen_exact) = match (heard, record.released) {
+            (Some(heard_ms), _) => (heard_ms, true),
             (None, Some(released))
                 if record.session.is_none() && released.reason != ReleaseReason::OwnerDied =>
             {

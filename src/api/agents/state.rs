@@ -51,7 +51,10 @@ pub(crate) enum Owner {
     /// This node, in its running incarnation; `None` when its registry does not have the agent.
     Here(Option<Presence>),
     /// Another live node.
-    Elsewhere,
+    Elsewhere {
+        /// How long it has not heard the agent, of one that is known to speak by itself, if that was asked.
+        silent_ms: Option<u64>,
+    },
     /// An incarnation that is over.
     Dead {
         /// For how long, as far as is known.
@@ -81,7 +84,9 @@ pub(crate) fn agent_state(
     match owner {
         Owner::Here(Some(presence)) if presence.connected => silence(presence, windows),
         Owner::Here(_) => AgentState::Disconnected,
-        Owner::Elsewhere => AgentState::Connected,
+        Owner::Elsewhere { silent_ms } => silent_ms.map_or(AgentState::Connected, |silent_ms| {
+            silent_for(silent_ms, windows)
+        }),
         Owner::Dead { gone_ms } => stale_within(gone_ms, returns_ms),
         Owner::Nobody => match record.released {
             Some(released) => match released.reason {
@@ -108,10 +113,18 @@ fn stale_within(gone_ms: u64, limit_ms: u64) -> AgentState {
 
 /// Silence judges only those that are known to speak by themselves.
 fn silence(presence: Presence, windows: Windows) -> AgentState {
-    if !presence.heartbeats || presence.silent_ms <= windows.silence_ms {
+    if presence.heartbeats {
+        silent_for(presence.silent_ms, windows)
+    } else {
+        AgentState::Connected
+    }
+}
+
+fn silent_for(silent_ms: u64, windows: Windows) -> AgentState {
+    if silent_ms <= windows.silence_ms {
         AgentState::Connected
     } else {
-        stale_within(presence.silent_ms, windows.silence_ms.saturating_mul(2))
+        stale_within(silent_ms, windows.silence_ms.saturating_mul(2))
     }
 }
 

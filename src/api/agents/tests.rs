@@ -57,7 +57,19 @@ fn a_served_agent_is_judged_by_silence_only_when_it_is_known_to_speak() {
         (here(true, u64::MAX, false), AgentState::Connected),
         (here(false, 0, true), AgentState::Disconnected),
         (Owner::Here(None), AgentState::Disconnected),
-        (Owner::Elsewhere, AgentState::Connected),
+        (Owner::Elsewhere { silent_ms: None }, AgentState::Connected),
+        (
+            Owner::Elsewhere {
+                silent_ms: Some(90_000),
+            },
+            AgentState::Connected,
+        ),
+        (
+            Owner::Elsewhere {
+                silent_ms: Some(90_001),
+            },
+            AgentState::Stale,
+        ),
         (Owner::Nobody, AgentState::Disconnected),
         (Owner::Dead { gone_ms: 39_999 }, AgentState::Stale),
         (Owner::Dead { gone_ms: 40_000 }, AgentState::Disconnected),

@@ -75,7 +75,10 @@ async fn a_route_that_changes_something_needs_an_operator_and_access_an_admin() 
             "/api/v1/tokens",
             "/api/v1/enrollment-tokens",
         ];
-        let needs = if guarded.iter().any(|path| route.path.starts_with(path)) {
+        let changes_cluster =
+            route.path.starts_with("/api/v1/cluster") && route.method != Method::GET;
+        let is_guarded = guarded.iter().any(|path| route.path.starts_with(path));
+        let needs = if is_guarded || changes_cluster {
             Role::Admin
         } else if route.method == Method::GET {
             Role::Viewer

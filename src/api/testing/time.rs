@@ -7,4 +7,9 @@ impl Site {
     pub(crate) fn set_now(&self, now: Now) {
         self.memory.state.lock().now = now;
     }
+
+    /// Lets fleet time pass, and no other.
+    pub(crate) fn fleet_passes(&self, ms: u64) {
+        self.memory.state.lock().now.fleet_ms += ms;
+    }
 }

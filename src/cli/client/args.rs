@@ -24,7 +24,7 @@ pub enum ClientCommand {
     Groups(Noun<GroupsCommand>),
     /// Follow instructions to agents
     Dispatch(Noun<DispatchCommand>),
-    /// Look at the nodes
+    /// Look at the nodes, and let them come, vote, lead and go
     Cluster(Noun<ClusterCommand>),
     /// See who changed what, and check that no record was altered
     Audit(Noun<AuditCommand>),

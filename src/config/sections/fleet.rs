@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::config::key::{Effect, Key, Shown};
+use crate::config::{
+    key::{Effect, Key, Shown},
+    secret::Secret,
+};
 
 /// Ten years: a bound against units mistaken for seconds.
 const FORGET_SECONDS_MAX: u64 = 315_360_000;
@@ -52,11 +55,23 @@ impl Default for Rollout {
 pub struct Cluster {
     /// At most this many voters; odd.
     pub voters: u32,
-    /// Address of a member of the cluster to join.
-    pub join: Option<String>,
+    /// How a node without a cluster finds the one that it joins.
+    pub join: Option<JoinBy>,
     /// File with the token that allows it.
     pub join_token_file: Option<PathBuf>,
 }
+
+/// What leads a new node to its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JoinBy {
+    /// The text of a join token, which says everything; read when it is used.
+    Token(Secret<String>),
+    /// `host:port` of a member; the token is in a file.
+    Address(String),
+}
+
+/// What every join token begins with.
+pub const JOIN_TOKEN_PREFIX: &str = "ampj_";
 
 impl Default for Cluster {
     fn default() -> Self {
@@ -157,7 +172,7 @@ pub(super) const KEYS: &[Key] = &[
         takes: "odd number, 1 to 7",
         default: "5",
         meaning: "At most this many voters; a second node stays a learner until a third comes.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             let voters = given.count(1..=7)?;
             if voters % 2 == 0 {
@@ -172,19 +187,32 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "cluster.join",
-        takes: "host:port",
+        takes: "join token, or host:port",
         default: "none",
-        meaning: "Joins the cluster of that node; ignored once a member.",
-        effect: Effect::RefusedUntilLater,
-        set: |config, given| given.reachable().map(|to| config.cluster.join = Some(to)),
-        show: |config| Shown::optional(config.cluster.join.as_ref(), Shown::text),
+        meaning: "Joins a cluster at the first start: by the token that `ampora cluster join-token` prints, or at that node with the token of `cluster.join_token_file`. Ignored once a member.",
+        effect: Effect::Now,
+        set: |config, given| {
+            let by = if given.text()?.starts_with(JOIN_TOKEN_PREFIX) {
+                given.secret().map(JoinBy::Token)?
+            } else {
+                given.reachable().map(JoinBy::Address)?
+            };
+            config.cluster.join = Some(by);
+            Ok(())
+        },
+        show: |config| {
+            Shown::optional(config.cluster.join.as_ref(), |by| match by {
+                JoinBy::Token(_) => Shown::Redacted,
+                JoinBy::Address(address) => Shown::text(address),
+            })
+        },
     },
     Key {
         name: "cluster.join_token_file",
         takes: "path",
         default: "none",
-        meaning: "File with the join token.",
-        effect: Effect::RefusedUntilLater,
+        meaning: "File with the join token; read when the node joins.",
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .path()

@@ -8,7 +8,7 @@ mod node;
 mod opamp;
 
 pub use self::{
-    fleet::{Agents, Cluster, Dispatch, Rollout},
+    fleet::{Agents, Cluster, Dispatch, JOIN_TOKEN_PREFIX, JoinBy, Rollout},
     history::{Audit, History, Live, Postgres, PostgresTls},
     listeners::{Admin, Metrics, Peer, Tls},
     network::Network,

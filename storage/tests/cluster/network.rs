@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ampora_raft::consensus::{
@@ -20,6 +20,7 @@ use ampora_storage::kv::{CrashKv, Kv};
 use ampora_storage::log::Log;
 use ampora_storage::rows::Rows;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -92,7 +93,7 @@ impl PeerNetwork for From {
         let (cluster, from) = (self.cluster.clone(), self.node);
         Box::pin(async move {
             let reached = cluster.reached(from, target)?;
-            if cluster.slow.lock().expect("whole").contains(&target) {
+            if cluster.slow.lock().contains(&target) {
                 tokio::time::sleep(SLOW).await;
             }
             let request = carried(&request)?;
@@ -112,8 +113,8 @@ impl Cluster {
     }
 
     fn reached(&self, from: NodeId, target: NodeId) -> io::Result<Consensus> {
-        let cut = self.cut.lock().expect("whole");
-        let nodes = self.nodes.lock().expect("whole");
+        let cut = self.cut.lock();
+        let nodes = self.nodes.lock();
         let reached = nodes
             .get(&target)
             .filter(|_| !cut.contains(&from) && !cut.contains(&target));
@@ -124,16 +125,16 @@ impl Cluster {
 
     /// Nobody reaches the node any more, and it reaches nobody.
     pub(crate) fn cut(&self, node: NodeId) {
-        self.cut.lock().expect("whole").insert(node);
+        self.cut.lock().insert(node);
     }
 
     /// What is sent to the node takes its time from here on.
     pub(crate) fn slow(&self, node: NodeId) {
-        self.slow.lock().expect("whole").insert(node);
+        self.slow.lock().insert(node);
     }
 
     pub(crate) fn heal(&self, node: NodeId) {
-        self.cut.lock().expect("whole").remove(&node);
+        self.cut.lock().remove(&node);
     }
 
     pub(crate) async fn start(self: &Arc<Self>, id: NodeId, begin: Begin) -> Member {
@@ -158,10 +159,7 @@ impl Cluster {
         let mut tasks = JoinSet::new();
         tasks.spawn(consensus.clone().keep_time());
         tasks.spawn(consensus.clone().keep_leases());
-        self.nodes
-            .lock()
-            .expect("whole")
-            .insert(id, consensus.clone());
+        self.nodes.lock().insert(id, consensus.clone());
         Member {
             id,
             consensus,

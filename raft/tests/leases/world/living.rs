@@ -42,7 +42,7 @@ impl World {
         self.nodes[of].registering_until = self.now + 3_000;
         let register = Proposal::RegisterNode(RegisterNode {
             node: id(of),
-            name: "n".into(),
+            name: self.nodes[of].wishes.to_string().into(),
             version: "1".into(),
             opamp_address: "".into(),
             admin_address: "".into(),

@@ -1,0 +1,91 @@
+//! A node in memory among others: who votes, and what it was told to do about it.
+
+use std::sync::Arc;
+
+use ampora_raft::fleet::FEATURE_LEVEL;
+use ampora_raft::ids::NodeId;
+use ampora_raft::proposal::{Origin, Proposal, RegisterNode};
+use ampora_raft::records::Peer;
+
+use super::{Memory, Site};
+use crate::api::backend::{ClusterError, MemberStep};
+
+/// A node as others reach it.
+fn peer(id: u64) -> Peer {
+    Peer {
+        id: NodeId(id),
+        key: [u8::try_from(id).unwrap(); 32],
+        address: format!("127.0.0.{id}:4322").into(),
+        level: FEATURE_LEVEL,
+    }
+}
+
+impl Memory {
+    pub(super) fn opened(&self) -> Result<(), ClusterError> {
+        let mut state = self.state.lock();
+        if let Some(refuses) = state.refuses.clone() {
+            return Err(refuses);
+        }
+        let origin = Origin {
+            actor: Arc::from("node:1"),
+            request_id: Arc::from("test"),
+            idempotency: None,
+        };
+        state.apply(origin, Proposal::PutPeer { peer: peer(1) });
+        Ok(())
+    }
+
+    pub(super) fn stepped(&self, step: MemberStep) {
+        let mut state = self.state.lock();
+        if let MemberStep::Vote(after) = &step {
+            let (voters, learners) = state.members.clone().unwrap_or_default();
+            let all = voters.into_iter().chain(learners);
+            let (voters, learners) = all.partition(|node| after.contains(node));
+            state.members = Some((voters, learners));
+        }
+        state.steps.push(step);
+    }
+
+    pub(super) fn moved_to(&self, address: String, token: String) -> Result<(), ClusterError> {
+        let mut state = self.state.lock();
+        if let Some(refuses) = state.refuses.clone() {
+            return Err(refuses);
+        }
+        state.moved = Some((address, token));
+        Ok(())
+    }
+}
+
+impl Site {
+    /// Nodes 1 to `voters` vote, and those after them listen; all are live.
+    pub(crate) fn members(&self, voters: u64, learners: u64) {
+        for id in 2..=voters + learners {
+            self.apply(Proposal::RegisterNode(RegisterNode {
+                node: NodeId(id),
+                name: format!("node-{id}").into(),
+                version: Arc::from("0.1.0"),
+                opamp_address: Arc::from(""),
+                admin_address: Arc::from(""),
+            }));
+            self.apply(Proposal::PutPeer { peer: peer(id) });
+        }
+        let ids = |ids: std::ops::RangeInclusive<u64>| ids.map(NodeId).collect();
+        let members = (ids(1..=voters), ids(voters + 1..=voters + learners));
+        self.memory.state.lock().members = Some(members);
+    }
+
+    /// The steps of membership that were asked for.
+    pub(crate) fn steps(&self) -> Vec<MemberStep> {
+        self.memory.state.lock().steps.clone()
+    }
+
+    /// Where the node was told to move.
+    pub(crate) fn moved(&self) -> Option<(String, String)> {
+        self.memory.state.lock().moved.clone()
+    }
+
+    /// What concerns other nodes fails so.
+    pub(crate) fn refuse(&self, error: ClusterError) {
+        self.memory.state.lock().refuses = Some(error);
+    }
+}

@@ -1,0 +1,292 @@
+//! A cluster of real processes: each has a directory and a loopback address of its own, and is asked as people
+//! and scripts do.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{self, Node, eventually};
+
+/// What should be there in a moment is there by then on the busiest machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// What one call may take: a proposal waits ten seconds for its outcome.
+const CALL_WITHIN: Duration = Duration::from_secs(25);
+
+/// The node of each id; ids follow the order of joining.
+pub(crate) struct Cluster {
+    home: TempDir,
+    nodes: BTreeMap<u64, Node>,
+    /// What each was started with beyond its addresses: the same flags for ever.
+    flags: BTreeMap<u64, Vec<String>>,
+    runtime: tokio::runtime::Runtime,
+    client: reqwest::Client,
+}
+
+/// Role and liveness of each node.
+pub(crate) fn roles(shown: &Value) -> BTreeMap<u64, (String, bool)> {
+    let nodes = shown["nodes"].as_array().into_iter().flatten();
+    let roles = nodes.filter_map(|node| {
+        let role = node["role"].as_str()?.to_owned();
+        Some((node["id"].as_u64()?, (role, node["live"].as_bool()?)))
+    });
+    roles.collect()
+}
+
+impl Cluster {
+    /// One node, alone.
+    pub(crate) fn of_one() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let mut all = Self {
+            home: tempfile::tempdir().expect("a directory"),
+            nodes: BTreeMap::new(),
+            flags: BTreeMap::new(),
+            runtime: { runtime }.enable_all().build().expect("a runtime"),
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(CALL_WITHIN)
+                .build()
+                .expect("a client"),
+        };
+        all.start(1, &[]);
+        all
+    }
+
+    /// Three that vote.
+    pub(crate) fn of_three() -> Self {
+        let mut all = Self::of_one();
+        let token = all.token(1, &json!({"uses": 2}));
+        let join = format!("cluster.join={token}");
+        all.start(2, &["--set", &join]);
+        all.start(3, &["--set", &join]);
+        all.three_voters(1);
+        all
+    }
+
+    fn home_of(&self, slot: u64) -> PathBuf {
+        let home = self.home.path().join(slot.to_string());
+        std::fs::create_dir_all(&home).expect("a directory");
+        home
+    }
+
+    fn args(slot: u64, flags: &[String]) -> Vec<String> {
+        let doors = ["opamp", "admin", "peer"];
+        let doors = doors.map(|door| format!("{door}.listen=127.0.0.{slot}:0"));
+        let sets = doors.into_iter().flat_map(|set| ["--set".to_owned(), set]);
+        sets.chain(flags.iter().cloned()).collect()
+    }
+
+    /// Starts a node and waits until it serves.
+    pub(crate) fn start(&mut self, slot: u64, flags: &[&str]) {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.flags.insert(slot, flags);
+        self.start_again(slot);
+    }
+
+    /// Starts a node with the flags that it had.
+    pub(crate) fn start_again(&mut self, slot: u64) {
+        let args = Self::args(slot, &self.flags[&slot]);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let node = support::start_in(&self.home_of(slot), &args);
+        self.nodes.insert(slot, node);
+    }
+
+    /// Starts a node that does not come up, and answers how it ended and what it said.
+    pub(crate) fn refused(&mut self, slot: u64, flags: &[&str]) -> (ExitStatus, String) {
+        let home = self.home_of(slot);
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let output = support::ampora(&home)
+            .args(["serve", "--data-dir", "data"])
+            .args(Self::args(slot, &flags))
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status, said)
+    }
+
+    pub(crate) fn node(&self, slot: u64) -> &Node {
+        &self.nodes[&slot]
+    }
+
+    pub(crate) fn kill(&mut self, slot: u64) {
+        self.nodes.remove(&slot).expect("it runs").kill();
+    }
+
+    pub(crate) fn stop(&mut self, slot: u64) {
+        let ended = self.nodes.remove(&slot).expect("it runs").stop();
+        assert!(ended.success(), "{ended}");
+    }
+
+    /// Waits until a node has ended by itself.
+    pub(crate) fn ended(&mut self, slot: u64) -> (ExitStatus, String) {
+        let mut node = self.nodes.remove(&slot).expect("it runs");
+        let status = node.ended();
+        (status, node.log())
+    }
+
+    /// Where it is asked at this moment: one that started again by itself has other ports.
+    fn url(&self, slot: u64) -> String {
+        let file = self.node(slot).data_dir().join("node.json");
+        let running = std::fs::read(file).unwrap_or_default();
+        let running: Value = serde_json::from_slice(&running).unwrap_or_default();
+        let address = running["admin_address"].as_str();
+        address.map_or_else(
+            || self.node(slot).admin_url.clone(),
+            |address| format!("http://{address}"),
+        )
+    }
+
+    /// The status, 0 when there was no answer, and the body.
+    pub(crate) fn try_ask(
+        &self,
+        slot: u64,
+        method: Method,
+        path: &str,
+        form: Option<&Value>,
+    ) -> (u16, Value) {
+        let url = format!("{}/api/v1{path}", self.url(slot));
+        let request = self.client.request(method, url);
+        let request = request.bearer_auth(&self.node(slot).token);
+        let request = match form {
+            Some(form) => request.json(form),
+            None => request,
+        };
+        self.runtime.block_on(async {
+            let Ok(answer) = request.send().await else {
+                return (0, Value::Null);
+            };
+            let status = answer.status().as_u16();
+            (status, answer.json().await.unwrap_or_default())
+        })
+    }
+
+    pub(crate) fn get(&self, slot: u64, path: &str) -> Value {
+        let (status, answer) = self.try_ask(slot, Method::GET, path, None);
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    pub(crate) fn post(&self, slot: u64, path: &str, form: &Value) -> (u16, Value) {
+        self.try_ask(slot, Method::POST, path, Some(form))
+    }
+
+    /// Makes a group.
+    pub(crate) fn put(&self, slot: u64, group: &str) {
+        let form = json!({"selector": "a=b"});
+        let path = format!("/groups/{group}");
+        let (status, answer) = self.try_ask(slot, Method::PUT, &path, Some(&form));
+        assert!(matches!(status, 200 | 201), "{answer}");
+    }
+
+    /// Makes a group, again and again until it is made.
+    pub(crate) fn write_until(&self, slot: u64, group: &str, within: Duration) {
+        let form = json!({"selector": "a=b"});
+        let path = format!("/groups/{group}");
+        let began = Instant::now();
+        loop {
+            let (status, answer) = self.try_ask(slot, Method::PUT, &path, Some(&form));
+            if matches!(status, 200 | 201) {
+                return;
+            }
+            assert!(
+                began.elapsed() < within,
+                "no write within {within:?}: {answer}"
+            );
+        }
+    }
+
+    /// Waits until an answer is as it should be.
+    pub(crate) fn until(
+        &self,
+        slot: u64,
+        path: &str,
+        what: &str,
+        look: impl FnMut(&Value) -> Option<()>,
+    ) {
+        self.until_within(SOON, slot, path, what, look);
+    }
+
+    pub(crate) fn until_within(
+        &self,
+        within: Duration,
+        slot: u64,
+        path: &str,
+        what: &str,
+        mut look: impl FnMut(&Value) -> Option<()>,
+    ) {
+        eventually(what, within, || {
+            let (status, answer) = self.try_ask(slot, Method::GET, path, None);
+            (status == 200).then_some(())?;
+            look(&answer)
+        });
+    }
+
+    /// Waits until three nodes vote and live.
+    pub(crate) fn three_voters(&self, slot: u64) {
+        self.until(slot, "/cluster", "three vote and live", |shown| {
+            let roles = roles(shown);
+            let votes = roles
+                .values()
+                .filter(|(role, live)| role == "voter" && *live);
+            (votes.count() == 3 && shown["quorum"] == true).then_some(())
+        });
+    }
+
+    /// Who leads, once somebody does.
+    pub(crate) fn leader(&self, slot: u64) -> u64 {
+        let mut leader = None;
+        self.until(slot, "/cluster", "somebody leads", |shown| {
+            leader = shown["leader_id"].as_u64();
+            leader.map(drop)
+        });
+        leader.expect("found")
+    }
+
+    /// A running node that is not this one.
+    pub(crate) fn other(&self, than: u64) -> u64 {
+        let mut slots = self.nodes.keys().copied();
+        slots.find(|slot| *slot != than).expect("another node")
+    }
+
+    /// The text of a fresh join token.
+    pub(crate) fn token(&self, slot: u64, form: &Value) -> String {
+        let (status, made) = self.post(slot, "/cluster/join-tokens", form);
+        assert_eq!(status, 201, "{made}");
+        made["token"].as_str().expect("a text").to_owned()
+    }
+
+    fn command(&self, slot: u64, args: &[&str]) -> (bool, String, String) {
+        let output = self
+            .node(slot)
+            .ampora()
+            .args(args)
+            .args(["--url", &self.url(slot), "--token", &self.node(slot).token])
+            .output()
+            .expect("the binary runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.success(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    }
+
+    /// Runs a command that succeeds, and answers what it printed.
+    pub(crate) fn run(&self, slot: u64, args: &[&str]) -> String {
+        let (well, said, wrong) = self.command(slot, args);
+        assert!(well, "{args:?}: {wrong}");
+        said
+    }
+
+    /// Runs a command that fails, and answers what it complained of.
+    pub(crate) fn fails(&self, slot: u64, args: &[&str]) -> String {
+        let (well, said, wrong) = self.command(slot, args);
+        assert!(!well, "{args:?}: {said}");
+        wrong
+    }
+}
