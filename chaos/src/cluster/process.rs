@@ -244,6 +244,7 @@ fn room(
         bodies: ReportedBodies::start(files)?,
         timers: Default::default(),
         takeovers: Default::default(),
+        elsewhere: Default::default(),
         aliases: Default::default(),
         agent_types: Default::default(),
         sockets: Default::default(),
