@@ -1,6 +1,6 @@
 # One gate, two verbs: `verify` reads, `fix` edits. `test` installs what the tests need and runs all of them.
 .DEFAULT_GOAL := verify
-.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz hotpath hotpath-accept run demo
+.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz chaos chaos-ci hotpath hotpath-accept run demo
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DENY_VERSION := 0.20.2
@@ -58,6 +58,25 @@ fuzz: $(FUZZER)
 
 $(FUZZER):
 	cargo install cargo-fuzz --version $(FUZZ_VERSION) --locked --root $(TARGET)/tools/cargo-fuzz-$(FUZZ_VERSION)
+
+# Simulated clusters: SEEDS of them from FIRST on, and every planted bug; or one, SEED, with its trace.
+SEEDS ?= 200
+FIRST ?= 1
+SIMULATOR := $(TARGET)/sim/sim/ampora-chaos
+
+chaos:
+	CARGO_TARGET_DIR=$(TARGET)/sim cargo build --locked --profile sim -p ampora-chaos --features planted
+ifdef SEED
+	$(SIMULATOR) run $(SEED)
+else
+	$(SIMULATOR) sweep --seeds $(SEEDS) --first $(FIRST) --planted
+endif
+
+# Some minutes of it, with the program that the tests have built.
+CI_SEEDS ?= 20
+chaos-ci:
+	cargo build --locked --workspace --bin ampora-chaos
+	$(TARGET)/debug/ampora-chaos sweep --seeds $(CI_SEEDS) --first 1
 
 # Instructions of the hot path against the numbers that are kept.
 hotpath:

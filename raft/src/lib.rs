@@ -10,6 +10,7 @@ pub mod effect;
 pub mod fleet;
 pub mod ids;
 pub mod outcome;
+pub mod planted;
 pub mod proposal;
 pub mod records;
 pub mod rows;

@@ -1,6 +1,8 @@
 //! Fleet time: how a leader stamps entries from its own boot-time clock, and how long the holder of a
 //! lease may act by its own. Pure: clocks are arguments.
 
+use crate::planted::{self, Bug};
+
 /// The clocks of a node, read at the edge.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds of `CLOCK_BOOTTIME`: never jumps, runs through suspend.
@@ -76,7 +78,12 @@ impl LeaseClock {
     /// The renewal was granted for `ttl_ms`: the smaller of the own `dispatch.ownership_ttl_seconds` and what
     /// the fleet noted for the node. Answers may come in any order.
     pub fn answered(&mut self, sent: Sent, ttl_ms: u64) {
-        let margin = ttl_ms.saturating_mul(LEASE_MARGIN_PERCENT).div_ceil(100);
+        let percent = if planted::is(Bug::FullTtl) {
+            0
+        } else {
+            LEASE_MARGIN_PERCENT
+        };
+        let margin = ttl_ms.saturating_mul(percent).div_ceil(100);
         let until = sent.0.saturating_add(ttl_ms.saturating_sub(margin));
         self.valid_until_ms = self.valid_until_ms.max(until);
     }

@@ -50,9 +50,19 @@ impl Tenure {
         &self.room
     }
 
+    /// The proof of the lease; none in a fleet that knows no leases yet.
+    pub fn fence(&self) -> Option<Fence> {
+        self.fence
+    }
+
     /// Whether the next step may be taken.
     pub fn holds(&self) -> bool {
-        !self.over.is_cancelled() && self.room.liveness.epoch() == self.epoch && self.room.may_act()
+        // a fleet that has learnt of leases has other holders from the same entry on
+        let is_kept = self.fence.is_some() || !knows_leases(&self.room.consensus.view().fleet);
+        is_kept
+            && !self.over.is_cancelled()
+            && self.room.liveness.epoch() == self.epoch
+            && self.room.may_act()
     }
 
     /// Proposes in the name of the lease.

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use parking_lot::Mutex;
+
 use crate::kv::Kv;
 
 /// Appends that may wait for one flush; beyond it whoever appends waits.
@@ -15,10 +17,51 @@ type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 /// Hears how long a flush took.
 pub type FlushTimer = Arc<dyn Fn(&dyn Fn() -> io::Result<()>) -> io::Result<()> + Send + Sync>;
 
-/// The thread's mailbox.
+/// The mailbox of whoever flushes.
 #[derive(Clone)]
 pub struct Flusher {
     jobs: SyncSender<Done>,
+    /// Nobody drives this one but its turns: whoever waits flushes by itself.
+    turns: Option<FlushTurns>,
+}
+
+/// The flushes of a store without a thread: each is a turn that somebody takes, as a simulated disk does.
+#[derive(Clone)]
+pub struct FlushTurns {
+    inner: Arc<Mutex<Turns>>,
+}
+
+struct Turns {
+    kv: Arc<dyn Kv>,
+    jobs: Receiver<Done>,
+    state: Result<(), String>,
+}
+
+impl std::fmt::Debug for FlushTurns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FlushTurns")
+    }
+}
+
+impl FlushTurns {
+    /// Flushes for everybody who waits, and tells them in order.
+    pub fn take(&self) {
+        // telling may ask for another flush, which is then of the next turn
+        let (waiting, state) = {
+            let mut turns = self.inner.lock();
+            let waiting: Vec<Done> = turns.jobs.try_iter().collect();
+            if waiting.is_empty() {
+                return;
+            }
+            if turns.state.is_ok() {
+                turns.state = turns.kv.flush().map_err(|error| error.to_string());
+            }
+            (waiting, turns.state.clone())
+        };
+        for done in waiting {
+            done(state.clone().map_err(io::Error::other));
+        }
+    }
 }
 
 impl std::fmt::Debug for Flusher {
@@ -38,7 +81,24 @@ impl Flusher {
         std::thread::Builder::new()
             .name("flush".to_owned())
             .spawn(move || drive(&*kv, &receiver, &timer))?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, turns: None })
+    }
+
+    /// Without a thread: nothing is flushed but by the turns.
+    pub fn by_turns(kv: Arc<dyn Kv>) -> (Self, FlushTurns) {
+        let (jobs, receiver) = sync_channel(WAITING_MAX);
+        let turns = FlushTurns {
+            inner: Arc::new(Mutex::new(Turns {
+                kv,
+                jobs: receiver,
+                state: Ok(()),
+            })),
+        };
+        let flusher = Self {
+            jobs,
+            turns: Some(turns.clone()),
+        };
+        (flusher, turns)
     }
 
     /// Calls `done` after the next flush that begins from here on.
@@ -68,6 +128,9 @@ impl Flusher {
     pub fn wait(&self) -> io::Result<()> {
         let (tell, told) = sync_channel(1);
         self.then(move |result| drop(tell.send(result)))?;
+        if let Some(turns) = &self.turns {
+            turns.take();
+        }
         told.recv().map_err(io::Error::other)?
     }
 }

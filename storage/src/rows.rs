@@ -101,23 +101,12 @@ impl Rows {
         disk: Option<Disk>,
         fatal: Fatal,
     ) -> io::Result<Arc<Self>> {
-        let head = head(&*kv)?;
-        remove_other_generations(&*kv, head.generation)?;
-        let shared = Arc::new(Shared {
-            kv,
-            flusher,
-            disk,
-            fatal,
-            waiting: Mutex::default(),
-            wake: Condvar::new(),
-            generation: Mutex::new(head.generation),
-            durable: watch::Sender::new(head.applied.index()),
-        });
-        let writer = shared.clone();
+        let rows = Self::by_turns(kv, flusher, disk, fatal)?;
+        let writer = rows.shared.clone();
         std::thread::Builder::new()
             .name("rows".to_owned())
             .spawn(move || writer.drive())?;
-        Ok(Arc::new(Self { shared }))
+        Ok(rows)
     }
 
     /// Replaces all rows by these, encoded as they are stored, as one change however it is interrupted.
@@ -297,14 +286,22 @@ impl Shared {
                 }
                 std::mem::take(&mut waiting.urgent)
             };
-            if let Err(error) = self.write_waiting(urgent) {
-                self.waiting.lock().failed = Some(error.to_string());
-                self.durable.send_modify(|_| {});
-                // rows that are never written again would pile up unnoticed
-                (self.fatal)(&error);
+            if !self.write_and_tell(urgent) {
                 return;
             }
         }
+    }
+
+    /// False after a failure, which everybody hears of.
+    fn write_and_tell(&self, flush: bool) -> bool {
+        let Err(error) = self.write_waiting(flush) else {
+            return true;
+        };
+        self.waiting.lock().failed = Some(error.to_string());
+        self.durable.send_modify(|_| {});
+        // rows that are never written again would pile up unnoticed
+        (self.fatal)(&error);
+        false
     }
 
     fn write_waiting(&self, flush: bool) -> io::Result<()> {
@@ -493,6 +490,8 @@ impl RowStore for Rows {
         self.install_encoded(state, rows.iter().map(encoded))
     }
 }
+
+mod turns;
 
 #[cfg(test)]
 mod tests;

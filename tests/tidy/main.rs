@@ -35,6 +35,10 @@ const CHECKS: &[(&str, Check)] = &[
     ),
     ("exact versions stay exact", manifests::floating),
     (
+        "bugs on purpose are off unless they are asked for",
+        manifests::planted,
+    ),
+    (
         "words that mark unfinished work are absent",
         words::unfinished,
     ),

@@ -98,6 +98,21 @@ fn is_workspace_of_its_own(path: &str, text: &str) -> bool {
     path != "Cargo.toml" && text.lines().any(|line| line.trim() == "[workspace]")
 }
 
+/// `planted` may be switched on by another crate's feature `planted` and by nothing else.
+pub(crate) fn planted(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts(|path| path.ends_with("Cargo.toml")) {
+        let lines = text.lines().map(str::trim).enumerate();
+        let named = lines.filter(|(_, line)| !line.starts_with('#') && line.contains("planted"));
+        found.extend(
+            named
+                .filter(|(_, line)| !line.starts_with("planted = ["))
+                .map(|(at, line)| format!("{path}:{}: `{line}` switches bugs on", at + 1)),
+        );
+    }
+    found
+}
+
 pub(crate) fn floating(tree: &Tree) -> Vec<String> {
     let root = tree.texts(|path| path == "Cargo.toml").next();
     let stated = root.map(|(_, text)| dependencies(text)).unwrap_or_default();
@@ -125,6 +140,17 @@ fn forbidden_edge_and_own_version_are_found() {
             "raft/Cargo.toml: serde has a version of its own; versions stand in the root",
             "raft/Cargo.toml names prost: the fleet knows no other room",
         ]
+    );
+}
+
+#[test]
+fn bug_that_is_switched_on_is_found() {
+    let found = |text: &str| planted(&Tree::of(&[("chaos/Cargo.toml", text)])).len();
+    assert_eq!(found("[features]\nplanted = [\"ampora/planted\"]\n"), 0);
+    assert_eq!(found("[features]\ndefault = [\"planted\"]\n"), 1);
+    assert_eq!(
+        found("ampora = { workspace = true, features = [\"planted\"] }\n"),
+        1
     );
 }
 

@@ -26,6 +26,7 @@ use super::settings::settings;
 use super::type_config::{Runtime, TypeConfig};
 use crate::fleet::Fleet;
 use crate::ids::NodeId;
+use crate::planted::{self, Bug};
 use crate::time::{Clock, Stamper};
 
 /// Steps of a purge in one period: with 4 MiB or 512 entries each, more than a log can grow in it.
@@ -211,6 +212,9 @@ impl Consensus {
             *stamper = None;
             return applied_ms;
         }
+        if planted::is(Bug::WallClock) {
+            return self.clock.wall_ms();
+        }
         let boot_ms = self.clock.boot_ms();
         match &mut *stamper {
             Some((of_term, stamper)) if *of_term == term => stamper.stamp(boot_ms),
@@ -243,7 +247,13 @@ impl Consensus {
         let status = self.status();
         let mut purged = status.purged_index;
         for _ in 0..PURGE_STEPS {
-            let Some(upto) = self.kept.lock().surplus(purged) else {
+            let surplus = self.kept.lock().surplus(purged);
+            let surplus = if planted::is(Bug::PurgeBeyondRows) {
+                Some(status.applied_index).filter(|applied| *applied > purged)
+            } else {
+                surplus
+            };
+            let Some(upto) = surplus else {
                 return Ok(());
             };
             if status.snapshot_index < upto {

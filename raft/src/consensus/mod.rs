@@ -12,6 +12,7 @@ mod keep;
 mod machine;
 mod members;
 mod network;
+mod offload;
 mod ports;
 mod propose;
 mod reads;

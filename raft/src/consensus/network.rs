@@ -17,6 +17,7 @@ use openraft::raft::{
 };
 use openraft::{BasicNode, OptionalSend, RaftNetworkV2};
 
+use super::offload::offload;
 use super::ports::PeerNetwork;
 use super::snapshot::SnapshotData;
 use super::type_config::TypeConfig;
@@ -86,8 +87,7 @@ impl Connection {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let SnapshotOf::<TypeConfig, SnapshotData> { meta, snapshot } = snapshot;
         // parts of bodies are read from the disk
-        let rows = tokio::task::spawn_blocking(move || snapshot.rows()).await;
-        let rows = rows.map_err(io::Error::other).and_then(|rows| rows);
+        let rows = offload(move || snapshot.rows()).await.and_then(|rows| rows);
         let rows = rows.map_err(|error| StreamingError::Network(NetworkError::new(&error)))?;
         let mut rows = rows.into_iter().peekable();
         let mut number = 0;

@@ -9,8 +9,14 @@ use super::context::{Context, short, small};
 use super::limits::{GROUPS_MAX, KEY_BYTES_MAX};
 use super::{Fleet, limit_reached};
 use crate::outcome::{Outcome, Rejection};
+use crate::planted::{self, Bug};
 use crate::proposal::{Assign, PutGroup};
-use crate::records::{Group, VersionRef};
+use crate::records::{Group, Pace, VersionRef};
+
+/// Always, but for a bug on purpose.
+fn is_slow(_pace: &Pace) -> bool {
+    !planted::is(Bug::NoSlowStart)
+}
 
 impl Fleet {
     pub(super) fn put_group(
@@ -44,7 +50,7 @@ impl Fleet {
         let pace = given.pace.or(old.map(|group| group.pace));
         let wanted = Wanted {
             version,
-            pace: pace.unwrap_or_default(),
+            pace: pace.filter(is_slow).unwrap_or_default(),
             begins_again: old
                 .is_some_and(|old| old.selector != selector || Some(old.priority) != priority),
             time_ms: cx.time_ms,

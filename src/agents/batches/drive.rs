@@ -7,6 +7,7 @@ use std::time::Duration;
 use ampora_raft::consensus::ProposeError;
 use ampora_raft::ids::Epoch;
 use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
+use ampora_raft::planted::{self, Bug};
 use ampora_raft::proposal::{NodeBatch, Proposal, SessionOp};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ const RETRY_LAST: Duration = Duration::from_secs(1);
 pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
     let batches = &room.batches;
     let (mut epoch, mut number) = (room.liveness.epoch(), 1);
+    let mut late = Vec::new();
     loop {
         let stopping = stop.is_cancelled();
         let now_ms = if stopping {
@@ -41,7 +43,10 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
         if batch.epoch != epoch {
             (epoch, number) = (batch.epoch, 1);
         }
+        let mut batch = batch;
+        batch.ops.append(&mut late);
         match commit(&room, number, batch, &stop).await {
+            Went::Late(batch) => late = batch.ops,
             Went::Landed(done) => {
                 batches.landed(&done);
                 number += 1;
@@ -67,6 +72,8 @@ enum Went {
     /// The fleet will never take it: a fault of ours, and agents say everything again.
     Unwelcome(Vec<Done>),
     Stopped,
+    /// A bug on purpose: it comes again behind what is newer.
+    Late(Batch),
 }
 
 /// Proposes one batch until it is applied, and hands out the answers.
@@ -114,6 +121,10 @@ async fn commit(room: &Room, number: u64, batch: Batch, stop: &CancellationToken
                 }
                 if stop.is_cancelled() {
                     return Went::Stopped;
+                }
+                if planted::is(Bug::ReportsOutOfOrder) {
+                    tokio::time::sleep(pause).await;
+                    return Went::Late(batch);
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_LAST);

@@ -15,6 +15,7 @@ use ampora_proto::wire;
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{DispatchId, Fence, InstanceUid};
 use ampora_raft::outcome::{Outcome, Rejection};
+use ampora_raft::planted::{self, Bug};
 use ampora_raft::proposal::{Mark, MarkDeliveries, MarkTo, Proposal};
 use ampora_raft::records::{Action, DeliveryError, Transport};
 use parking_lot::Mutex;
@@ -195,6 +196,12 @@ pub async fn hand_over(room: &Room, uid: InstanceUid) {
         };
         match action {
             Action::Restart => {
+                if planted::is(Bug::RestartBeforeMark) {
+                    if agent.restart(Token(dispatch.0)).is_ok() {
+                        mark_sent(room, dispatch, uid, fence, None).await;
+                    }
+                    continue;
+                }
                 if mark_sent(room, dispatch, uid, fence, None).await {
                     sent_age(room, dispatch);
                     if let Err(why) = agent.restart(Token(dispatch.0)) {

@@ -121,8 +121,9 @@ impl Kv for CrashKv {
     fn flush(&self) -> io::Result<()> {
         let mut inner = self.inner.lock();
         inner.writable()?;
-        inner.durable = inner.visible.clone();
-        inner.unflushed.clear();
+        for batch in std::mem::take(&mut inner.unflushed) {
+            apply(&mut inner.durable, batch);
+        }
         Ok(())
     }
 }

@@ -1,0 +1,62 @@
+//! `acked_survives` (design §9, 2): what was acknowledged to an operator is there after any crash.
+//!
+//! Every acknowledgement is kept with what must be found later, and each is looked for on every node after all has
+//! healed: a lost one cannot come back by itself, so that the end sees whatever was lost on the way.
+
+use std::sync::Arc;
+
+use ampora_raft::consensus::View;
+use ampora_raft::fleet::Fleet;
+use ampora_raft::ids::{ConfigHash, DispatchId, NodeId};
+
+use crate::book::Book;
+
+/// Something that an operator was told.
+#[derive(Clone, Debug)]
+pub enum Acked {
+    /// A version exists.
+    Version(Arc<str>, u32, ConfigHash),
+    /// A dispatch was accepted.
+    Dispatch(DispatchId),
+    /// A group has this revision or a later one.
+    Group(Arc<str>, u64),
+}
+
+impl Acked {
+    fn is_in(&self, fleet: &Fleet) -> bool {
+        match self {
+            Self::Version(name, number, hash) => {
+                fleet.configuration(name).is_some_and(|configuration| {
+                    let found = configuration.versions.iter().find(|v| v.number == *number);
+                    found.is_some_and(|version| version.hash == *hash)
+                })
+            }
+            Self::Dispatch(id) => fleet.dispatch(*id).is_some(),
+            Self::Group(name, revision) => fleet
+                .group(name)
+                .is_some_and(|group| group.revision >= *revision),
+        }
+    }
+}
+
+/// Everything that was acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    acked: Vec<Acked>,
+}
+
+impl Check {
+    pub(super) fn acked(&mut self, what: Acked) {
+        self.acked.push(what);
+    }
+
+    pub(super) fn at_end(&self, book: &Book, views: &[(NodeId, Arc<View>)]) {
+        for (node, view) in views {
+            for acked in &self.acked {
+                if !acked.is_in(&view.fleet) {
+                    book.violation("acked_survives", format_args!("n{node} has no {acked:?}"));
+                }
+            }
+        }
+    }
+}

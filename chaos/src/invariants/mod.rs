@@ -1,0 +1,210 @@
+//! What must be true, whatever happens.
+//!
+//! Each invariant stands in a file of its own and judges by what an outside
+//! observer sees: entries as they are applied, what agents and operators were told, and the fleets at the end.
+
+mod acked_survives;
+mod bad_change_contained;
+mod bounded;
+mod no_early_expiry;
+mod one_holder;
+mod one_owner;
+mod reads_linearizable;
+mod replicas_agree;
+mod reports_in_order;
+mod terminal_once;
+
+use std::sync::Arc;
+
+use ampora::agents::room::Room;
+use ampora_raft::consensus::{Change, View};
+use ampora_raft::fleet::Fleet;
+use ampora_raft::ids::{Fence, InstanceUid, NodeId};
+use ampora_raft::rows::Row;
+use parking_lot::Mutex;
+
+pub use acked_survives::Acked;
+pub use bounded::Sizes;
+pub use reads_linearizable::{Call, Op};
+
+use crate::book::Book;
+use crate::seat::Seat;
+
+/// What an agent was told beyond a plain reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A configuration, by its hash.
+    Offer(Vec<u8>),
+    /// A restart.
+    Restart,
+    /// A custom message, by its bytes.
+    Message(Vec<u8>),
+}
+
+/// The observer; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    book: Book,
+    seats: Arc<Vec<Seat>>,
+    state: Arc<Mutex<State>>,
+}
+
+/// The newest entry that anybody applied, and every check.
+#[derive(Debug, Default)]
+struct State {
+    index: u64,
+    fleet: Fleet,
+    replicas_agree: replicas_agree::Check,
+    acked_survives: acked_survives::Check,
+    one_owner: one_owner::Check,
+    one_holder: one_holder::Check,
+    terminal_once: terminal_once::Check,
+    reads_linearizable: reads_linearizable::Check,
+    bad_change_contained: bad_change_contained::Check,
+}
+
+/// A row before and after an entry, with the fleets around it.
+struct Changed<'a> {
+    book: &'a Book,
+    seats: &'a [Seat],
+    before: Option<Row>,
+    after: Option<Row>,
+    fleet_before: &'a Fleet,
+}
+
+impl Oracle {
+    /// Looks at these nodes.
+    pub fn new(book: Book, seats: Arc<Vec<Seat>>) -> Self {
+        Self {
+            book,
+            seats,
+            state: Arc::default(),
+        }
+    }
+
+    /// A node has applied an entry.
+    pub fn applied(&self, node: NodeId, change: &Change) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let index = change.state.index();
+        let digest = state.replicas_agree.applied(&self.book, node, change);
+        if index != state.index + 1 {
+            return;
+        }
+        self.book.note(
+            &format!("n{node}"),
+            format_args!("applies {index} {digest:016x}"),
+        );
+        let before = std::mem::replace(&mut state.fleet, change.fleet.clone());
+        state.index = index;
+        for key in &change.dirty {
+            let changed = Changed {
+                book: &self.book,
+                seats: &self.seats,
+                before: before.row(key),
+                after: change.fleet.row(key),
+                fleet_before: &before,
+            };
+            state.terminal_once.changed(&changed);
+            reports_in_order::changed(&changed);
+            state.one_owner.changed(&changed);
+            no_early_expiry::changed(&changed);
+        }
+    }
+
+    /// A node has given bytes to the socket of an agent, under the session that it has at this moment.
+    pub fn written(&self, room: &Room, uid: InstanceUid, bytes: &[u8]) {
+        let fence = room
+            .registry
+            .get(uid)
+            .and_then(|agent| agent.with(|state| state.fence));
+        let acts = acts(bytes);
+        if acts.is_empty() {
+            return;
+        }
+        let node = room.author.node;
+        for act in acts {
+            self.book
+                .note(&format!("n{node}"), format_args!("tells {uid} {act:?}"));
+            one_owner::acted(&self.book, node, uid, fence.filter(|_| room.may_act()));
+        }
+    }
+
+    /// An agent has heard something.
+    pub fn heard(&self, uid: InstanceUid, act: &Act) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        state
+            .terminal_once
+            .heard(&self.book, &state.fleet, uid, act);
+        state.bad_change_contained.heard(&self.book, uid, act);
+    }
+
+    /// This configuration breaks every agent that it reaches.
+    pub fn is_bad(&self, hash: [u8; 32]) {
+        self.state.lock().bad_change_contained.is_bad(hash);
+    }
+
+    /// An operator was told that something is done.
+    pub fn acked(&self, what: Acked) {
+        let mut state = self.state.lock();
+        state.acked_survives.acked(what);
+    }
+
+    /// A call of an operator on a register has come to its end, or never will.
+    pub fn called(&self, call: Call) {
+        self.state.lock().reads_linearizable.called(call);
+    }
+
+    /// A holder of the named lease has written.
+    pub fn wrote_under_lease(&self, node: NodeId, fence: Option<Fence>, index: u64) {
+        if let Some(fence) = fence {
+            let mut state = self.state.lock();
+            state.one_holder.wrote(&self.book, node, fence, index);
+        }
+    }
+
+    /// These run at this instant.
+    pub fn instant<'a>(&self, running: impl Iterator<Item = &'a Seat>) {
+        one_holder::look(&self.book, running.filter(|seat| seat.is_within_bound()));
+    }
+
+    /// What there is of everything that could grow.
+    pub fn sizes(&self, sizes: &Sizes) {
+        bounded::check(&self.book, sizes);
+    }
+
+    /// The newest fleet that anybody has.
+    pub fn fleet(&self) -> Fleet {
+        self.state.lock().fleet.clone()
+    }
+
+    /// Everything has healed: these are the fleets of all nodes.
+    pub fn at_end(&self, views: &[(NodeId, Arc<View>)]) {
+        let state = self.state.lock();
+        replicas_agree::at_end(&self.book, views);
+        state.acked_survives.at_end(&self.book, views);
+        state.reads_linearizable.at_end(&self.book);
+    }
+}
+
+/// What a message of the server asks for.
+pub fn acts(bytes: &[u8]) -> Vec<Act> {
+    use ampora_proto::wire::ServerToAgent;
+    use prost::Message;
+    let Some(message) = bytes
+        .get(1..)
+        .and_then(|body| ServerToAgent::decode(body).ok())
+    else {
+        return Vec::new();
+    };
+    let offer = message.remote_config;
+    let mut acts: Vec<_> = offer
+        .map(|offer| Act::Offer(offer.config_hash.to_vec()))
+        .into_iter()
+        .collect();
+    acts.extend(message.command.map(|_| Act::Restart));
+    let custom = message.custom_message;
+    acts.extend(custom.map(|custom| Act::Message(custom.data.to_vec())));
+    acts
+}
