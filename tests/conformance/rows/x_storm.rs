@@ -186,8 +186,8 @@ fn c_310_full_states_within_their_budget() {
     let start = |settings: [String; 2]| Server::start(&settings.each_ref().map(String::as_str));
     // many small ones, on a server that has lost everything
     let server = start(settings(15, 64 << 20));
-    Returned::unknown(&server, 120, 100).heal(15, 64 << 20);
-    assert_eq!(server.metric("ampora_opamp_full_states_asked_total"), 120.0);
+    Returned::unknown(&server, 60, 100).heal(15, 64 << 20);
+    assert_eq!(server.metric("ampora_opamp_full_states_asked_total"), 60.0);
     assert!(server.metric("ampora_opamp_full_states_deferred_total") > 0.0);
     // large ones: their bytes are what counts, and more than was expected of the first of them
     let server = start(settings(1_000, 256 << 10));
