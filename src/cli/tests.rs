@@ -60,7 +60,10 @@ fn wrong_usage_ends_with_two() {
 
 #[test]
 fn checked_configuration_carries_its_notes_and_reads_back() {
-    let set = vec!["cluster.voters=3".to_owned(), "node.data_dir=/d".to_owned()];
+    let set = vec![
+        "live.coalesce_ms=300".to_owned(),
+        "node.data_dir=/d".to_owned(),
+    ];
     let loaded = config::load(&Sources {
         set,
         ..Sources::default()
@@ -69,7 +72,7 @@ fn checked_configuration_carries_its_notes_and_reads_back() {
     let text = checked(&loaded);
     assert!(
         text.contains(
-            "# note: --set cluster.voters: `cluster.voters` takes effect with a later version\n"
+            "# note: --set live.coalesce_ms: `live.coalesce_ms` takes effect with a later version\n"
         ),
         "{text}"
     );
