@@ -12,7 +12,7 @@ use ampora_raft::consensus::{Consensus, ProposeError, RaftStatus};
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::Outcome;
-use ampora_raft::proposal::{Proposal, RegisterNode};
+use ampora_raft::proposal::{Origin, Proposal, RegisterNode};
 use ampora_raft::time::{LeaseClock, Sent};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::room::Room;
+use crate::entropy;
 use crate::node::origin;
 
 /// A node alone has nobody who could think it dead.
@@ -251,8 +252,10 @@ async fn begin_again(room: &Arc<Room>) {
     );
     room.liveness.over();
     room.batches.suspend();
+    // a repetition that comes late must not end the incarnation that an earlier try was given
+    let origin = origin::of_node_once(room.author.node, entropy::bytes());
     let epoch = loop {
-        if let Some(epoch) = register(&room.consensus, room.author.node).await {
+        if let Some(epoch) = register(&room.consensus, room.author.node, &origin).await {
             break epoch;
         }
         tokio::time::sleep(RETRY_PAUSE).await;
@@ -271,7 +274,7 @@ async fn begin_again(room: &Arc<Room>) {
 }
 
 /// The new incarnation; none while it cannot be had.
-async fn register(consensus: &Consensus, node: NodeId) -> Option<Epoch> {
+async fn register(consensus: &Consensus, node: NodeId, origin: &Origin) -> Option<Epoch> {
     let known = consensus.view().fleet.node(node).cloned();
     let Some(known) = known else {
         tracing::debug!("this node was removed from the cluster");
@@ -284,7 +287,7 @@ async fn register(consensus: &Consensus, node: NodeId) -> Option<Epoch> {
         opamp_address: known.opamp_address.clone(),
         admin_address: known.admin_address.clone(),
     });
-    match consensus.propose(origin::of_node(node), proposal).await {
+    match consensus.propose(origin.clone(), proposal).await {
         Ok(committed) => {
             if let Outcome::Registered { epoch } = committed.outcome {
                 return Some(epoch);

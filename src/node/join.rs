@@ -9,7 +9,7 @@ use ampora_raft::consensus::{Consensus, ConsensusConfig, LogLimits, ProposeError
 use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
-use ampora_raft::proposal::{Proposal, RegisterNode};
+use ampora_raft::proposal::{Origin, Proposal, RegisterNode};
 use ampora_raft::records::RolloutRules;
 use ampora_raft::time::Clock;
 use ampora_storage::store::Store;
@@ -222,7 +222,9 @@ pub(super) async fn register(
         opamp_address: advertised(config.opamp.advertise.as_deref(), doors.opamp_address),
         admin_address: doors.admin_address.to_string().into(),
     });
-    let outcome = first(consensus, node, proposal).await?;
+    // a repetition that comes late must not end the incarnation that an earlier try was given
+    let origin = origin::of_node_once(node, entropy::bytes());
+    let outcome = tried(consensus, node, origin, proposal).await?;
     if let Outcome::Registered { epoch } = outcome {
         return Ok(epoch);
     }
@@ -332,10 +334,18 @@ async fn first(
     node: NodeId,
     proposal: Proposal,
 ) -> Result<Outcome, RunError> {
+    tried(consensus, node, origin::of_node(node), proposal).await
+}
+
+async fn tried(
+    consensus: &Consensus,
+    node: NodeId,
+    origin: Origin,
+    proposal: Proposal,
+) -> Result<Outcome, RunError> {
     let mut tries = 0;
     loop {
-        let origin = origin::of_node(node);
-        match consensus.propose(origin, proposal.clone()).await {
+        match consensus.propose(origin.clone(), proposal.clone()).await {
             Ok(committed) => return Ok(committed.outcome),
             Err(
                 error @ (ProposeError::NotLeader { .. }

@@ -162,6 +162,8 @@ pub(crate) async fn create_token(
     let Outcome::JoinToken(made) = committed.outcome else {
         return Err(refused(committed.outcome));
     };
+    // whoever comes with it at once is let in by this node
+    api.backend.open_to_peers().await?;
     let expires_at = rfc3339(now.wall_ms + ttl_ms);
     // a repeated call made none: what the first one made was shown then
     let shown = (made == id).then(|| text.encode());

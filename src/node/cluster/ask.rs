@@ -12,6 +12,9 @@ use crate::peer::{Hello, Joined, NodeKey, Redeem, Redeemed, greet, redeem};
 /// How long one member is asked: it commits that the newcomer belongs to it, through an election if need be.
 const WITHIN: Duration = Duration::from_secs(20);
 
+/// Members that could not be asked are asked again after so long: by then they have applied what others have.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Largest file of a token that is read, in bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 16 * 1024;
 
@@ -65,11 +68,26 @@ pub struct Newcomer {
     pub wanted: Option<NodeId>,
 }
 
-/// Asks to be let in; `first` is asked before those of the token.
+/// Asks to be let in; `first` is asked before those of the token. Members that have not heard of the token yet are
+/// asked once more.
 ///
 /// # Errors
 /// [`JoinError`] says who refused and why.
 pub async fn ask(
+    token: &JoinToken,
+    first: Option<&str>,
+    newcomer: &Newcomer,
+) -> Result<Joined, JoinError> {
+    let asked = ask_all(token, first, newcomer).await;
+    if !matches!(asked, Err(JoinError::Unreachable(_))) {
+        return asked;
+    }
+    tokio::time::sleep(PAUSE).await;
+    ask_all(token, first, newcomer).await
+}
+
+/// Asks one member after the other.
+async fn ask_all(
     token: &JoinToken,
     first: Option<&str>,
     newcomer: &Newcomer,
