@@ -32,7 +32,7 @@ impl Assign {
     pub(crate) async fn answer(&self) -> anyhow::Result<Value> {
         let server = Server::ampora(None, &[]).await?;
         let mut crowd = Crowd::start(Plan {
-            url: server.agents.clone(),
+            urls: vec![server.agents.clone()],
             agents: self.agents,
             per_socket: 1,
             profile: Profile::Idle,

@@ -58,7 +58,7 @@ impl Idle {
     async fn cost(&self, agents: usize) -> anyhow::Result<Cost> {
         let server = Server::ampora(None, &[]).await?;
         let mut crowd = Crowd::start(Plan {
-            url: server.agents.clone(),
+            urls: vec![server.agents.clone()],
             agents,
             per_socket: 1,
             profile: Profile::Idle,

@@ -37,7 +37,7 @@ impl Returning {
     pub(crate) async fn answer(&self) -> anyhow::Result<Value> {
         let mut server = Server::ampora(None, &[]).await?;
         let mut crowd = Crowd::start(Plan {
-            url: server.agents.clone(),
+            urls: vec![server.agents.clone()],
             agents: self.agents,
             per_socket: 1,
             profile: Profile::Idle,

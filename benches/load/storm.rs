@@ -73,7 +73,7 @@ impl Storm {
     async fn cost(&self, kind: Kind, sockets: usize) -> anyhow::Result<Value> {
         let server = Server::ampora(None, &[]).await?;
         let mut crowd = Crowd::start(Plan {
-            url: server.agents.clone(),
+            urls: vec![server.agents.clone()],
             agents: self.agents,
             per_socket: 1,
             profile: Profile::Idle,

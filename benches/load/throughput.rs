@@ -71,7 +71,7 @@ impl Throughput {
 
     async fn measure(&self, server: Server, in_flight: usize) -> anyhow::Result<f64> {
         let mut crowd = Crowd::start(Plan {
-            url: server.agents.clone(),
+            urls: vec![server.agents.clone()],
             agents: self.connections,
             per_socket: 1,
             profile: Profile::FlatOut,

@@ -20,13 +20,13 @@ pub enum SimulateCommand {
 /// How many simulated agents, and how they behave.
 #[derive(Debug, Args)]
 pub struct SimulateAgents {
-    /// Where agents connect
+    /// Where agents connect; several spread them over the nodes of a cluster
     #[arg(
         long = "opamp-url",
         value_name = "URL",
         default_value = "ws://127.0.0.1:4320/v1/opamp"
     )]
-    pub url: url::Url,
+    pub urls: Vec<url::Url>,
     /// Authorities that the server of a wss:// address is checked against, PEM [default: those of the system]
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<std::path::PathBuf>,
@@ -102,7 +102,7 @@ pub(super) fn agents(args: SimulateAgents) -> Result<(), CliError> {
 
 fn plan(args: SimulateAgents) -> Plan {
     Plan {
-        url: args.url,
+        urls: args.urls,
         agents: args.count,
         per_socket: args.per_socket,
         profile: args.profile,

@@ -301,7 +301,7 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
-            url: "ws://127.0.0.1:4320/v1/opamp".parse().expect("a URL"),
+            urls: vec!["ws://127.0.0.1:4320/v1/opamp".parse().expect("a URL")],
             agents: 1,
             per_socket: 1,
             profile: Profile::Idle,

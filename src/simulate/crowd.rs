@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use url::Url;
+
 use super::plan::Plan;
-use super::socket::{self, Server};
+use super::socket::{self, Door};
 use super::tally::{Summary, Tally};
 use crate::clock::SystemClock;
 use crate::tasks::Tasks;
@@ -50,7 +52,11 @@ impl Crowd {
     /// Fails when the host of the plan has no address, or the authorities cannot be read.
     pub async fn trusting(plan: Plan, trust: &Trust) -> io::Result<Self> {
         let plan = Arc::new(plan);
-        let server = Arc::new(Server::of(&plan, address(&plan).await?, trust)?);
+        let mut doors = Vec::new();
+        for url in &plan.urls {
+            doors.push(Door::of(url, address(url).await?, trust)?);
+        }
+        let doors: Arc<[Door]> = doors.into();
         let crowd = Self {
             tally: Arc::new(Tally::new()),
             tasks: Tasks::new(),
@@ -61,7 +67,7 @@ impl Crowd {
         crowd.tasks.spawn(open(
             crowd.plan.clone(),
             crowd.tally.clone(),
-            server,
+            doors,
             crowd.tasks.clone(),
         ));
         Ok(crowd)
@@ -104,16 +110,16 @@ impl Crowd {
     }
 }
 
-async fn address(plan: &Plan) -> io::Result<SocketAddr> {
-    let host = plan.url.host_str().unwrap_or_default().to_owned();
-    let port = plan.url.port_or_known_default().unwrap_or_default();
+async fn address(url: &Url) -> io::Result<SocketAddr> {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let port = url.port_or_known_default().unwrap_or_default();
     let mut found = tokio::net::lookup_host((host.as_str(), port)).await?;
     found
         .next()
         .ok_or_else(|| io::Error::other(format!("{host} has no address")))
 }
 
-async fn open(plan: Arc<Plan>, tally: Arc<Tally>, server: Arc<Server>, tasks: Tasks) {
+async fn open(plan: Arc<Plan>, tally: Arc<Tally>, doors: Arc<[Door]>, tasks: Tasks) {
     let stopping = tasks.stopping();
     let mut tick = tokio::time::interval(OPENING_PERIOD);
     let per_second = u64::from(plan.connects_per_second);
@@ -130,7 +136,7 @@ async fn open(plan: Arc<Plan>, tally: Arc<Tally>, server: Arc<Server>, tasks: Ta
         tasks.spawn(socket::keep(
             plan.clone(),
             tally.clone(),
-            server.clone(),
+            doors.clone(),
             number,
             stopping.clone(),
         ));

@@ -34,8 +34,9 @@ pub const BAD: &str = "simulate-bad";
 /// Everything that a run needs to know.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where the server is: `ws://host:port/path`, or `wss`.
-    pub url: Url,
+    /// Where the server is: `ws://host:port/path`, or `wss`. Over several, the doors of one cluster, sockets are spread,
+    /// and one that is not let in goes to the next.
+    pub urls: Vec<Url>,
     /// Agents in all.
     pub agents: usize,
     /// Agents on one socket.
@@ -78,13 +79,16 @@ impl Plan {
     /// # Errors
     /// Names the first thing that cannot be done.
     pub fn check(&self) -> Result<(), PlanError> {
-        if !self.is_secure() && self.url.scheme() != "ws" {
-            return Err(PlanError::Scheme(self.url.scheme().to_owned()));
-        }
-        if self.url.host_str().is_none() || self.url.port_or_known_default().is_none() {
-            return Err(PlanError::Address);
+        for url in &self.urls {
+            if !["ws", "wss"].contains(&url.scheme()) {
+                return Err(PlanError::Scheme(url.scheme().to_owned()));
+            }
+            if url.host_str().is_none() || url.port_or_known_default().is_none() {
+                return Err(PlanError::Address);
+            }
         }
         for (number, name) in [
+            (self.urls.len(), "the number of addresses"),
             (self.agents, "the number of agents"),
             (self.per_socket, "agents per socket"),
             (self.in_flight, "heartbeats in flight"),
@@ -95,11 +99,6 @@ impl Plan {
             }
         }
         Ok(())
-    }
-
-    /// Whether sockets are inside TLS.
-    pub fn is_secure(&self) -> bool {
-        self.url.scheme() == "wss"
     }
 
     /// How many sockets there are.
@@ -115,7 +114,7 @@ impl Plan {
 
     /// The source address of a socket, when the server is on this machine: one address has too few ports.
     pub fn source(&self, socket: usize) -> Option<Ipv4Addr> {
-        let host: Ipv4Addr = self.url.host_str()?.parse().ok()?;
+        let host: Ipv4Addr = self.urls.first()?.host_str()?.parse().ok()?;
         let number = u32::try_from(socket / SOCKETS_PER_SOURCE).ok()?;
         host.is_loopback()
             .then(|| Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 0, 1, 1)) + number))
@@ -128,7 +127,7 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
-            url: Url::parse("ws://127.0.0.1:4320/v1/opamp").expect("a URL"),
+            urls: vec![Url::parse("ws://127.0.0.1:4320/v1/opamp").expect("a URL")],
             agents: 250,
             per_socket: 100,
             profile: Profile::Idle,
@@ -156,7 +155,7 @@ mod tests {
         assert_eq!(plan.source(0), Some(Ipv4Addr::new(127, 0, 1, 1)));
         assert_eq!(plan.source(8_000), Some(Ipv4Addr::new(127, 0, 1, 2)));
         let away = Plan {
-            url: Url::parse("ws://203.0.113.1:4320/v1/opamp").expect("a URL"),
+            urls: vec![Url::parse("ws://203.0.113.1:4320/v1/opamp").expect("a URL")],
             ..plan
         };
         assert_eq!(away.source(0), None);
@@ -167,7 +166,7 @@ mod tests {
         assert_eq!(plan().check(), Ok(()));
         let https = Url::parse("https://127.0.0.1/").expect("a URL");
         let other = Plan {
-            url: https,
+            urls: vec![https],
             ..plan()
         };
         assert_eq!(other.check(), Err(PlanError::Scheme("https".to_owned())));

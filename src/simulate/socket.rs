@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use uuid::Uuid;
 
 use super::agent::SimulatedAgent;
@@ -47,25 +48,27 @@ const AT_ONCE_MAX: usize = 64;
 
 type Stream = WebSocketStream<Either<TcpStream, TlsStream<TcpStream>>>;
 
-/// Where all sockets go.
-pub(super) struct Server {
+/// Where sockets go.
+pub(super) struct Door {
+    url: Url,
     address: SocketAddr,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
-impl Server {
-    /// The server of a plan, at the address that its host has.
-    pub(super) fn of(plan: &Plan, address: SocketAddr, trust: &Trust) -> io::Result<Self> {
+impl Door {
+    /// The door that a plan names, at the address that its host has.
+    pub(super) fn of(url: &Url, address: SocketAddr, trust: &Trust) -> io::Result<Self> {
         let secure = || -> io::Result<_> {
             let mut settings = trust::client_settings(trust, None).map_err(io::Error::other)?;
             settings.alpn_protocols.clear();
-            let host = plan.url.host_str().unwrap_or_default().to_owned();
+            let host = url.host_str().unwrap_or_default().to_owned();
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
             Ok((TlsConnector::from(Arc::new(settings)), name))
         };
         Ok(Self {
+            url: url.clone(),
             address,
-            tls: plan.is_secure().then(secure).transpose()?,
+            tls: (url.scheme() == "wss").then(secure).transpose()?,
         })
     }
 }
@@ -82,7 +85,7 @@ enum Away {
 pub(super) async fn keep(
     plan: Arc<Plan>,
     tally: Arc<Tally>,
-    server: Arc<Server>,
+    doors: Arc<[Door]>,
     number: usize,
     stop: CancellationToken,
 ) {
@@ -92,8 +95,12 @@ pub(super) async fn keep(
         .map(|number| SimulatedAgent::new(&plan, number, wall_ms));
     let mut carried = Carried::new(agents);
     let mut pause = RETRY_FIRST;
+    let mut at = number;
     loop {
-        let wait = match connect(&plan, &server, number).await {
+        let Some(door) = doors.get(at % doors.len().max(1)) else {
+            return;
+        };
+        let wait = match connect(&plan, door, number).await {
             Ok(stream) => {
                 pause = RETRY_FIRST;
                 count(&tally.connects);
@@ -108,10 +115,12 @@ pub(super) async fn keep(
             }
             Err(Away::Refused(wait)) => {
                 count(&tally.refused);
+                at += 1;
                 wait
             }
             Err(Away::Failed) => {
                 count(&tally.failed_connects);
+                at += 1;
                 pause = (pause * 2).min(RETRY_LAST);
                 jittered(pause)
             }
@@ -128,9 +137,9 @@ fn jittered(pause: Duration) -> Duration {
     Duration::from_millis(ms / 2 + entropy::number() % (ms + 1))
 }
 
-async fn connect(plan: &Plan, server: &Server, number: usize) -> Result<Stream, Away> {
+async fn connect(plan: &Plan, door: &Door, number: usize) -> Result<Stream, Away> {
     let open = async {
-        let socket = if server.address.is_ipv4() {
+        let socket = if door.address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
             TcpSocket::new_v6()?
@@ -138,15 +147,15 @@ async fn connect(plan: &Plan, server: &Server, number: usize) -> Result<Stream, 
         if let Some(source) = plan.source(number) {
             socket.bind(SocketAddr::from((source, 0)))?;
         }
-        let stream = socket.connect(server.address).await?;
+        let stream = socket.connect(door.address).await?;
         stream.set_nodelay(true)?;
-        io::Result::Ok(match &server.tls {
+        io::Result::Ok(match &door.tls {
             None => Either::Left(stream),
             Some((tls, name)) => Either::Right(tls.connect(name.clone(), stream).await?),
         })
     };
     let stream = open.await.map_err(|_| Away::Failed)?;
-    let request = plan
+    let request = door
         .url
         .as_str()
         .into_client_request()

@@ -33,7 +33,7 @@ impl Fleet {
         let node = start_in(home.path(), args);
         let url = format!("ws://{}/v1/opamp", node.opamp_addr);
         let plan = Plan {
-            url: url.parse().expect("a URL"),
+            urls: vec![url.parse().expect("a URL")],
             agents,
             per_socket: 20,
             profile,
