@@ -1,10 +1,15 @@
 //! First contact, and what an operator then knows of an agent.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::clients::{Supervisor, Transport};
 use crate::stage::{PIPELINE_SECRET, Stage, pipeline};
 use crate::wait::{POLLED, SOON, until};
+
+/// A supervisor that overtakes itself is rare; one that always does is broken.
+const RACES_MAX: usize = 4;
 
 /// What every agent is known by after its first messages.
 pub(crate) fn assert_described(agent: &Value, transport: Transport) {
@@ -113,16 +118,37 @@ async fn supervisor_makes_itself_known_over_plain_http() {
     first_contact(Transport::Http).await;
 }
 
-/// A configuration that waits for its agent.
+/// What the supervisor gave its collector to run.
+fn ran(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("supervisor-store/effective.yaml")).unwrap_or_default()
+}
+
+/// A configuration that waits for its agent. Supervisors put their first configuration together twice at once: one
+/// that is offered another one between the two may write the older last, and says APPLIED all the same. Nobody could
+/// see that from outside; such a run says nothing of the server, and is begun anew.
 async fn configured_at_once(transport: Transport) {
+    for _ in 0..RACES_MAX {
+        if is_configured_at_once(transport).await {
+            return;
+        }
+    }
+    panic!("the supervisor overtook itself {RACES_MAX} times in a row");
+}
+
+/// False when the supervisor has overtaken itself.
+async fn is_configured_at_once(transport: Transport) -> bool {
     let stage = Stage::new(&[]).await;
     stage.rest().version("edge", &pipeline("first")).await;
     let group = stage.rest().assign("edge").await;
     assert_eq!(group["matched"], 0, "{group:#}");
-    let supervisor = Supervisor::start(&stage.client("agent"), &stage.server.opamp, transport);
+    let dir = stage.client("agent");
+    let supervisor = Supervisor::start(&dir, &stage.server.opamp, transport);
     let agent = stage.connected(SOON).await;
     let uid = agent["instance_uid"].as_str().unwrap();
     let agent = stage.applied(uid, POLLED).await;
+    if !ran(&dir).contains("interop.marker") {
+        return false;
+    }
     assert_eq!(agent["group"], "everyone");
     assert_eq!(agent["config"]["desired"]["name"], "edge");
     let shown = stage.effective(uid, "interop.marker: first").await;
@@ -137,6 +163,7 @@ async fn configured_at_once(transport: Transport) {
         (&1.into(), &1.into(), &0.into()),
         "{group:#}"
     );
+    true
 }
 
 #[tokio::test]

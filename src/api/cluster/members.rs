@@ -211,6 +211,15 @@ pub(crate) async fn lead(State(api): State<Api>, write: Write) -> Result<Json<Le
             ));
         }
     }
+    let could_lead = |node: &NodeId| {
+        Some(*node) != status.leader && view.fleet.node(*node).is_some_and(|node| node.live)
+    };
+    if to.is_none() && !status.voters.iter().any(could_lead) {
+        return Err(Problem::new(
+            Code::QuorumWouldBeLost,
+            "no other node could lead: it has to vote and to be live",
+        ));
+    }
     if to.is_none() || to != status.leader {
         api.backend.step(MemberStep::Lead(to)).await?;
     }

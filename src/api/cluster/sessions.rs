@@ -23,6 +23,7 @@ use crate::api::problem::{Code, Problem};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Query {
     /// Sessions of one node.
+    #[param(pattern = "^[0-9]{1,19}$", example = "1")]
     node: Option<String>,
     /// Items of a page, 1 to 1000.
     limit: Option<String>,
