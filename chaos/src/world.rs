@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::book::Book;
+use crate::chance;
 use crate::clocks::DRIFT_BOUND_PPM;
 use crate::cluster::{Place, live};
 use crate::dice::Dice;
@@ -158,6 +159,7 @@ impl World {
 
     fn step(&mut self) {
         self.book.pass(STEP_US);
+        chance::pass(STEP_US);
         let wall_ms = WALL_MS + self.book.now_us() / 1000;
         for parcel in self.network.arrived() {
             let seat = self.seats.iter().find(|seat| seat.node == parcel.to);
