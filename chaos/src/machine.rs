@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ampora_raft::ids::NodeId;
@@ -37,6 +38,8 @@ pub struct Machine {
     pub clocks: Arc<Clocks>,
     /// Its disk.
     pub disk: CrashKv,
+    /// Whether a flush of its disk takes long.
+    pub stalls: Arc<AtomicBool>,
     /// Whether it does anything.
     pub power: Power,
     /// Millionths at which its clocks run.
@@ -63,6 +66,7 @@ impl Machine {
             node,
             clocks: Arc::new(Clocks::new(wall_ms)),
             disk: CrashKv::default(),
+            stalls: Arc::default(),
             power: Power::Off,
             rate,
             wall_off_ms: 0,

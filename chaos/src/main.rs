@@ -45,17 +45,10 @@ fn main() -> anyhow::Result<()> {
             log,
             plant,
         } => {
-            if let Some(filter) = log {
-                tracing_subscriber::fmt()
-                    .with_env_filter(filter)
-                    .with_writer(std::io::stderr)
-                    .without_time()
-                    .init();
-            }
             if let Some(bug) = plant {
                 sweep::plant(&bug)?;
             }
-            let violations = run(seed, quiet)?;
+            let violations = run(seed, quiet, log)?;
             std::process::exit(i32::from(violations > 0));
         }
         What::Sweep(plan) => {
@@ -66,10 +59,17 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-fn run(seed: u64, quiet: bool) -> anyhow::Result<usize> {
+fn run(seed: u64, quiet: bool, log: Option<String>) -> anyhow::Result<usize> {
     let bodies = tempfile::tempdir()?;
-    // from here on nothing is left to chance
+    // from here on nothing is left to chance, not even the first hash map of this thread
     chance::seed(seed);
+    if let Some(filter) = log {
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .without_time()
+            .init();
+    }
     let trace: Option<Box<dyn Write + Send>> = if quiet {
         None
     } else {

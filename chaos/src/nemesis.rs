@@ -1,12 +1,19 @@
 //! Bad luck: what happens to machines, clocks and the network while a run is bad. One thing at a time or several, each
 //! for a while, chosen by dice of its own.
 
+use std::sync::atomic::Ordering;
+
 use ampora_raft::ids::NodeId;
 
+use crate::clocks::DRIFT_BOUND_PPM;
 use crate::dice::Dice;
 use crate::machine::Power;
 use crate::network::Weather;
 use crate::world::World;
+
+/// The extremes of clocks that keep to the bound.
+const FASTEST: u64 = 1_000_000 + DRIFT_BOUND_PPM;
+const SLOWEST: u64 = 1_000_000 - DRIFT_BOUND_PPM;
 
 /// What is going on at a machine, and until when.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +29,8 @@ pub struct Nemesis {
     next_us: u64,
     spells: Vec<Spell>,
     network_until_us: Option<u64>,
+    /// When the power of everybody goes, whose disks stall until then.
+    outage_us: Option<u64>,
     over: bool,
 }
 
@@ -33,6 +42,7 @@ impl Nemesis {
             next_us: 0,
             spells: Vec::new(),
             network_until_us: None,
+            outage_us: None,
             over: false,
         }
     }
@@ -63,6 +73,10 @@ impl Nemesis {
                 .book
                 .note("nemesis", format_args!("the network is well"));
         }
+        if self.outage_us.is_some_and(|at| at <= now_us) {
+            self.outage_us = None;
+            self.outage(world);
+        }
         if self.next_us <= now_us {
             self.next_us = now_us + self.dice.between(200_000, 3_000_000);
             self.strike(world);
@@ -77,6 +91,7 @@ impl Nemesis {
     pub fn end(&mut self, world: &mut World) -> anyhow::Result<()> {
         self.over = true;
         self.spells.clear();
+        stall(world, false);
         world.network.heal();
         for at in 0..world.machines.len() {
             self.recover(world, at)?;
@@ -124,7 +139,7 @@ impl Nemesis {
             at,
             until_us: now_us + dice.between(100_000, longest_us),
         };
-        match self.dice.below(10) {
+        match self.dice.below(13) {
             0..=2 => {
                 let survivors = usize::try_from(self.dice.below(6)).unwrap_or(0);
                 world.crash(at, survivors);
@@ -161,6 +176,13 @@ impl Nemesis {
                 );
             }
             6 | 7 => self.cut(world, at),
+            8 if self.outage_us.is_none() => {
+                // what is acknowledged meanwhile is in nobody's disk unless somebody waited for it
+                stall(world, true);
+                self.outage_us = Some(now_us + self.dice.between(200_000, 3_000_000));
+                world.book.note("nemesis", format_args!("all disks stall"));
+            }
+            9 | 10 => self.drift(world),
             _ => self.weather(world),
         }
     }
@@ -205,5 +227,63 @@ impl Nemesis {
         world.network.set_weather(weather);
         self.network_until_us = Some(world.book.now_us() + self.dice.between(500_000, 6_000_000));
         world.book.note("nemesis", format_args!("{weather:?}"));
+    }
+
+    /// The power of everybody goes at once, and comes back to each at its own time.
+    fn outage(&mut self, world: &mut World) {
+        let now_us = world.book.now_us();
+        stall(world, false);
+        for at in 0..world.machines.len() {
+            self.spells.retain(|spell| spell.at != at);
+            let survivors = usize::try_from(self.dice.below(3)).unwrap_or(0);
+            world.crash(at, survivors);
+            let until_us = now_us + self.dice.between(100_000, 4_000_000);
+            self.spells.push(Spell { at, until_us });
+        }
+        world
+            .book
+            .note("nemesis", format_args!("all power is gone"));
+    }
+
+    /// The leader's clock runs as fast as it may and that of another as slowly, which is then alone with its lease for
+    /// longer than it lasts.
+    fn drift(&mut self, world: &mut World) {
+        let Some(leader) = world.leader() else {
+            return;
+        };
+        let others = 0..world.machines.len();
+        let others: Vec<_> = others
+            .filter(|at| *at != leader && world.power(*at) == Power::On)
+            .collect();
+        let Some(at) = self.dice.pick(&others).copied() else {
+            return;
+        };
+        for (at, rate) in [(leader, FASTEST), (at, SLOWEST)] {
+            if let Some(machine) = world.machines.get_mut(at) {
+                machine.rate = rate;
+            }
+        }
+        let nodes: Vec<NodeId> = world.machines.iter().map(|machine| machine.node).collect();
+        let Some(alone) = nodes.get(at).copied() else {
+            return;
+        };
+        for other in nodes.into_iter().filter(|other| *other != alone) {
+            world.network.cut(alone, other, true);
+            world.network.cut(other, alone, true);
+        }
+        let now_us = world.book.now_us();
+        self.network_until_us = Some(now_us + self.dice.between(6_000_000, 8_000_000));
+        // nothing else for as long as the lease may last
+        self.next_us = now_us + 6_000_000;
+        world.book.note(
+            "nemesis",
+            format_args!("n{alone} is slow and cut off, the leader is fast"),
+        );
+    }
+}
+
+fn stall(world: &World, stalls: bool) {
+    for machine in &world.machines {
+        machine.stalls.store(stalls, Ordering::Relaxed);
     }
 }

@@ -7,6 +7,7 @@ use ampora::node::leases::Tenure;
 use ampora_raft::consensus::{Committed, Consensus, MemberStep, ProposeError, View};
 use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
+use ampora_storage::rows::Rows;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -68,6 +69,8 @@ pub struct Doors {
     pub knocks: Option<mpsc::Sender<Knock>>,
     /// Its log.
     pub consensus: Option<Consensus>,
+    /// Its rows.
+    pub rows: Option<Arc<Rows>>,
     /// Its agents.
     pub room: Option<Arc<Room>>,
     /// The named lease that it held last.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ampora::node::origin;
 use ampora::tasks::Tasks;
-use ampora_raft::consensus::{Begin, MemberStep, View};
+use ampora_raft::consensus::{Begin, MemberStep, RowStore, View};
 use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::NodeId;
 use ampora_raft::proposal::Proposal;
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::book::Book;
+use crate::chance;
 use crate::clocks::DRIFT_BOUND_PPM;
 use crate::cluster::{Place, live};
 use crate::dice::Dice;
@@ -158,6 +159,7 @@ impl World {
 
     fn step(&mut self) {
         self.book.pass(STEP_US);
+        chance::pass(STEP_US);
         let wall_ms = WALL_MS + self.book.now_us() / 1000;
         for parcel in self.network.arrived() {
             let seat = self.seats.iter().find(|seat| seat.node == parcel.to);
@@ -192,6 +194,7 @@ impl World {
             seat: seat.clone(),
             clocks: machine.clocks.clone(),
             disk: machine.disk.clone(),
+            stalls: machine.stalls.clone(),
             network: self.network.clone(),
             book: self.book.clone(),
             oracle: self.oracle.clone(),
@@ -228,12 +231,18 @@ impl World {
 
     fn look(&self) {
         for seat in self.seats.iter() {
-            let (Some(consensus), Some(room)) =
-                (seat.consensus(), seat.with(|doors| doors.room.clone()))
-            else {
+            let Some(consensus) = seat.consensus() else {
                 continue;
             };
             let status = consensus.status();
+            let (rows, room) = seat.with(|doors| (doors.rows.clone(), doors.room.clone()));
+            if let Some(rows) = rows {
+                let durable = rows.durable_index();
+                self.oracle.purged(seat.node, status.purged_index, durable);
+            }
+            let Some(room) = room else {
+                continue;
+            };
             self.book.note(
                 &seat.name(),
                 format_args!(

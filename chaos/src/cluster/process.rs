@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ampora::agents::batches::{self, Author, Batches};
@@ -34,8 +35,9 @@ use crate::invariants::Oracle;
 use crate::network::Network;
 use crate::seat::{Ask, CALLS_MAX, INBOX_MAX, Knock, Seat};
 
-/// The TTL of liveness leases in the simulation: short, so that a run of a minute sees many.
-const TTL: Duration = Duration::from_secs(5);
+/// The TTL of liveness leases in the simulation: short, so that a run of a minute sees many, and no multiple of the
+/// leader's ticks, which would end every lease a whole tick late.
+const TTL: Duration = Duration::from_millis(4_900);
 
 /// How long a named lease stays unheld after an unclean end.
 const LOCK_DELAY: Duration = Duration::from_secs(1);
@@ -55,6 +57,8 @@ pub struct Place {
     pub clocks: Arc<Clocks>,
     /// Its disk.
     pub disk: CrashKv,
+    /// Whether its flushes take long.
+    pub stalls: Arc<AtomicBool>,
     /// Its network.
     pub network: Network,
     /// The trace.
@@ -173,8 +177,10 @@ fn store(place: &mut Place, tasks: &Tasks) -> anyhow::Result<(Log, Arc<Watched>)
         book.violation("disk", format_args!("{name}: {error}"));
     };
     let rows = Rows::by_turns(kv.clone(), flusher.clone(), None, Arc::new(fatal))?;
-    tasks.spawn(disk::flush(turns, Dice::new(place.dice.number(), 1)));
+    let dice = Dice::new(place.dice.number(), 1);
+    tasks.spawn(disk::flush(turns, dice, place.stalls.clone()));
     tasks.spawn(disk::write_rows(rows.clone()));
+    place.seat.with(|doors| doors.rows = Some(rows.clone()));
     let watched = Watched {
         node: place.seat.node,
         rows,

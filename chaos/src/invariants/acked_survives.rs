@@ -2,6 +2,10 @@
 //!
 //! Every acknowledgement is kept with what must be found later, and each is looked for on every node after all has
 //! healed: a lost one cannot come back by itself, so that the end sees whatever was lost on the way.
+//!
+//! One way to lose is looked at all the time, because luck hides it for long: entries go from the log only when the
+//! rows on the disk stand for them. What a node says of its log is older than what its disk says right after, and both
+//! only grow, so that a purge beyond the rows is never seen by mistake.
 
 use std::sync::Arc;
 
@@ -36,6 +40,18 @@ impl Acked {
                 .group(name)
                 .is_some_and(|group| group.revision >= *revision),
         }
+    }
+}
+
+/// A node has purged its log up to an entry, while its rows on the disk stand for another.
+pub(super) fn purged(book: &Book, node: NodeId, purged: u64, durable: u64) {
+    if purged > durable {
+        book.violation(
+            "acked_survives",
+            format_args!(
+                "n{node} purged its log up to {purged}, its rows are durable up to {durable}"
+            ),
+        );
     }
 }
 

@@ -174,6 +174,11 @@ impl Oracle {
         bounded::check(&self.book, sizes);
     }
 
+    /// How far the log of a node is purged, and then its rows are durable.
+    pub fn purged(&self, node: NodeId, purged: u64, durable: u64) {
+        acked_survives::purged(&self.book, node, purged, durable);
+    }
+
     /// The newest fleet that anybody has.
     pub fn fleet(&self) -> Fleet {
         self.state.lock().fleet.clone()
