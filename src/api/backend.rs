@@ -6,6 +6,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+pub use ampora_raft::consensus::RaftStatus;
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::outcome::Outcome;
@@ -198,37 +199,6 @@ pub enum ProposeError {
     /// There is no quorum, or the node refuses writes; nothing happened.
     #[error("{0}")]
     Unavailable(String),
-}
-
-/// Where the log of this node stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RaftStatus {
-    /// This node.
-    pub node: NodeId,
-    /// Who leads, if anybody does.
-    pub leader: Option<NodeId>,
-    /// The current term.
-    pub term: u64,
-    /// The last entry in the log.
-    pub last_log_index: u64,
-    /// The last entry known to be committed.
-    pub committed_index: u64,
-    /// The last entry applied.
-    pub applied_index: u64,
-    /// The log position of the last snapshot.
-    pub snapshot_index: u64,
-    /// The last entry that left the log.
-    pub purged_index: u64,
-    /// Members that vote, ascending.
-    pub voters: Vec<NodeId>,
-    /// Members that do not, ascending.
-    pub learners: Vec<NodeId>,
-    /// Whether the log takes entries, as far as this node knows.
-    pub quorum: bool,
-    /// Boot milliseconds since a leader spoke to this node, or a quorum to this leader.
-    pub leader_contact_ms: Option<u64>,
-    /// How far each member is, as far as this leader knows; empty on others.
-    pub matched: Vec<(NodeId, u64)>,
 }
 
 /// A reported body that is shown as JSON.

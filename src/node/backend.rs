@@ -225,22 +225,7 @@ impl Backend for NodeBackend {
     }
 
     fn status(&self) -> RaftStatus {
-        let status = self.consensus().status();
-        RaftStatus {
-            node: status.node,
-            leader: status.leader,
-            term: status.term,
-            last_log_index: status.last_log_index,
-            committed_index: status.committed_index,
-            applied_index: status.applied_index,
-            snapshot_index: status.snapshot_index,
-            purged_index: status.purged_index,
-            voters: status.voters,
-            learners: status.learners,
-            quorum: status.quorum,
-            leader_contact_ms: status.leader_contact_ms,
-            matched: status.matched,
-        }
+        self.consensus().status()
     }
 
     fn accepted(&self, dispatch: DispatchId) {

@@ -97,7 +97,7 @@ impl Consensus {
     }
 
     /// The other node that leads, as far as this one knows.
-    fn elsewhere(&self) -> Option<NodeId> {
+    pub(super) fn elsewhere(&self) -> Option<NodeId> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let leader = metrics

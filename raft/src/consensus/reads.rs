@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use openraft::ReadPolicy;
-use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 
 use super::handle::Consensus;
@@ -28,18 +27,11 @@ impl Consensus {
         if planted::is(Bug::LocalReads) {
             return Ok(self.view.load().applied_index);
         }
-        let leader = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            metrics
-                .current_leader
-                .filter(|leader| *leader != metrics.id)
-        };
-        let index = match leader {
+        let index = match self.elsewhere() {
             None => self.read_index().await?,
             Some(leader) => {
                 let request = RaftRequest(Request::ReadIndex);
-                let answer = self.call(NodeId(leader), request).await;
+                let answer = self.call(leader, request).await;
                 let answer = answer.map_err(|error| match error {
                     // nothing happens through a read
                     ProposeError::OutcomeUnknown => late(),

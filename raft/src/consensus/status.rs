@@ -13,7 +13,7 @@ use crate::ids::NodeId;
 pub const CONTACT_MAX_MS: u64 = 2_000;
 
 /// Where the log of this node stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RaftStatus {
     /// This node.
     pub node: NodeId,
