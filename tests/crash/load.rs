@@ -57,8 +57,12 @@ pub(crate) struct Told {
     /// A dispatch that was asked for and not answered.
     pub(crate) open: Option<String>,
     next: u64,
+    uploads: u64,
     priority: i64,
 }
+
+/// Versions per configuration: fewer than the fleet keeps, so that all that were acknowledged are still there.
+const VERSIONS_EACH: u64 = 40;
 
 /// One client; its names are its own.
 pub(crate) struct Client {
@@ -92,7 +96,12 @@ impl Client {
 
     async fn version(&mut self, api: &Api, round: usize) -> Option<()> {
         let body = Body::random(&mut self.dice);
-        let name = format!("c{}-{}", self.name, round);
+        let name = format!(
+            "c{}-{}-{round}",
+            self.name,
+            self.told.uploads / VERSIONS_EACH
+        );
+        self.told.uploads += 1;
         let response = api.version(&name, body.text()).send().await.ok()?;
         let (status, made) = whole(response).await?;
         assert_eq!(status, StatusCode::CREATED, "{made}");
