@@ -23,7 +23,6 @@ use super::identity;
 use super::room::Room;
 use super::wake::{Call, Wake};
 use crate::clock::SystemClock;
-use crate::entropy;
 use crate::opamp::{AgentConnection, Agents, Answer, Closed, Denied, Later, Peer, Push};
 use crate::telemetry::frames::{Rejected, rejected};
 
@@ -118,7 +117,9 @@ impl Agents for Door {
                         malformed: false,
                     });
                 }
-                Heard::Later => return Err(Later(1 + entropy::number() % POLL_LATER_SPREAD)),
+                Heard::Later => {
+                    return Err(Later(1 + self.room.entropy.number() % POLL_LATER_SPREAD));
+                }
             }
         }
         drop(body);
