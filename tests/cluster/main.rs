@@ -4,8 +4,15 @@
     reason = "a test of processes looks at them from outside, by real time"
 )]
 
+mod agent;
+#[path = "../support/cluster.rs"]
 mod cluster;
 mod moving;
+#[path = "../support/net.rs"]
+mod net;
+mod proxied;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
