@@ -119,11 +119,6 @@ impl Agent {
         self.link = Link::Socket(Box::new(opened.0));
     }
 
-    /// Its connection is cut.
-    pub(crate) fn cut(&mut self) {
-        self.link = Link::None;
-    }
-
     /// The next message, with nothing but what every message has.
     fn message(&mut self) -> AgentToServer {
         let message = AgentToServer {
@@ -216,7 +211,18 @@ impl Agent {
             }
             (self.offers.len() >= times).then_some(())
         });
-        assert_eq!(self.offers.len(), times, "no more than that");
+        let hashes = self.offers.iter();
+        let hashes: Vec<_> = hashes.map(|offer| hex::encode(&offer.config_hash)).collect();
+        assert_eq!(hashes.len(), times, "{}: {hashes:?}", self.label);
+    }
+
+    /// Waits until this configuration is the one that was offered last.
+    pub(crate) fn offered_this(&mut self, hash: &str) {
+        eventually("the offer", SOON, || {
+            self.listen();
+            let last = self.offers.last()?;
+            (hex::encode(&last.config_hash) == hash).then_some(())
+        });
     }
 
     /// Says something until it is answered.

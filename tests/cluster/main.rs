@@ -10,6 +10,7 @@ mod cluster;
 mod moving;
 #[path = "../support/net.rs"]
 mod net;
+mod partition;
 mod proxied;
 #[path = "../support/proxy.rs"]
 mod proxy;

@@ -1,6 +1,7 @@
-//! The net between the nodes of a cluster on one machine: every call of one node to another passes a relay, which can
-//! hold back what goes from one to the other, in one direction or both, as a network does that is cut. Nothing is
-//! refused and nothing is lost then: it comes when the cut is over, if somebody still waits for it.
+//! The net between the nodes of a cluster on one machine: every connection of one node to another passes a relay,
+//! which can hold back what goes from one to the other, as a network does that is cut, or the connections that one
+//! makes, as a wall does. Nothing is refused and nothing is lost then: it comes when the cut is over, if somebody
+//! still waits for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,13 +18,28 @@ use tokio::sync::watch;
 /// From one node to another.
 type Way = (u64, u64);
 
+/// What is held back.
+#[derive(Default)]
+struct Cuts {
+    /// Bytes from one to another.
+    ways: BTreeSet<Way>,
+    /// Connections that one has made to another, both directions of them.
+    connections: BTreeSet<Way>,
+}
+
+impl Cuts {
+    fn hold(&self, way: Way, made: Way) -> bool {
+        self.ways.contains(&way) || self.connections.contains(&made)
+    }
+}
+
 /// Bytes on their way at a time, in each direction of each connection.
 const PIECE: usize = 16 * 1024;
 
 /// Relays before the doors of some nodes.
 pub(crate) struct Net {
     doors: Arc<BTreeMap<u64, Door>>,
-    cuts: watch::Sender<BTreeSet<Way>>,
+    cuts: watch::Sender<Cuts>,
     // last: it ends the relays
     _runtime: Runtime,
 }
@@ -57,7 +73,7 @@ impl Net {
             listeners.push((*node, relay));
         }
         let doors = Arc::new(doors);
-        let (cuts, _) = watch::channel(BTreeSet::new());
+        let (cuts, _) = watch::channel(Cuts::default());
         for (node, listener) in listeners {
             runtime.spawn(relay(node, listener, doors.clone(), cuts.subscribe()));
         }
@@ -77,24 +93,26 @@ impl Net {
         ]
     }
 
-    /// Holds back what goes from one node to another.
-    pub(crate) fn cut(&self, from: u64, to: u64) {
+    /// Holds back everything from and to a node.
+    pub(crate) fn isolate(&self, node: u64) {
         self.cuts.send_modify(|cuts| {
-            cuts.insert((from, to));
+            for other in self.doors.keys().filter(|other| **other != node) {
+                cuts.ways.extend([(node, *other), (*other, node)]);
+            }
         });
     }
 
-    /// Holds back everything from and to a node.
-    pub(crate) fn isolate(&self, node: u64) {
-        for other in self.doors.keys().filter(|other| **other != node) {
-            self.cut(node, *other);
-            self.cut(*other, node);
-        }
+    /// Holds back the connections that a node makes; others still reach it.
+    pub(crate) fn wall_in(&self, node: u64) {
+        self.cuts.send_modify(|cuts| {
+            let others = self.doors.keys().filter(|other| **other != node);
+            cuts.connections.extend(others.map(|other| (node, *other)));
+        });
     }
 
     /// Opens all ways.
     pub(crate) fn heal(&self) {
-        self.cuts.send_replace(BTreeSet::new());
+        self.cuts.send_replace(Cuts::default());
     }
 }
 
@@ -102,7 +120,7 @@ async fn relay(
     node: u64,
     listener: TcpListener,
     doors: Arc<BTreeMap<u64, Door>>,
-    cuts: watch::Receiver<BTreeSet<Way>>,
+    cuts: watch::Receiver<Cuts>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -119,8 +137,10 @@ async fn relay(
             };
             let (near_read, near_write) = near.into_split();
             let (far_read, far_write) = far.into_split();
-            tokio::task::spawn(pass((node, from), cuts.clone(), far_read, near_write));
-            pass((from, node), cuts, near_read, far_write).await;
+            let made = (from, node);
+            let back = pass((node, from), made, cuts.clone(), far_read, near_write);
+            tokio::task::spawn(back);
+            pass(made, made, cuts, near_read, far_write).await;
         });
     }
 }
@@ -128,14 +148,19 @@ async fn relay(
 /// Passes bytes on while the way is open, and the end of them too.
 async fn pass(
     way: Way,
-    mut cuts: watch::Receiver<BTreeSet<Way>>,
+    made: Way,
+    mut cuts: watch::Receiver<Cuts>,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
 ) {
     let mut piece = vec![0; PIECE];
     loop {
         let read = from.read(&mut piece).await.unwrap_or(0);
-        if cuts.wait_for(|cuts| !cuts.contains(&way)).await.is_err() {
+        if cuts
+            .wait_for(|cuts| !cuts.hold(way, made))
+            .await
+            .is_err()
+        {
             return;
         }
         if read == 0 || to.write_all(&piece[..read]).await.is_err() {
