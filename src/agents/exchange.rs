@@ -178,8 +178,7 @@ async fn handle(
         }
         // the poll of before was another node's, which this one did not know yet
         Entered::NotYet
-            if caller.transport == Transport::Http
-                && room.owned_elsewhere(agent.uid).is_some() =>
+            if caller.transport == Transport::Http && room.owned_elsewhere(agent.uid).is_some() =>
         {
             room.leave(&agent, caller.connection, ReleaseReason::Lost);
             let unheard = Message {

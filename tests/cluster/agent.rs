@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use ampora_proto::identity;
 use ampora_proto::wire::any_value::Value;
 use ampora_proto::wire::{
     AgentConfigFile, AgentConfigMap, AgentDescription, AgentRemoteConfig, AgentToServer, AnyValue,
     ComponentHealth, EffectiveConfig, KeyValue, RemoteConfigStatus, RemoteConfigStatuses,
     ServerToAgent,
 };
-use ampora_proto::identity;
 use bytes::Bytes;
 use prost::Message as _;
 use tokio::runtime::Runtime;
@@ -212,7 +212,9 @@ impl Agent {
             (self.offers.len() >= times).then_some(())
         });
         let hashes = self.offers.iter();
-        let hashes: Vec<_> = hashes.map(|offer| hex::encode(&offer.config_hash)).collect();
+        let hashes: Vec<_> = hashes
+            .map(|offer| hex::encode(&offer.config_hash))
+            .collect();
         assert_eq!(hashes.len(), times, "{}: {hashes:?}", self.label);
     }
 

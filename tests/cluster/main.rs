@@ -7,6 +7,9 @@
 mod agent;
 #[path = "../support/cluster.rs"]
 mod cluster;
+#[path = "../support/front.rs"]
+mod front;
+mod joining;
 mod moving;
 #[path = "../support/net.rs"]
 mod net;

@@ -203,5 +203,9 @@ fn a_follower_that_reaches_nobody_knows_what_is_due_and_leaves_it() {
     });
     agent.beat();
     agent.listen();
-    assert_eq!((agent.offers.len(), agent.restarts), (2, 1), "each comes once");
+    assert_eq!(
+        (agent.offers.len(), agent.restarts),
+        (2, 1),
+        "each comes once"
+    );
 }

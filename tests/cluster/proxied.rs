@@ -8,8 +8,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::agent::Agent;
-use crate::cluster::Cluster;
-use crate::proxy::{self, Proxy, free_port};
+use crate::cluster::{Cluster, SOON};
+use crate::front::{haproxy, nginx};
+use crate::proxy::Proxy;
 
 /// Polls of an agent that has nothing to say, without a pause: each node hears a third of them.
 const POLLS: usize = 30;
@@ -18,93 +19,6 @@ const POLLS: usize = 30;
 const NEWCOMERS: usize = 20;
 
 const SETTINGS: [&str; 1] = ["opamp.trusted_proxies=127.0.0.1"];
-
-fn port_of(address: &str) -> &str {
-    address.rsplit(':').next().expect("a port")
-}
-
-/// Where the nodes of a cluster are in place of where the shipped configurations have them.
-fn places(all: &Cluster) -> Vec<(String, String)> {
-    let mut places = Vec::new();
-    for slot in [1, 2, 3] {
-        let admin = all.node(slot).admin_url.trim_start_matches("http://");
-        let opamp = all.node(slot).opamp_addr.to_string();
-        places.push((format!("10.0.0.{slot}:4320"), opamp));
-        places.push((format!("10.0.0.{slot}:4321"), admin.to_owned()));
-    }
-    places
-}
-
-fn borrowed(places: &[(String, String)]) -> Vec<(&str, &str)> {
-    let pairs = places.iter();
-    pairs
-        .map(|(shipped, here)| (shipped.as_str(), here.as_str()))
-        .collect()
-}
-
-/// nginx before three nodes, without its TLS, which tests/doors shows.
-pub(crate) fn nginx(all: &Cluster, dir: &Path) -> (Proxy, SocketAddr) {
-    proxy::install();
-    let port = free_port();
-    let pid = dir.join("nginx.pid").display().to_string();
-    let listen = format!("listen 127.0.0.1:{port}");
-    let certificate = "ssl_certificate     /etc/ampora/proxy/cert.pem;";
-    let key = "ssl_certificate_key /etc/ampora/proxy/key.pem;";
-    let mut places = places(all);
-    for (shipped, here) in [
-        ("/run/nginx.pid", pid.as_str()),
-        ("/var/log/nginx/error.log", "stderr"),
-        (certificate, ""),
-        (key, ""),
-        ("listen      443 ssl http2", &listen),
-        ("worker_processes auto", "worker_processes 2"),
-        ("worker_rlimit_nofile 65536", "worker_rlimit_nofile 1024"),
-        ("worker_connections 32768", "worker_connections 256"),
-        // whoever asks by address is an agent
-        ("agents.example.com", "agents.example.com _"),
-    ] {
-        places.push((shipped.to_owned(), here.to_owned()));
-    }
-    let name = "nginx-cluster.conf";
-    proxy::write(dir, name, &borrowed(&places));
-    let file = dir.join(name).display().to_string();
-    let args = ["-p", ".", "-c", &file, "-g", "daemon off;"];
-    let running = proxy::run(dir, "nginx", &args, &[port]);
-    (running, SocketAddr::from(([127, 0, 0, 1], port)))
-}
-
-/// HAProxy before three nodes, without its TLS.
-pub(crate) fn haproxy(all: &Cluster, dir: &Path) -> (Proxy, SocketAddr) {
-    proxy::install();
-    let (agents, operators) = (free_port(), free_port());
-    let tls = " ssl crt /etc/ampora/proxy/both.pem alpn h2,http/1.1 ssl-min-ver TLSv1.2";
-    let mut places = vec![
-        (tls.to_owned(), String::new()),
-        ("maxconn 30000".to_owned(), "maxconn 256".to_owned()),
-        (
-            "bind :443".to_owned(),
-            format!("bind 127.0.0.1:{agents}"),
-        ),
-        (
-            "bind :8443".to_owned(),
-            format!("bind 127.0.0.1:{operators}"),
-        ),
-    ];
-    for slot in [1, 2, 3] {
-        let shipped = format!("10.0.0.{slot}:4320 check port 4321");
-        let opamp = all.node(slot).opamp_addr;
-        let admin = port_of(&all.node(slot).admin_url);
-        places.push((shipped, format!("{opamp} check port {admin}")));
-    }
-    let opamp = |(shipped, _): &(String, String)| shipped.ends_with(":4321");
-    places.extend(self::places(all).into_iter().filter(opamp));
-    let name = "haproxy-cluster.cfg";
-    proxy::write(dir, name, &borrowed(&places));
-    let file = dir.join(name).display().to_string();
-    let args = ["-db", "-f", &file];
-    let running = proxy::run(dir, "haproxy", &args, &[agents, operators]);
-    (running, SocketAddr::from(([127, 0, 0, 1], agents)))
-}
 
 /// Owner and fence of a session, once every node shows the same.
 fn owner(all: &Cluster, agent: &Agent) -> (u64, u64) {
@@ -155,8 +69,28 @@ fn newcomers(all: &Cluster, door: SocketAddr, hash: &str) {
     assert!(asked <= NEWCOMERS / 5, "{asked} were asked for everything");
 }
 
+/// The node that has the session is killed, and a change is made: another one takes the agent over and offers it.
+fn owner_dies(all: &mut Cluster, agents: [&mut Agent; 2], dead: u64) {
+    all.kill(dead);
+    let other = all.other(dead);
+    all.write_until(other, "after-kill", SOON);
+    let hash = all.assign(other, "through", "third: 3\n");
+    for agent in agents {
+        agent.offered(3);
+        agent.apply();
+        let path = format!("/agents/{}", agent.uid);
+        all.until(other, &path, "it runs what it should elsewhere", |shown| {
+            let config = &shown["config"];
+            let runs = config["reported_hash"] == hash.as_str() && shown["state"] == "connected";
+            (runs && shown["owner_node"] != dead && config["drifted"] == false).then_some(())
+        });
+        agent.beat();
+        assert_eq!((agent.offers.len(), agent.renamed), (3, 0));
+    }
+}
+
 fn one_session_through(start: impl FnOnce(&Cluster, &Path) -> (Proxy, SocketAddr)) {
-    let all = Cluster::three_with(&SETTINGS);
+    let mut all = Cluster::three_with(&SETTINGS);
     let dir = TempDir::new().expect("a directory");
     let (_proxy, door) = start(&all, dir.path());
     let first = all.assign(1, "through", "first: 1\n");
@@ -205,6 +139,13 @@ fn one_session_through(start: impl FnOnce(&Cluster, &Path) -> (Proxy, SocketAddr
         "no number was missed"
     );
     newcomers(&all, door, &second);
+    // the proxy cuts the socket of an agent whose node dies: this one is where its own node lives
+    let dead = owners[0].0;
+    if owners[1].0 == dead {
+        socket.connect(door);
+        socket.beat();
+    }
+    owner_dies(&mut all, [&mut polls, &mut socket], dead);
 }
 
 #[test]

@@ -35,6 +35,12 @@ pub(crate) struct Cluster {
     client: reqwest::Client,
 }
 
+/// Where a node was.
+pub(crate) struct Place {
+    slot: u64,
+    sets: [String; 2],
+}
+
 /// Role and liveness of each node.
 pub(crate) fn roles(shown: &Value) -> BTreeMap<u64, (String, bool)> {
     let nodes = shown["nodes"].as_array().into_iter().flatten();
@@ -145,6 +151,30 @@ impl Cluster {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let node = support::start_in(&self.home_of(slot), &args);
         self.nodes.insert(slot, node);
+    }
+
+    /// Kills a node; what is answered says how to start it again where it was.
+    pub(crate) fn kill_in_place(&mut self, slot: u64) -> Place {
+        let node = self.node(slot);
+        let admin = node.admin_url.trim_start_matches("http://");
+        let place = Place {
+            slot,
+            sets: [
+                format!("opamp.listen={}", node.opamp_addr),
+                format!("admin.listen={admin}"),
+            ],
+        };
+        self.kill(slot);
+        place
+    }
+
+    /// Starts a node again at the addresses that it had.
+    pub(crate) fn start_in_place(&mut self, place: &Place) {
+        let flags = self.flags.get_mut(&place.slot).expect("it ran");
+        for set in &place.sets {
+            flags.extend(["--set".to_owned(), set.clone()]);
+        }
+        self.start_again(place.slot);
     }
 
     /// Starts a node that does not come up, and answers how it ended and what it said.
@@ -263,18 +293,23 @@ impl Cluster {
 
     /// Makes a version of the configuration `label`, and assigns it at once to the agents with that label; its hash.
     pub(crate) fn assign(&self, slot: u64, label: &str, text: &str) -> String {
+        self.assign_to(slot, label, &format!("conf={label}"), text)
+    }
+
+    /// The same for the agents of a selector.
+    pub(crate) fn assign_to(&self, slot: u64, name: &str, selector: &str, text: &str) -> String {
         let files = json!([{"name": "", "content_type": "text/yaml", "body": text}]);
         let form = json!({"files": files});
-        let path = format!("/configurations/{label}/versions");
+        let path = format!("/configurations/{name}/versions");
         let (status, made) = self.post(slot, &path, &form);
         assert!(matches!(status, 200 | 201), "{status}: {made}");
-        let configuration = json!({"name": label, "version": made["version"]});
+        let configuration = json!({"name": name, "version": made["version"]});
         let form = json!({
-            "selector": format!("conf={label}"),
+            "selector": selector,
             "configuration": configuration,
             "pace": "all-at-once",
         });
-        let path = format!("/groups/{label}");
+        let path = format!("/groups/{name}");
         let (status, answer) = self.try_ask(slot, Method::PUT, &path, Some(&form));
         assert!(matches!(status, 200 | 201), "{status}: {answer}");
         made["hash"].as_str().expect("a hash").to_owned()

@@ -156,11 +156,7 @@ async fn pass(
     let mut piece = vec![0; PIECE];
     loop {
         let read = from.read(&mut piece).await.unwrap_or(0);
-        if cuts
-            .wait_for(|cuts| !cuts.hold(way, made))
-            .await
-            .is_err()
-        {
+        if cuts.wait_for(|cuts| !cuts.hold(way, made)).await.is_err() {
             return;
         }
         if read == 0 || to.write_all(&piece[..read]).await.is_err() {
