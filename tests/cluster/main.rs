@@ -6,7 +6,9 @@
 
 mod agent;
 #[path = "../support/cluster.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
 mod cluster;
+mod dispatches;
 #[path = "../support/front.rs"]
 mod front;
 mod joining;

@@ -2,6 +2,7 @@
 //! and scripts do. A suite takes it in beside `support`, and `net` with it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -33,6 +34,17 @@ pub(crate) struct Cluster {
     net: Option<Net>,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
+}
+
+/// What was seen last; a test that fails shows it.
+struct Last(Value);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(writeln!(std::io::stderr(), "seen last: {:#}", self.0));
+        }
+    }
 }
 
 /// Where a node was.
@@ -351,10 +363,12 @@ impl Cluster {
         what: &str,
         mut look: impl FnMut(&Value) -> Option<()>,
     ) {
+        let mut last = Last(Value::Null);
         eventually(what, within, || {
             let (status, answer) = self.try_ask(slot, Method::GET, path, None);
-            (status == 200).then_some(())?;
-            look(&answer)
+            let found = (status == 200).then(|| look(&answer)).flatten();
+            last.0 = answer;
+            found
         });
     }
 
