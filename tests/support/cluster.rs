@@ -328,6 +328,10 @@ impl Cluster {
     }
 
     /// Makes a group, again and again until it is made.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a call may take long, and what counts is real time"
+    )]
     pub(crate) fn write_until(&self, slot: u64, group: &str, within: Duration) {
         let form = json!({"selector": "a=b"});
         let path = format!("/groups/{group}");

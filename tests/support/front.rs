@@ -61,7 +61,7 @@ pub(crate) fn nginx(all: &Cluster, dir: &Path) -> (Proxy, SocketAddr) {
     (running, SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-/// HAProxy before three nodes, and where agents come to.
+/// `HAProxy` before three nodes, and where agents come to.
 pub(crate) fn haproxy(all: &Cluster, dir: &Path) -> (Proxy, SocketAddr) {
     proxy::install();
     let (agents, operators) = (free_port(), free_port());

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 
 /// From one node to another.
@@ -127,7 +127,7 @@ async fn relay(
     loop {
         let (near, dialer) = listener.accept().await?;
         let (doors, cuts) = (doors.clone(), cuts.clone());
-        tokio::task::spawn(async move {
+        Handle::current().spawn(async move {
             let asking = doors.clone();
             let found = tokio::task::spawn_blocking(move || owner(dialer, &asking));
             // who is no node is never cut off
@@ -139,7 +139,7 @@ async fn relay(
             let (far_read, far_write) = far.into_split();
             let made = (from, node);
             let back = pass((node, from), made, cuts.clone(), far_read, near_write);
-            tokio::task::spawn(back);
+            Handle::current().spawn(back);
             pass(made, made, cuts, near_read, far_write).await;
         });
     }
