@@ -53,6 +53,8 @@ pub struct Message {
     pub bytes: Bytes,
     /// What its writing means.
     pub written: Option<Written>,
+    /// Nobody has heard the message: another node took the session while this one asked for it.
+    pub unheard: bool,
 }
 
 /// What the writing of a message means.
@@ -165,13 +167,26 @@ async fn handle(
         let reply = enrollment::answer(room, uid, turned);
         return (encode(caller.transport, &reply), None);
     }
-    if room.enter(&agent, caller.transport).await == Entered::Refused {
-        frames::rejected(Rejected::Overload);
-        room.leave(&agent, caller.connection, ReleaseReason::Lost);
-        return (
-            encode(caller.transport, &unavailable(room, uid, AGENTS_MAX)),
-            None,
-        );
+    match room.enter(&agent, caller.transport).await {
+        Entered::Owned(_) => {}
+        Entered::Refused => {
+            frames::rejected(Rejected::Overload);
+            room.leave(&agent, caller.connection, ReleaseReason::Lost);
+            let reply = unavailable(room, uid, AGENTS_MAX);
+            return (encode(caller.transport, &reply), None);
+        }
+        // the poll of before was another node's, which this one did not know yet
+        Entered::NotYet
+            if caller.transport == Transport::Http && room.owned_elsewhere(agent.uid).is_some() =>
+        {
+            room.leave(&agent, caller.connection, ReleaseReason::Lost);
+            let unheard = Message {
+                unheard: true,
+                ..encode(caller.transport, &plain(uid))
+            };
+            return (unheard, None);
+        }
+        Entered::NotYet => {}
     }
     if caller.transport == Transport::Http {
         delivery::hand_over(room, agent.uid).await;
@@ -374,7 +389,11 @@ fn framed(
         offer: outgoing.offer,
         marks: outgoing.marks,
     });
-    Message { bytes, written }
+    Message {
+        bytes,
+        written,
+        unheard: false,
+    }
 }
 
 fn fits(room: &Room, message: &wire::ServerToAgent, offer: &Bytes) -> bool {
@@ -419,6 +438,7 @@ fn encode(transport: Transport, reply: &wire::ServerToAgent) -> Message {
     Message {
         bytes,
         written: None,
+        unheard: false,
     }
 }
 
