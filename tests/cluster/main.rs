@@ -9,6 +9,8 @@ mod moving;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
+mod waiting;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What this node has for talking with others: its key, who they are, whether its door is open. Follows the
 //! fleet, so that whoever is let in or removed there is known here at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -220,8 +220,10 @@ impl Peering {
             }
         }
         self.know(known);
-        self.trust
-            .set_strangers(view.fleet.join_tokens().next().is_some());
+        // those that are spent or over among them: whoever bears one hears that it is
+        let tokens = view.fleet.join_tokens();
+        let bearers: BTreeSet<_> = tokens.map(|token| token.hash).collect();
+        self.trust.set_bearers(&bearers);
     }
 
     /// The same, on a thread that may wait: a change is written to a file.
