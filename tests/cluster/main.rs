@@ -7,6 +7,7 @@
 mod cluster;
 mod moving;
 mod refusals;
+mod removal;
 #[path = "../support/mod.rs"]
 mod support;
 mod versions;

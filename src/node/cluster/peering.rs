@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::answers::Answers;
 use crate::config::Config;
 use crate::entropy;
-use crate::peer::{AddressBook, BookError, KeyError, Known, NodeKey, PeerListener, Peers, Trust};
+use crate::peer::{
+    AddressBook, BookError, KeyError, Known, NodeKey, PeerListener, Peers, Removed, Trust,
+};
 use crate::tasks::Tasks;
 
 /// Between two looks at who belongs to the cluster.
@@ -224,6 +226,10 @@ impl Peering {
         let tokens = view.fleet.join_tokens();
         let bearers: BTreeSet<_> = tokens.map(|token| token.hash).collect();
         self.trust.set_bearers(&bearers);
+        let cluster_id = view.fleet.meta().lineage;
+        let removed = view.fleet.removed_peers();
+        let removed = removed.map(|(node, key)| (key, Removed { cluster_id, node }));
+        self.trust.set_removed(&removed.collect());
     }
 
     /// The same, on a thread that may wait: a change is written to a file.
