@@ -22,6 +22,9 @@ pub(super) const HEADERS_MAX: usize = 16;
 /// Bytes of the names and values of those headers at most.
 pub(super) const HEADER_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of a text that somebody says of itself who may be no member: it stands in logs.
+const TEXT_BYTES_MAX: usize = 1024;
+
 /// What a node asks of another one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PeerCall {
@@ -236,9 +239,11 @@ impl PeerCall {
         match self {
             Self::Exchange(exchange) => bounded(&exchange.headers),
             Self::LastSeen(uids) => uids.len() <= UIDS_MAX,
-            Self::Raft(_) | Self::Hello(_) | Self::Redeem(_) | Self::Body(_) | Self::Join(_) => {
-                true
-            }
+            Self::Hello(hello) => is_short(&hello.version),
+            Self::Join(join) => [&join.peer_address, &join.name, &join.version]
+                .into_iter()
+                .all(|text| is_short(text)),
+            Self::Raft(_) | Self::Redeem(_) | Self::Body(_) => true,
         }
     }
 
@@ -249,6 +254,10 @@ impl PeerCall {
             Self::Raft(_) | Self::Exchange(_) | Self::LastSeen(_) | Self::Body(_) => false,
         }
     }
+}
+
+fn is_short(text: &str) -> bool {
+    text.len() <= TEXT_BYTES_MAX
 }
 
 fn bounded(headers: &[(Arc<str>, Bytes)]) -> bool {

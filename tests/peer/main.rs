@@ -218,11 +218,18 @@ async fn frames(node: &Node, member: &Key) {
     let mut damaged = hello();
     damaged[12] ^= 1;
     let crowd = PeerCall::LastSeen(vec![InstanceUid::nil(); 1001]);
-    let bad: [(Vec<u8>, Refusal); 4] = [
+    let long = PeerCall::Hello(Hello {
+        version: "1".repeat(1025).into(),
+        level: 2,
+        cluster_id: None,
+        node: None,
+    });
+    let bad: [(Vec<u8>, Refusal); 5] = [
         (b"garbage".to_vec(), Refusal::Unreadable),
         (damaged, Refusal::Unreadable),
         (Vec::new(), Refusal::Unreadable),
         (encoded(&crowd), Refusal::TooLarge),
+        (encoded(&long), Refusal::TooLarge),
     ];
     for (number, (body, expected)) in (1..).zip(bad) {
         client.send(&frame(number, 1, &body)).await;
@@ -236,7 +243,7 @@ async fn frames(node: &Node, member: &Key) {
         answered(&mut client, 9).await,
         PeerAnswer::Hello(_)
     ));
-    node.has_refused(&before, &[("malformed", 3), ("oversize", 1)])
+    node.has_refused(&before, &[("malformed", 3), ("oversize", 2)])
         .await;
 
     // whoever goes in the middle of a frame has said nothing
