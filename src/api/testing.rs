@@ -14,8 +14,8 @@ use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome};
 use ampora_raft::proposal::{Asker, Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
 use ampora_raft::records::{
-    AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role,
-    Token, Transport,
+    AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, MemberRole,
+    ReleaseReason, Role, Token, Transport,
 };
 use ampora_raft::rows::{Row, RowKey};
 use axum::Router;
@@ -29,8 +29,8 @@ use sha2::{Digest, Sha256};
 pub(crate) use ask::{Answer, Ask};
 
 use super::backend::{
-    Backend, ClusterError, Committed, Health, MemberStep, Now, Part, Presence, ProposeError,
-    RaftStatus, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, Health, MemberStep, Now, Part, Presence, Progress,
+    ProposeError, RaftStatus, ReportedFile, ReportedKind, View,
 };
 use super::settings::Settings;
 use super::{Api, admin};
@@ -53,9 +53,14 @@ struct State {
     randoms: u8,
     fails: Option<ProposeError>,
     health: Option<Health>,
-    /// Who votes, who listens; node 1 leads.
+    /// Who votes, who listens; node 1 leads at first.
     members: Option<(Vec<NodeId>, Vec<NodeId>)>,
     steps: Vec<MemberStep>,
+    /// Who leads since, and how often that changed.
+    leader: Option<NodeId>,
+    terms: u64,
+    /// What the leader says of how far all are.
+    progress: Option<Progress>,
     /// Where this node was told to move.
     moved: Option<(String, String)>,
     refuses: Option<ClusterError>,
@@ -124,8 +129,8 @@ impl Backend for Memory {
         let (voters, learners) = state.members.clone().unwrap_or_else(alone);
         RaftStatus {
             node: NodeId(1),
-            leader: Some(NodeId(1)),
-            term: 3,
+            leader: Some(state.leader.unwrap_or(NodeId(1))),
+            term: 3 + state.terms,
             last_log_index: index,
             committed_index: index,
             applied_index: index,
@@ -227,6 +232,15 @@ impl Backend for Memory {
     fn step(&self, step: MemberStep) -> BoxFuture<'_, Result<(), ProposeError>> {
         self.stepped(step);
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn settled(&self, node: NodeId, role: MemberRole) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(self.settles(node, role)))
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Option<Progress>> {
+        let progress = self.state.lock().progress.clone();
+        Box::pin(std::future::ready(progress))
     }
 
     fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>> {

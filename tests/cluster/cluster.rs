@@ -210,6 +210,30 @@ impl Cluster {
         self.try_ask(slot, Method::POST, path, Some(form))
     }
 
+    /// Asks with a key that makes it safe to repeat.
+    pub(crate) fn keyed(
+        &self,
+        slot: u64,
+        method: Method,
+        path: &str,
+        form: Option<&Value>,
+        key: &str,
+    ) -> (u16, Value) {
+        let url = format!("{}/api/v1{path}", self.url(slot));
+        let request = self.client.request(method, url);
+        let request = request.bearer_auth(&self.node(slot).token);
+        let request = request.header("idempotency-key", key);
+        let request = match form {
+            Some(form) => request.json(form),
+            None => request,
+        };
+        self.runtime.block_on(async {
+            let answer = request.send().await.expect("an answer");
+            let status = answer.status().as_u16();
+            (status, answer.json().await.expect("JSON"))
+        })
+    }
+
     /// Makes a group.
     pub(crate) fn put(&self, slot: u64, group: &str) {
         let form = json!({"selector": "a=b"});

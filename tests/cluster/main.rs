@@ -4,6 +4,7 @@
     reason = "a test of processes looks at them from outside, by real time"
 )]
 
+mod asked;
 mod cluster;
 mod moving;
 mod refusals;

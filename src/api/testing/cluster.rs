@@ -1,14 +1,15 @@
 //! A node in memory among others: who votes, and what it was told to do about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::NodeId;
 use ampora_raft::proposal::{Origin, Proposal, RegisterNode};
-use ampora_raft::records::Peer;
+use ampora_raft::records::{MemberRole, Peer};
 
 use super::{Memory, Site};
-use crate::api::backend::{ClusterError, MemberStep};
+use crate::api::backend::{ClusterError, MemberStep, Progress};
 
 /// A node as others reach it.
 fn peer(id: u64) -> Peer {
@@ -43,7 +44,26 @@ impl Memory {
             let (voters, learners) = all.partition(|node| after.contains(node));
             state.members = Some((voters, learners));
         }
+        if let MemberStep::Lead(to) = &step {
+            state.leader = to.or(Some(NodeId(2)));
+            state.terms += 1;
+        }
         state.steps.push(step);
+    }
+
+    /// What the leader's duty does about what the fleet says.
+    pub(super) fn settles(&self, node: NodeId, role: MemberRole) -> bool {
+        let (voters, _) = self.state.lock().members.clone().unwrap_or_default();
+        let mut after: BTreeSet<NodeId> = voters.into_iter().collect();
+        match role {
+            MemberRole::Voter => after.insert(node),
+            MemberRole::Learner => after.remove(&node),
+        };
+        let may = role == MemberRole::Learner || !after.len().is_multiple_of(2);
+        if may {
+            self.stepped(MemberStep::Vote(after));
+        }
+        may
     }
 
     pub(super) fn moved_to(&self, address: String, token: String) -> Result<(), ClusterError> {
@@ -59,6 +79,13 @@ impl Memory {
 impl Site {
     /// Nodes 1 to `voters` vote, and those after them listen; all are live.
     pub(crate) fn members(&self, voters: u64, learners: u64) {
+        let level = FEATURE_LEVEL;
+        self.apply(Proposal::SetFeatureLevel { level });
+        self.members_as_they_are(voters, learners);
+    }
+
+    /// The same in a fleet that was not told that every node knows more.
+    pub(crate) fn members_as_they_are(&self, voters: u64, learners: u64) {
         for id in 2..=voters + learners {
             self.apply(Proposal::RegisterNode(RegisterNode {
                 node: NodeId(id),
@@ -77,6 +104,11 @@ impl Site {
     /// The steps of membership that were asked for.
     pub(crate) fn steps(&self) -> Vec<MemberStep> {
         self.memory.state.lock().steps.clone()
+    }
+
+    /// The leader is another node, which says how far all are.
+    pub(crate) fn says(&self, progress: Progress) {
+        self.memory.state.lock().progress = Some(progress);
     }
 
     /// Where the node was told to move.
