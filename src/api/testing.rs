@@ -53,17 +53,7 @@ struct State {
     randoms: u8,
     fails: Option<ProposeError>,
     health: Option<Health>,
-    /// Who votes, who listens; node 1 leads at first.
-    members: Option<(Vec<NodeId>, Vec<NodeId>)>,
-    steps: Vec<MemberStep>,
-    /// Who leads since, and how often that changed.
-    leader: Option<NodeId>,
-    terms: u64,
-    /// What the leader says of how far all are.
-    progress: Option<Progress>,
-    /// Where this node was told to move.
-    moved: Option<(String, String)>,
-    refuses: Option<ClusterError>,
+    among: cluster::Among,
 }
 
 /// A node in memory.
@@ -126,11 +116,11 @@ impl Backend for Memory {
         let state = self.state.lock();
         let index = state.index;
         let alone = || (vec![NodeId(1)], Vec::new());
-        let (voters, learners) = state.members.clone().unwrap_or_else(alone);
+        let (voters, learners) = state.among.members.clone().unwrap_or_else(alone);
         RaftStatus {
             node: NodeId(1),
-            leader: Some(state.leader.unwrap_or(NodeId(1))),
-            term: 3 + state.terms,
+            leader: Some(state.among.leader.unwrap_or(NodeId(1))),
+            term: 3 + state.among.terms,
             last_log_index: index,
             committed_index: index,
             applied_index: index,
@@ -239,7 +229,7 @@ impl Backend for Memory {
     }
 
     fn progress(&self) -> BoxFuture<'_, Option<Progress>> {
-        let progress = self.state.lock().progress.clone();
+        let progress = self.state.lock().among.progress.clone();
         Box::pin(std::future::ready(progress))
     }
 

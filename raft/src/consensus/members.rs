@@ -55,7 +55,7 @@ impl Consensus {
         let leads = status.leader == Some(status.node) && metrics.vote.is_committed();
         let standing = leads.then(|| Standing {
             leader: metrics.vote.leader_id().to_committed(),
-            membership: metrics.membership_config.log_id().clone(),
+            membership: *metrics.membership_config.log_id(),
         });
         (status, standing)
     }

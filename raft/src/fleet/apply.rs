@@ -122,9 +122,7 @@ impl Fleet {
             Proposal::SetMemberRole { node, before, role } => {
                 self.set_member_role(cx, *node, *before, *role)
             }
-            Proposal::TransferLeader { before, to, term } => {
-                self.transfer_leader(cx, *before, *to, *term)
-            }
+            Proposal::TransferLeader { before, to, term } => self.transfer(cx, *before, *to, *term),
         }
     }
 

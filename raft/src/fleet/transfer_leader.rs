@@ -8,7 +8,7 @@ use crate::ids::NodeId;
 use crate::outcome::{Outcome, Rejection};
 
 impl Fleet {
-    pub(super) fn transfer_leader(
+    pub(super) fn transfer(
         &mut self,
         cx: &mut Context<'_>,
         before: Option<NodeId>,

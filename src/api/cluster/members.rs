@@ -240,10 +240,10 @@ fn is_repeated(view: &View, write: &Write) -> bool {
 /// What the key of a call was answered before.
 pub(super) fn answered(view: &View, write: &Write) -> Option<Arc<IdempotencyRow>> {
     let key = write.origin.idempotency.as_ref()?.key.clone();
-    match view.fleet.row(&RowKey::Idempotency(key))? {
-        Row::Idempotency(row) => Some(row),
-        _ => None,
+    if let Row::Idempotency(row) = view.fleet.row(&RowKey::Idempotency(key))? {
+        return Some(row);
     }
+    None
 }
 
 fn role_of(status: &RaftStatus, node: NodeId) -> MemberRole {

@@ -442,7 +442,6 @@ fn proposals() -> Vec<Proposal> {
         })
     }));
     all.extend(cluster::proposals());
-    all.extend(cluster::asked_of_members());
     all.extend(changes::bounds());
     all.extend(changes::rollouts());
     all.extend(access());

@@ -34,7 +34,7 @@ pub(super) fn proposals() -> Vec<Proposal> {
         dispatch: DispatchId(7),
         cursor: None,
     };
-    vec![
+    let mut all = vec![
         Proposal::LeaderStart { grace_ms: 2_000 },
         Proposal::Tick {
             ttl_ms: 10_000,
@@ -68,11 +68,13 @@ pub(super) fn proposals() -> Vec<Proposal> {
         },
         Proposal::RemoveNode { node },
         Proposal::SetFeatureLevel { level: 2 },
-    ]
+    ];
+    all.extend(asked_of_members());
+    all
 }
 
 /// What operators ask of members.
-pub(super) fn asked_of_members() -> Vec<Proposal> {
+fn asked_of_members() -> Vec<Proposal> {
     let (node, term) = (NodeId(2), 300);
     let (voter, learner) = (MemberRole::Voter, MemberRole::Learner);
     let role = |before, role| Proposal::SetMemberRole { node, before, role };
