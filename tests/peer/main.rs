@@ -30,8 +30,12 @@ const STRANGERS_MAX: usize = 8;
 const UNKNOWN_OF_ADDRESS_MAX: usize = 16;
 
 fn hello() -> Vec<u8> {
+    hello_of("1")
+}
+
+fn hello_of(version: &str) -> Vec<u8> {
     encoded(&PeerCall::Hello(Hello {
-        version: "1".into(),
+        version: version.into(),
         level: 2,
         cluster_id: None,
         node: None,
@@ -218,18 +222,12 @@ async fn frames(node: &Node, member: &Key) {
     let mut damaged = hello();
     damaged[12] ^= 1;
     let crowd = PeerCall::LastSeen(vec![InstanceUid::nil(); 1001]);
-    let long = PeerCall::Hello(Hello {
-        version: "1".repeat(1025).into(),
-        level: 2,
-        cluster_id: None,
-        node: None,
-    });
     let bad: [(Vec<u8>, Refusal); 5] = [
         (b"garbage".to_vec(), Refusal::Unreadable),
         (damaged, Refusal::Unreadable),
         (Vec::new(), Refusal::Unreadable),
         (encoded(&crowd), Refusal::TooLarge),
-        (encoded(&long), Refusal::TooLarge),
+        (hello_of(&"1".repeat(1025)), Refusal::TooLarge),
     ];
     for (number, (body, expected)) in (1..).zip(bad) {
         client.send(&frame(number, 1, &body)).await;
