@@ -264,7 +264,7 @@ pub enum Proposal {
     },
     /// A node comes with a join token. The same key again is the same join.
     RedeemJoinToken {
-        /// SHA-256 of the secret that it came with.
+        /// What the bearer of its token is known by.
         hash: [u8; 32],
         /// The node; its id is the one that it wants, or 0 for the next one.
         peer: Peer,

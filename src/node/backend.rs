@@ -173,12 +173,14 @@ impl NodeBackend {
             name: join::name(&stage.config),
             wanted: stage.config.node.id.map(NodeId),
         };
-        let joined = cluster::ask(&token, first, &newcomer).await;
+        let joined = cluster::ask(&token, first, &newcomer, Duration::ZERO).await;
         let joined = joined.map_err(|error| match error {
-            JoinError::Unreachable(_) => ClusterError::Unreachable(said(&error)),
+            JoinError::Unreachable { .. } => ClusterError::Unreachable(said(&error)),
             JoinError::Token(_)
             | JoinError::File { .. }
             | JoinError::Refused { .. }
+            | JoinError::UnknownToken { .. }
+            | JoinError::Key(_)
             | JoinError::OtherCluster { .. } => ClusterError::Refused(said(&error)),
         })?;
         let note = Moving::to(&joined, &newcomer, stage.clock.wall_ms());

@@ -21,8 +21,11 @@ mod proxied;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod refusals;
+mod removal;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
+mod waiting;
 
 use std::time::Duration;
 

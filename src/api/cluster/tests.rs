@@ -64,7 +64,7 @@ async fn a_join_token_says_where_who_and_what_and_a_line_to_type() {
     let kept = view.fleet.join_tokens().next().expect("kept").clone();
     assert_eq!(
         (kept.hash, kept.uses, &*kept.created_by),
-        (token.hash(), 2, "admin")
+        (token.key().expect("a key").key_hash(), 2, "admin")
     );
 }
 
