@@ -299,3 +299,45 @@ async fn liveness_ends_for_those_who_do_not_renew() {
     assert!(live(1) && live(2));
     assert_eq!(members[2].consensus().renew(Epoch(1)).await, Ok(false));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_is_not_taken_once_what_it_was_decided_by_has_passed() {
+    let (_cluster, members) = three().await;
+    let first = members[0].consensus().status().leader;
+    let of = |id: Option<NodeId>| {
+        let member = members.iter().find(|member| Some(member.id) == id);
+        member.expect("there").consensus()
+    };
+    let leader = of(first);
+    let mut others = members.iter().filter(|member| Some(member.id) != first);
+    let (next, listens) = (others.next().expect("there"), others.next().expect("there"));
+    assert!(next.consensus().look().1.is_none(), "it decides nothing");
+    let all = || MemberStep::Vote(members.iter().map(|member| member.id).collect());
+    let two = MemberStep::Vote(first.into_iter().chain([next.id]).collect());
+    let standing = leader.look().1.expect("it leads");
+    leader.step_if(two, standing.clone()).await.expect("taken");
+    // it was decided while three voted
+    let stale = leader.step_if(all(), standing).await;
+    assert!(
+        matches!(stale, Err(ProposeError::Unavailable(_))),
+        "{stale:?}"
+    );
+
+    let standing = leader.look().1.expect("it leads");
+    for to in [Some(next.id), first] {
+        let step = MemberStep::Lead(to);
+        leader.step(step).await.expect("handed over");
+        eventually("it has heard of it", || leader.status().leader == to).await;
+        // of the membership that is there, and of a leadership that is over: also when it leads again
+        let stale = leader.step_if(all(), standing.clone()).await;
+        assert!(stale.is_err(), "{stale:?}");
+    }
+    leader.read_barrier().await.expect("a leader answers");
+    assert!(!leader.status().voters.contains(&listens.id));
+    let standing = leader.look().1.expect("it leads");
+    leader.step_if(all(), standing).await.expect("taken");
+    eventually("it votes", || {
+        listens.consensus().status().voters.contains(&listens.id)
+    })
+    .await;
+}

@@ -83,6 +83,11 @@ async fn a_role_leaves_its_record_once_however_often_it_is_asked_for() {
         (site.steps().len(), site.noted("node.demote").await),
         (steps, 1)
     );
+    site.dies(2);
+    let lost = site.role(3, "learner", "k3").await;
+    lost.problem(409, "quorum_would_be_lost");
+    let known = site.role(3, "learner", "k1").await;
+    known.ok(200);
 }
 
 #[tokio::test]
@@ -92,6 +97,8 @@ async fn a_removal_is_answered_again_although_the_node_is_gone() {
     for _ in 0..2 {
         let left = site.keyed(Method::DELETE, "/members/3", None, "k").await;
         assert_eq!(left.ok(200)["voters"], json!([1, 2]));
+        // the leader has ended its learning
+        site.members(2, 0);
     }
     assert_eq!(site.noted("node.remove").await, 1);
     assert_eq!(
@@ -135,6 +142,11 @@ async fn a_transfer_leaves_its_record_and_is_not_made_twice() {
         .ok(200);
     assert_eq!(late["leader_id"], 1, "somebody asked for another one since");
     assert_eq!(site.steps().len(), 2);
+    site.dies(2);
+    let dead = site.keyed(Method::POST, "/leader", form(), "new").await;
+    dead.problem(409, "quorum_would_be_lost");
+    let late = site.keyed(Method::POST, "/leader", form(), "k").await;
+    assert_eq!(late.ok(200)["leader_id"], 1);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ impl Site {
     }
 
     /// The node has ended.
-    fn dies(&self, id: u64) {
+    pub(super) fn dies(&self, id: u64) {
         let (node, epoch) = (NodeId(id), Epoch(1));
         self.apply(Proposal::LeaveNode { node, epoch });
     }
