@@ -4,9 +4,22 @@
     reason = "a test of processes looks at them from outside, by real time"
 )]
 
+mod agent;
 mod asked;
+#[path = "../support/cluster.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
 mod cluster;
+mod dispatches;
+#[path = "../support/front.rs"]
+mod front;
+mod joining;
 mod moving;
+#[path = "../support/net.rs"]
+mod net;
+mod partition;
+mod proxied;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod refusals;
 mod removal;
 #[path = "../support/mod.rs"]

@@ -6,6 +6,7 @@
 
 pub mod accepted;
 pub mod duty;
+mod unsure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ use super::room::Room;
 use crate::node::origin;
 use crate::telemetry::names;
 
+use unsure::{Found, Unsure};
+
 /// What an entry may carry.
 const MARKS_MAX: usize = 256;
 
@@ -40,6 +43,8 @@ const MARKS_PERIOD: Duration = Duration::from_secs(1);
 pub struct Evidence {
     marks: Mutex<Vec<Mark>>,
     wake: Notify,
+    /// Marks of what is to be written that were not answered.
+    unsure: Unsure,
 }
 
 impl Evidence {
@@ -128,8 +133,14 @@ fn refused(refused: &Refused) -> DeliveryError {
 /// Runs until `stop`: hands deliveries over as the fleet changes.
 pub async fn drive_deliveries(room: Arc<Room>, stop: CancellationToken) {
     loop {
+        let is_unsure = !room.evidence.unsure.is_empty();
         let (agents, dispatches) = tokio::select! {
             taken = room.changes.next_deliveries() => taken,
+            () = tokio::time::sleep(MARKS_PERIOD), if is_unsure => {
+                unsure::leave_to_others(&room);
+                let again = room.evidence.unsure.all().into_iter();
+                (Agents::Named(again.map(|(uid, _)| uid).collect()), false)
+            }
             () = stop.cancelled() => return,
         };
         if dispatches {
@@ -177,7 +188,8 @@ pub async fn drive_marks(room: Arc<Room>, stop: CancellationToken) {
 
 /// Whether deliveries wait for this agent.
 pub fn is_waiting(room: &Room, uid: InstanceUid) -> bool {
-    room.consensus.view().fleet.queued_for(uid).next().is_some()
+    let is_unsure = !room.evidence.unsure.is_empty() && !room.evidence.unsure.of(uid).is_empty();
+    is_unsure || room.consensus.view().fleet.queued_for(uid).next().is_some()
 }
 
 /// Hands the queued deliveries of one agent to its session. Called by the task for sockets, and by a poll
@@ -187,22 +199,28 @@ pub async fn hand_over(room: &Room, uid: InstanceUid) {
         return;
     };
     let view = room.consensus.view();
-    for dispatch in view.fleet.queued_for(uid).collect::<Vec<_>>() {
+    let mut waiting: Vec<_> = room.evidence.unsure.of(uid);
+    waiting.extend(view.fleet.queued_for(uid));
+    // in the order in which they were given, each once
+    waiting.sort_unstable();
+    waiting.dedup();
+    for dispatch in waiting {
         let Some(fence) = agent.acting_fence().filter(|_| room.may_act()) else {
             return;
         };
         let Some(action) = view.fleet.dispatch(dispatch).map(|d| d.action.clone()) else {
+            room.evidence.unsure.forget(uid, dispatch);
             continue;
         };
         match action {
             Action::Restart => {
                 if planted::is(Bug::RestartBeforeMark) {
                     if agent.restart(Token(dispatch.0)).is_ok() {
-                        mark_sent(room, dispatch, uid, fence, None).await;
+                        let _ = mark_sent(room, dispatch, uid, fence, None).await;
                     }
                     continue;
                 }
-                if mark_sent(room, dispatch, uid, fence, None).await {
+                if may_write(room, dispatch, uid, fence).await {
                     sent_age(room, dispatch);
                     if let Err(why) = agent.restart(Token(dispatch.0)) {
                         fail(room, dispatch, uid, refused(&why));
@@ -219,7 +237,7 @@ pub async fn hand_over(room: &Room, uid: InstanceUid) {
                 if !agent.has_room_for_message() {
                     return;
                 }
-                if mark_sent(room, dispatch, uid, fence, None).await {
+                if may_write(room, dispatch, uid, fence).await {
                     sent_age(room, dispatch);
                     let message = wire::CustomMessage {
                         capability: capability.to_string(),
@@ -235,23 +253,58 @@ pub async fn hand_over(room: &Room, uid: InstanceUid) {
     }
 }
 
+/// Marks something as sent that is to be written once at most; whether this node, and nobody else, writes it now.
+async fn may_write(room: &Room, dispatch: DispatchId, uid: InstanceUid, fence: Fence) -> bool {
+    let Some(asking) = room.evidence.unsure.ask(uid, dispatch) else {
+        return false;
+    };
+    if !asking.again || unsure::look(room, dispatch, uid, Some(fence)) == Found::Queued {
+        match mark_sent(room, dispatch, uid, fence, None).await {
+            Some(true) => {
+                asking.answered();
+                return true;
+            }
+            Some(false) => {}
+            None => return false,
+        }
+    }
+    // an earlier try was taken, or nothing will be
+    asking.answered() && unsure::look(room, dispatch, uid, Some(fence)) == Found::Ours
+}
+
 async fn push(room: &Room, fleet: &Fleet, dispatch: DispatchId, agent: &Agent, fence: Fence) {
     let uid = agent.uid;
+    let Some(asking) = room.evidence.unsure.ask(uid, dispatch) else {
+        return;
+    };
+    if asking.again && unsure::look(room, dispatch, uid, Some(fence)) != Found::Queued {
+        // marked and pushed: the session waits for what the agent says
+        asking.answered();
+        return;
+    }
     let desired = fleet
         .agent(uid)
         .and_then(|record| fleet.desired(record).version);
     let Some(version) = desired else {
         fail(room, dispatch, uid, DeliveryError::NothingAssigned);
+        asking.answered();
         return;
     };
     match agent.push_config(Token(dispatch.0)) {
         // a crash between the write and the mark pushes once more
         Ok(()) => {
-            if mark_sent(room, dispatch, uid, fence, Some(version.hash)).await {
+            let taken = mark_sent(room, dispatch, uid, fence, Some(version.hash)).await;
+            if taken == Some(true) {
                 sent_age(room, dispatch);
             }
+            if taken.is_some() {
+                asking.answered();
+            }
         }
-        Err(why) => fail(room, dispatch, uid, refused(&why)),
+        Err(why) => {
+            fail(room, dispatch, uid, refused(&why));
+            asking.answered();
+        }
     }
 }
 
@@ -263,21 +316,21 @@ fn fail(room: &Room, dispatch: DispatchId, agent: InstanceUid, error: DeliveryEr
     });
 }
 
+/// Whether the mark was taken; `None` when that is not known.
 async fn mark_sent(
     room: &Room,
     dispatch: DispatchId,
     agent: InstanceUid,
     fence: Fence,
     hash: Option<ampora_raft::ids::ConfigHash>,
-) -> bool {
+) -> Option<bool> {
     let mark = Mark {
         dispatch,
         agent,
         to: MarkTo::Sent { fence, hash },
     };
-    propose_marks(room, vec![mark])
-        .await
-        .is_some_and(|taken| !taken.is_empty())
+    let taken = propose_marks(room, vec![mark]).await?;
+    Some(!taken.is_empty())
 }
 
 fn sent_age(room: &Room, dispatch: DispatchId) {
