@@ -41,8 +41,8 @@ pub(super) async fn until_stopped(
     backend: &Arc<NodeBackend>,
     parts: Parts,
     told_removed: impl Future<Output = ()>,
+    mut signals: Signals,
 ) -> Why {
-    let mut signals = Signals::listen();
     notify(&[sd_notify::NotifyState::Ready]);
     let (why, name) = tokio::select! {
         name = signals.stop() => (Why::Told, name),
@@ -143,13 +143,14 @@ async fn leave(room: &Room) {
 }
 
 /// The signals that say stop; SIGHUP is the command line's.
-struct Signals {
+pub(super) struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
 }
 
 impl Signals {
-    fn listen() -> Self {
+    /// Listens from here on: what comes before somebody waits for it is kept.
+    pub(super) fn listen() -> Self {
         let listen = |kind| {
             signal(kind)
                 .inspect_err(|error| tracing::error!(%error, "cannot listen for a signal"))

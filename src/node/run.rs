@@ -182,11 +182,13 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
         admin_address: parts.admin_address,
         admin_certificate: certificate_file(&config.admin.tls),
     };
+    // whoever reads that this node runs may tell it to stop
+    let signals = drain::Signals::listen();
     running.write(&data_dir).map_err(cannot("node.json"))?;
     backend.set_started();
     banner::print(&running, &config);
     let told_removed = cluster::told_removed(&peering, &log.consensus, place.identity);
-    let why = drain::until_stopped(&config, &room, &backend, parts, told_removed).await;
+    let why = drain::until_stopped(&config, &room, &backend, parts, told_removed, signals).await;
     log.stop().await;
     peering.stop();
     Running::remove(&data_dir).map_err(cannot("node.json"))?;

@@ -65,6 +65,10 @@ impl Trust {
 
     /// Says which join tokens there are, those that are spent or over among them: their bearers hear why they may not join.
     pub fn set_bearers(&self, bearers: &BTreeSet<KeyHash>) {
+        // said again and again, and nearly always the same
+        if self.known.load().bearers == *bearers {
+            return;
+        }
         self.known.rcu(|known| Known {
             bearers: bearers.clone(),
             ..Known::clone(known)
@@ -73,6 +77,9 @@ impl Trust {
 
     /// Says who was a member, so that it hears of it.
     pub fn set_removed(&self, removed: &BTreeMap<KeyHash, Removed>) {
+        if self.known.load().removed == *removed {
+            return;
+        }
         self.known.rcu(|known| Known {
             removed: removed.clone(),
             ..Known::clone(known)

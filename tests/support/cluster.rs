@@ -186,7 +186,7 @@ impl Cluster {
 
     /// Starts a node with the flags that it had.
     pub(crate) fn start_again(&mut self, slot: u64) {
-        let args = self.args(slot, &self.flags[&slot]);
+        let args = self.args_of(slot);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let node = support::start_in(&self.home_of(slot), &args);
         self.nodes.insert(slot, node);
