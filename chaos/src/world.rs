@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::book::Book;
-use crate::chance;
 use crate::clocks::DRIFT_BOUND_PPM;
 use crate::cluster::{Place, live};
 use crate::dice::Dice;
@@ -120,7 +119,7 @@ impl World {
         }
         let people = self.people.clone();
         let seats = self.seats.clone();
-        self.crowd.start(async move {
+        self.crowd.start(seed, async move {
             assemble(&seats).await;
             people.start(seed);
             std::future::pending::<()>().await;
@@ -159,7 +158,6 @@ impl World {
 
     fn step(&mut self) {
         self.book.pass(STEP_US);
-        chance::pass(STEP_US);
         let wall_ms = WALL_MS + self.book.now_us() / 1000;
         for parcel in self.network.arrived() {
             let seat = self.seats.iter().find(|seat| seat.node == parcel.to);
@@ -202,7 +200,7 @@ impl World {
             begin,
             bodies: self.bodies.clone(),
         };
-        machine.start(live(place))?;
+        machine.start(self.dice.number(), live(place))?;
         Ok(())
     }
 

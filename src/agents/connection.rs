@@ -23,7 +23,6 @@ use super::identity;
 use super::room::Room;
 use super::wake::{Call, Wake};
 use crate::clock::SystemClock;
-use crate::entropy;
 use crate::opamp::{AgentConnection, Agents, Answer, Closed, Denied, Later, Peer, Push};
 use crate::telemetry::frames::{Rejected, rejected};
 
@@ -113,7 +112,7 @@ impl Agents for Door {
             match forward::hear(&self.room, &peer, incoming.uid, &body).await {
                 Heard::Here => {}
                 Heard::Answered(bytes) => return Ok(forwarded(bytes)),
-                Heard::Later => return Err(come_back()),
+                Heard::Later => return Err(come_back(&self.room)),
             }
         }
         // who is served here is answered here: what is large of it is gone before anything is waited for
@@ -132,11 +131,11 @@ impl Agents for Door {
         let (reply, _) = begun.answer().await;
         if reply.unheard {
             let Some((uid, body)) = unserved else {
-                return Err(come_back());
+                return Err(come_back(&self.room));
             };
             return match forward::pass_on(&self.room, &peer, uid, &body).await {
                 Some(bytes) => Ok(forwarded(bytes)),
-                None => Err(come_back()),
+                None => Err(come_back(&self.room)),
             };
         }
         // a reply that is lost shows as a repetition of the same message, which is offered again
@@ -160,8 +159,8 @@ fn forwarded(bytes: Bytes) -> Answer {
 }
 
 /// The message was not heard: it comes again as it is.
-fn come_back() -> Later {
-    Later(1 + entropy::number() % POLL_LATER_SPREAD)
+fn come_back(room: &Room) -> Later {
+    Later(1 + room.entropy.number() % POLL_LATER_SPREAD)
 }
 
 /// One WebSocket with the agents that speak over it.

@@ -24,7 +24,6 @@ use super::room::Room;
 use super::wake::Wake;
 use super::{convert, delivery};
 use crate::clock::SystemClock;
-use crate::entropy;
 use crate::telemetry::frames::{self, Kind, Rejected};
 use crate::telemetry::names;
 
@@ -124,7 +123,7 @@ pub fn begin(
         }
         Route::Foreign => {
             let away = Turned::Away(EnrollmentRefusal::Foreign);
-            let reply = enrollment::answer(incoming.uid, away);
+            let reply = enrollment::answer(room, incoming.uid, away);
             return Begun::now(encode(caller.transport, &reply), None);
         }
     };
@@ -165,7 +164,7 @@ async fn handle(
     heard(room, &agent, caller, kind);
     if let Err(turned) = enrollment::enroll(room, caller, agent.uid).await {
         room.leave(&agent, caller.connection, ReleaseReason::Lost);
-        let reply = enrollment::answer(uid, turned);
+        let reply = enrollment::answer(room, uid, turned);
         return (encode(caller.transport, &reply), None);
     }
     match room.enter(&agent, caller.transport).await {
@@ -173,7 +172,7 @@ async fn handle(
         Entered::Refused => {
             frames::rejected(Rejected::Overload);
             room.leave(&agent, caller.connection, ReleaseReason::Lost);
-            let reply = unavailable(uid, AGENTS_MAX);
+            let reply = unavailable(room, uid, AGENTS_MAX);
             return (encode(caller.transport, &reply), None);
         }
         // the poll of before was another node's, which this one did not know yet
@@ -444,8 +443,8 @@ fn encode(transport: Transport, reply: &wire::ServerToAgent) -> Message {
 }
 
 /// The refusal of an agent that is one too many; spread, so that a refused fleet does not return at once.
-pub fn unavailable(uid: InstanceUid, text: &str) -> wire::ServerToAgent {
-    let spread = Duration::from_millis(entropy::number() % 30_000);
+pub fn unavailable(room: &Room, uid: InstanceUid, text: &str) -> wire::ServerToAgent {
+    let spread = Duration::from_millis(room.entropy.number() % 30_000);
     let retry_after = u64::try_from((REFUSED_RETRY + spread).as_nanos()).unwrap_or(u64::MAX);
     frame::refusal(
         Bytes::copy_from_slice(uid.as_bytes()),
