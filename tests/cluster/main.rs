@@ -9,6 +9,7 @@ mod agent;
 #[expect(dead_code, reason = "a suite uses what it needs of it")]
 mod cluster;
 mod dispatches;
+mod duplicates;
 #[path = "../support/front.rs"]
 mod front;
 mod joining;
