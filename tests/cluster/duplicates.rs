@@ -9,9 +9,6 @@ use crate::support::eventually;
 /// Sockets are asked for a sign of life each second, so that who is there is known soon.
 const SETTINGS: [&str; 1] = ["opamp.ping_interval_seconds=1"];
 
-/// Twice in a minute is what tells two from one that comes back; a node takes a uid once in five seconds.
-const TOLD_APART_WITHIN: std::time::Duration = SOON.saturating_mul(3);
-
 /// Beats after which nobody may be given another uid any more.
 const LATER: usize = 20;
 
@@ -32,7 +29,8 @@ fn one_uid_at_two_nodes_becomes_two() {
     let mut second = Agent::connected("second", all.node(2).opamp_addr);
     second.uid = uid;
     second.hello();
-    eventually("they are told apart", TOLD_APART_WITHIN, || {
+    // twice in a minute is what tells two from one that comes back; each look takes some glances
+    eventually("they are told apart", SOON, || {
         for agent in [&mut first, &mut second] {
             agent.beat();
             agent.listen();
