@@ -269,11 +269,18 @@ impl Agent {
     }
 
     fn take(&mut self, message: ServerToAgent) {
-        assert_eq!(message.instance_uid, self.uid.as_bytes()[..]);
+        let for_it = message.instance_uid == self.uid.as_bytes()[..];
         assert_eq!(message.error_response, None);
+        if let Some(given) = &message.agent_identification {
+            let given = Uuid::from_slice(&given.new_instance_uid).expect("a uid");
+            assert_ne!(given, self.uid);
+            self.uid = given;
+            self.renamed += 1;
+        }
+        let for_it = for_it || message.instance_uid == self.uid.as_bytes()[..];
+        assert!(for_it, "what is for another one: {message:?}");
         let asked = message.flags & 1 != 0;
         self.full_states += usize::from(asked);
-        self.renamed += usize::from(message.agent_identification.is_some());
         self.restarts += usize::from(message.command.is_some());
         self.offers.extend(message.remote_config);
         if asked {

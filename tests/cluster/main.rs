@@ -10,6 +10,7 @@ mod asked;
 #[expect(dead_code, reason = "a suite uses what it needs of it")]
 mod cluster;
 mod dispatches;
+mod duplicates;
 #[path = "../support/front.rs"]
 mod front;
 mod joining;
