@@ -10,6 +10,7 @@ pub mod clocks;
 pub mod cluster;
 pub mod dice;
 pub mod invariants;
+mod judge;
 pub mod machine;
 pub mod nemesis;
 pub mod network;

@@ -1,19 +1,24 @@
 //! `acked_survives` (design §9, 2): what was acknowledged to an operator is there after any crash.
 //!
-//! Every acknowledgement is kept with what must be found later, and each is looked for on every node after all has
-//! healed: a lost one cannot come back by itself, so that the end sees whatever was lost on the way.
+//! Judged where it is decided: at the true instant at which an operator is told, the entry is on the disks of a majority
+//! such that no crash takes it. Whether one of these crashes then happens is luck, and hides a breach for long. A disk
+//! whose log goes further is taken to hold the entry, and so is one without any entry, whose rows stand for them.
 //!
-//! One way to lose is looked at all the time, because luck hides it for long: entries go from the log only when the
-//! rows on the disk stand for them. What a node says of its log is older than what its disk says right after, and both
-//! only grow, so that a purge beyond the rows is never seen by mistake.
+//! Entries go from the log only when the rows on the disk stand for them. What a node says of its log is older than
+//! what its disk says right after, and both only grow, so that a purge beyond the rows is never seen by mistake.
+//!
+//! And by what it comes to: each acknowledgement is kept with what must be found later, and is looked for on every node
+//! after all has healed. A lost one cannot come back by itself, so that the end sees whatever was lost on the way.
 
 use std::sync::Arc;
 
 use ampora_raft::consensus::View;
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{ConfigHash, DispatchId, NodeId};
+use ampora_storage::log::durable_index;
 
 use crate::book::Book;
+use crate::seat::Seat;
 
 /// Something that an operator was told.
 #[derive(Clone, Debug)]
@@ -40,6 +45,21 @@ impl Acked {
                 .group(name)
                 .is_some_and(|group| group.revision >= *revision),
         }
+    }
+}
+
+/// An operator is told at this moment that the entry at this index has happened.
+pub(super) fn told(book: &Book, seats: &[Seat], index: u64) {
+    let holds = |seat: &&Seat| durable_index(seat.disk()).is_none_or(|last| last >= index);
+    let holders = seats.iter().filter(holds).count();
+    if holders * 2 <= seats.len() {
+        book.violation(
+            "acked_survives",
+            format_args!(
+                "entry {index} is acknowledged and on {holders} disks of {}",
+                seats.len()
+            ),
+        );
     }
 }
 

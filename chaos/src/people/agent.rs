@@ -34,6 +34,8 @@ pub struct AgentState {
     pub node: Option<NodeId>,
     /// The hash of what it runs.
     pub applied: Vec<u8>,
+    /// How it said that it is.
+    pub healthy: bool,
 }
 
 struct Life {
@@ -70,6 +72,7 @@ impl Life {
             uid: self.speaker.uid,
             node,
             applied: self.speaker.applied().to_vec(),
+            healthy: self.speaker.is_healthy(),
         };
         if let Some(known) = self.people.agents.lock().get_mut(self.number) {
             *known = state;
