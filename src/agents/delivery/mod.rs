@@ -6,6 +6,7 @@
 
 pub mod accepted;
 pub mod duty;
+mod handing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::handing::{Found, Handing};
 use super::agent::Agent;
 use super::changes::Agents;
 use super::room::Room;
@@ -39,6 +41,7 @@ const MARKS_PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Evidence {
     marks: Mutex<Vec<Mark>>,
+    handing: Handing,
     wake: Notify,
 }
 
@@ -47,12 +50,17 @@ impl Evidence {
     pub fn conclude(&self, agent: InstanceUid, events: Vec<Event>) {
         let marks: Vec<_> = events
             .into_iter()
-            .filter_map(|event| mark_of(agent, event))
+            .filter_map(|event| self.handing.keep_back(mark_of(agent, event)?))
             .collect();
         if !marks.is_empty() {
             self.marks.lock().extend(marks);
             self.wake.notify_one();
         }
+    }
+
+    /// How many marks wait.
+    pub fn waiting(&self) -> usize {
+        self.marks.lock().len()
     }
 
     fn add(&self, mark: Mark) {
@@ -158,6 +166,7 @@ pub async fn drive_marks(room: Arc<Room>, stop: CancellationToken) {
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
+        look_at_unsure(&room);
         while room.may_act() {
             let marks: Vec<_> = {
                 let mut marks = room.evidence.marks.lock();
@@ -194,64 +203,111 @@ pub async fn hand_over(room: &Room, uid: InstanceUid) {
         let Some(action) = view.fleet.dispatch(dispatch).map(|d| d.action.clone()) else {
             continue;
         };
-        match action {
-            Action::Restart => {
-                if planted::is(Bug::RestartBeforeMark) {
-                    if agent.restart(Token(dispatch.0)).is_ok() {
-                        mark_sent(room, dispatch, uid, fence, None).await;
-                    }
-                    continue;
+        let marked = match action {
+            Action::Restart if planted::is(Bug::RestartBeforeMark) => {
+                if agent.restart(Token(dispatch.0)).is_ok() {
+                    mark_sent(room, dispatch, uid, fence, None).await;
                 }
-                if mark_sent(room, dispatch, uid, fence, None).await {
-                    sent_age(room, dispatch);
-                    if let Err(why) = agent.restart(Token(dispatch.0)) {
-                        fail(room, dispatch, uid, refused(&why));
-                    }
-                }
+                continue;
             }
             Action::PushConfig => push(room, &view.fleet, dispatch, &agent, fence).await,
-            Action::CustomMessage {
-                capability,
-                message_type,
-                data,
-            } => {
-                // the rest waits for the mailbox, in order
-                if !agent.has_room_for_message() {
-                    return;
+            // the rest waits for the mailbox, in order
+            Action::CustomMessage { .. } if !agent.has_room_for_message() => return,
+            Action::Restart | Action::CustomMessage { .. } => {
+                let marked = mark_sent(room, dispatch, uid, fence, None).await;
+                if marked == Marked::Sent {
+                    hand(room, dispatch, &agent, action);
                 }
-                if mark_sent(room, dispatch, uid, fence, None).await {
-                    sent_age(room, dispatch);
-                    let message = wire::CustomMessage {
-                        capability: capability.to_string(),
-                        r#type: message_type.to_string(),
-                        data: data.into(),
-                    };
-                    if let Err(why) = agent.custom_message(Token(dispatch.0), message) {
-                        fail(room, dispatch, uid, refused(&why));
-                    }
-                }
+                marked
             }
+        };
+        match marked {
+            Marked::Sent => sent_age(room, dispatch),
+            Marked::Refused => {}
+            // what comes behind it keeps its order
+            Marked::Unknown => return,
         }
     }
 }
 
-async fn push(room: &Room, fleet: &Fleet, dispatch: DispatchId, agent: &Agent, fence: Fence) {
+/// Gives a session what is marked as sent.
+fn hand(room: &Room, dispatch: DispatchId, agent: &Agent, action: Action) {
+    let token = Token(dispatch.0);
+    let taken = match action {
+        Action::Restart => agent.restart(token),
+        Action::PushConfig => agent.push_config(token),
+        Action::CustomMessage {
+            capability,
+            message_type,
+            data,
+        } => {
+            let message = wire::CustomMessage {
+                capability: capability.to_string(),
+                r#type: message_type.to_string(),
+                data: data.into(),
+            };
+            agent.custom_message(token, message)
+        }
+    };
+    if let Err(why) = taken {
+        fail(room, dispatch, agent.uid, refused(&why));
+    }
+}
+
+/// Goes on with deliveries whose mark had no answer, as the fleet shows them now.
+fn look_at_unsure(room: &Room) {
+    let view = room.consensus.view();
+    let (node, epoch) = (room.author.node, room.liveness.epoch());
+    for found in room.evidence.handing.look(&view.fleet, node, epoch) {
+        let (dispatch, uid, fence) = match found {
+            Found::Queued(uid) => {
+                room.changes.agent_arrived(uid);
+                continue;
+            }
+            Found::Concluded(mark) => {
+                room.evidence.add(mark);
+                continue;
+            }
+            Found::Marked(dispatch, uid, fence) => (dispatch, uid, fence),
+        };
+        let owner = room.registry.get(uid).filter(|_| room.may_act());
+        let owner = owner.filter(|agent| agent.acting_fence() == Some(fence));
+        let action = view.fleet.dispatch(dispatch).map(|d| d.action.clone());
+        if let (Some(agent), Some(action)) = (owner, action) {
+            hand(room, dispatch, &agent, action);
+        } else if let Some(delivery) = view.fleet.delivery(dispatch, uid) {
+            // it never left, and nobody else will send it
+            room.evidence.add(Mark {
+                dispatch,
+                agent: uid,
+                to: duty::verdict(&view.fleet, delivery),
+            });
+        }
+    }
+}
+
+async fn push(
+    room: &Room,
+    fleet: &Fleet,
+    dispatch: DispatchId,
+    agent: &Agent,
+    fence: Fence,
+) -> Marked {
     let uid = agent.uid;
     let desired = fleet
         .agent(uid)
         .and_then(|record| fleet.desired(record).version);
     let Some(version) = desired else {
         fail(room, dispatch, uid, DeliveryError::NothingAssigned);
-        return;
+        return Marked::Refused;
     };
     match agent.push_config(Token(dispatch.0)) {
         // a crash between the write and the mark pushes once more
-        Ok(()) => {
-            if mark_sent(room, dispatch, uid, fence, Some(version.hash)).await {
-                sent_age(room, dispatch);
-            }
+        Ok(()) => mark_sent(room, dispatch, uid, fence, Some(version.hash)).await,
+        Err(why) => {
+            fail(room, dispatch, uid, refused(&why));
+            Marked::Refused
         }
-        Err(why) => fail(room, dispatch, uid, refused(&why)),
     }
 }
 
@@ -263,21 +319,42 @@ fn fail(room: &Room, dispatch: DispatchId, agent: InstanceUid, error: DeliveryEr
     });
 }
 
+/// What became of a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Marked {
+    /// The delivery is sent, and nobody else may send it.
+    Sent,
+    /// Another one was first, or it was not allowed.
+    Refused,
+    /// It may be either, and may still become it.
+    Unknown,
+}
+
 async fn mark_sent(
     room: &Room,
     dispatch: DispatchId,
     agent: InstanceUid,
     fence: Fence,
     hash: Option<ampora_raft::ids::ConfigHash>,
-) -> bool {
+) -> Marked {
+    let under = (room.liveness.epoch(), fence);
+    let Some(turn) = room.evidence.handing.begin((dispatch, agent), under) else {
+        return Marked::Unknown;
+    };
     let mark = Mark {
         dispatch,
         agent,
         to: MarkTo::Sent { fence, hash },
     };
-    propose_marks(room, vec![mark])
-        .await
-        .is_some_and(|taken| !taken.is_empty())
+    let Some(taken) = propose_marks(room, vec![mark]).await else {
+        return Marked::Unknown;
+    };
+    let taken = !taken.is_empty();
+    let concluded = turn.answered(taken, &room.consensus.view().fleet);
+    if let Some(mark) = concluded {
+        room.evidence.add(mark);
+    }
+    if taken { Marked::Sent } else { Marked::Refused }
 }
 
 fn sent_age(room: &Room, dispatch: DispatchId) {
