@@ -10,18 +10,19 @@ use ampora_raft::time::Clock;
 
 use crate::invariants::Sizes;
 use crate::invariants::liveness::{self, Rest};
+use crate::machine::Machine;
 use crate::seat::Seat;
 use crate::world::World;
 
 impl World {
     /// Looks at what is there of everything, and notes where each node stands.
     pub(crate) fn look(&self) {
-        for seat in self.seats.iter() {
-            self.look_at(seat);
+        for (seat, machine) in self.seats.iter().zip(&self.machines) {
+            self.look_at(seat, machine);
         }
     }
 
-    fn look_at(&self, seat: &Seat) {
+    fn look_at(&self, seat: &Seat, machine: &Machine) {
         let Some(consensus) = seat.consensus() else {
             return;
         };
@@ -46,13 +47,22 @@ impl World {
                 seat.clocks().boot_ms(),
             ),
         );
-        self.oracle.sizes(&Sizes {
+        let inbox = seat.with(|doors| doors.inbox.clone());
+        let entries = status.last_log_index.saturating_sub(status.purged_index);
+        let sizes = Sizes {
             node: seat.node,
             calls: self.network.calls(),
             agents: room.registry.uids().len(),
             timers: room.timers.lock().len(),
-            entries: status.last_log_index.saturating_sub(status.purged_index),
-        });
+            unasked: room.unasked.lock().len(),
+            marks: room.evidence.waiting(),
+            changes: room.batches.waiting(),
+            inbox: inbox.map_or(0, |inbox| inbox.max_capacity() - inbox.capacity()),
+            tasks: machine.tasks(),
+            unflushed: machine.disk.unflushed(),
+            entries: usize::try_from(entries).unwrap_or(usize::MAX),
+        };
+        self.oracle.sizes(&sizes);
     }
 
     fn views(&self) -> Vec<(NodeId, Arc<View>)> {

@@ -15,6 +15,7 @@ pub mod machine;
 pub mod nemesis;
 pub mod network;
 pub mod people;
+pub mod planted;
 pub mod seat;
 pub mod sweep;
 pub mod world;

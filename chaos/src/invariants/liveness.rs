@@ -37,17 +37,23 @@ pub fn complaint(rest: &Rest<'_>) -> Option<String> {
     if rest.views.len() < rest.nodes {
         return Some("a node has not started".to_owned());
     }
-    let indices: BTreeSet<_> = rest.views.iter().map(|(_, v)| v.applied_index).collect();
-    if rest.leaders.len() != 1 || rest.leaders.contains(&None) || indices.len() != 1 {
-        return Some(format!("leaders {:?}, applied {indices:?}", rest.leaders));
+    if rest.leaders.len() != 1 || rest.leaders.contains(&None) {
+        return Some(format!("leaders {:?}", rest.leaders));
     }
-    let (_, view) = rest.views.first()?;
-    let fleet = &view.fleet;
+    let views = rest.views.iter().map(|(_, view)| view);
+    let fleet = &views.max_by_key(|view| view.applied_index)?.fleet;
     let mut agents = rest.agents.iter();
     agents
         .find_map(|agent| of_agent(fleet, agent, rest.bad))
         .or_else(|| of_dispatches(fleet))
         .or_else(|| of_changes(fleet))
+        .or_else(|| of_indices(rest))
+}
+
+/// Last, because it is true of any moment between an entry and its being heard of.
+fn of_indices(rest: &Rest<'_>) -> Option<String> {
+    let indices: BTreeSet<_> = rest.views.iter().map(|(_, v)| v.applied_index).collect();
+    (indices.len() > 1).then(|| format!("applied {indices:?}"))
 }
 
 fn of_agent(fleet: &Fleet, agent: &AgentState, bad: &BTreeSet<Vec<u8>>) -> Option<String> {

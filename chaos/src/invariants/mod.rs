@@ -232,6 +232,14 @@ fn note(changed: &Changed<'_>) {
                 let is = after.session.map(|s| (s.node.0, s.epoch.0, s.fence.0));
                 book.note("fleet", format_args!("{} is owned by {is:?}", after.uid));
             }
+            let health = after.health.as_ref().map(|h| (h.healthy, &*h.status));
+            let had = match before {
+                Some(Row::Agent(before)) => before.health.as_ref(),
+                Some(_) | None => None,
+            };
+            if health != had.map(|h| (h.healthy, &*h.status)) {
+                book.note("fleet", format_args!("{} is {health:?}", after.uid));
+            }
         }
         (_, Some(_) | None) => {}
     }
