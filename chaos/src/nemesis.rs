@@ -1,5 +1,7 @@
-//! Bad luck: what happens to machines, clocks and the network while a run is bad. One thing at a time or several, each
-//! for a while, chosen by dice of its own; what known mistakes need is on a deck, so that most runs meet all of it.
+//! Bad luck: what happens to machines, clocks and the network while a run is bad.
+//!
+//! One thing at a time or several, each for a while, chosen by dice of its own; what known mistakes need is on a deck,
+//! so that most runs meet all of it.
 
 use std::sync::atomic::Ordering;
 

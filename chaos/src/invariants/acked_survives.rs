@@ -1,8 +1,8 @@
 //! `acked_survives` (design §9, 2): what was acknowledged to an operator is there after any crash.
 //!
 //! Judged where it is decided: at the true instant at which an operator is told, the entry is on the disks of a majority
-//! such that no crash takes it. Whether one of these crashes then happens is luck, and hides a breach for long. A disk
-//! whose log goes further is taken to hold the entry, and so is one without any entry, whose rows stand for them.
+//! such that no crash takes it, in the log or in the rows. Whether one of these crashes then happens is luck, and hides a
+//! breach for long. A disk whose log goes further is taken to hold the entry, and so is one whose log is empty.
 //!
 //! Entries go from the log only when the rows on the disk stand for them. What a node says of its log is older than
 //! what its disk says right after, and both only grow, so that a purge beyond the rows is never seen by mistake.
@@ -10,9 +10,10 @@
 //! And by what it comes to: each acknowledgement is kept with what must be found later, and is looked for on every node
 //! after all has healed. A lost one cannot come back by itself, so that the end sees whatever was lost on the way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ampora_raft::consensus::View;
+use ampora_raft::consensus::{RowStore, View};
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{ConfigHash, DispatchId, NodeId};
 use ampora_storage::log::durable_index;
@@ -48,21 +49,6 @@ impl Acked {
     }
 }
 
-/// An operator is told at this moment that the entry at this index has happened.
-pub(super) fn told(book: &Book, seats: &[Seat], index: u64) {
-    let holds = |seat: &&Seat| durable_index(seat.disk()).is_none_or(|last| last >= index);
-    let holders = seats.iter().filter(holds).count();
-    if holders * 2 <= seats.len() {
-        book.violation(
-            "acked_survives",
-            format_args!(
-                "entry {index} is acknowledged and on {holders} disks of {}",
-                seats.len()
-            ),
-        );
-    }
-}
-
 /// A node has purged its log up to an entry, while its rows on the disk stand for another.
 pub(super) fn purged(book: &Book, node: NodeId, purged: u64, durable: u64) {
     if purged > durable {
@@ -79,9 +65,33 @@ pub(super) fn purged(book: &Book, node: NodeId, purged: u64, durable: u64) {
 #[derive(Debug, Default)]
 pub(super) struct Check {
     acked: Vec<Acked>,
+    /// How far the rows on each disk have been seen to stand for entries: they never go back.
+    rows: BTreeMap<NodeId, u64>,
 }
 
 impl Check {
+    /// An operator is told at this moment that the entry at this index has happened.
+    pub(super) fn told(&mut self, book: &Book, seats: &[Seat], index: u64) {
+        let holders = seats.iter().filter(|seat| self.holds(seat, index)).count();
+        if holders * 2 <= seats.len() {
+            book.violation(
+                "acked_survives",
+                format_args!(
+                    "entry {index} is acknowledged and on {holders} disks of {}",
+                    seats.len()
+                ),
+            );
+        }
+    }
+
+    fn holds(&mut self, seat: &Seat, index: u64) -> bool {
+        let rows = seat.with(|doors| doors.rows.clone());
+        let rows = rows.map_or(0, |rows| rows.durable_index());
+        let seen = self.rows.entry(seat.node).or_default();
+        *seen = rows.max(*seen);
+        *seen >= index || durable_index(seat.disk()).is_none_or(|last| last >= index)
+    }
+
     pub(super) fn acked(&mut self, what: Acked) {
         self.acked.push(what);
     }

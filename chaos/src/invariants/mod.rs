@@ -136,9 +136,7 @@ impl Oracle {
     pub fn heard(&self, uid: InstanceUid, act: &Act) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        state
-            .terminal_once
-            .heard(&self.book, &state.fleet, uid, act);
+        state.terminal_once.heard(&self.book, uid, act);
         state.bad_change_contained.heard(&self.book, uid, act);
     }
 
@@ -154,7 +152,8 @@ impl Oracle {
 
     /// An operator was told that the entry at this index has happened.
     pub fn told(&self, index: u64) {
-        acked_survives::told(&self.book, &self.seats, index);
+        let mut state = self.state.lock();
+        state.acked_survives.told(&self.book, &self.seats, index);
     }
 
     /// An operator was told that something is done.

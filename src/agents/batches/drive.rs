@@ -45,13 +45,17 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
         if batch.epoch != epoch {
             (epoch, number) = (batch.epoch, 1);
         }
-        let mut batch = batch;
-        come_late(&mut batch, &mut late);
         match commit(&room, number, batch, &mut late, &stop).await {
             Went::Landed(done, unheard) => {
                 batches.landed(&done);
                 room.ask_again(unheard);
                 number += 1;
+                let ops = come_late(&done, &mut late);
+                if !ops.is_empty() {
+                    let batch = Batch { epoch, ops };
+                    drop(commit(&room, number, batch, &mut late, &stop).await);
+                    number += 1;
+                }
             }
             Went::Over(batch) => {
                 room.ask_again(batches.refused(batch));
@@ -78,10 +82,10 @@ enum Went {
 }
 
 /// A bug on purpose: reports that were left behind come again behind what is newer.
-fn come_late(batch: &mut Batch, late: &mut Vec<Waiting>) {
-    let newer: BTreeSet<_> = batch.ops.iter().filter_map(Waiting::reports_of).collect();
+fn come_late(done: &[Done], late: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let newer: BTreeSet<_> = done.iter().filter_map(Done::reported).collect();
     let is_due = |op: &mut Waiting| op.reports_of().is_some_and(|uid| newer.contains(&uid));
-    batch.ops.extend(late.extract_if(.., is_due));
+    late.extract_if(.., is_due).collect()
 }
 
 /// Proposes one batch until it is applied, and hands out the answers.
