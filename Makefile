@@ -1,6 +1,6 @@
 # One gate, two verbs: `verify` reads, `fix` edits. `test` installs what the tests need and runs all of them.
 .DEFAULT_GOAL := verify
-.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz chaos chaos-ci hotpath hotpath-accept run demo
+.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz chaos chaos-ci simulator hotpath hotpath-accept run demo
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DENY_VERSION := 0.20.2
@@ -64,19 +64,23 @@ SEEDS ?= 200
 FIRST ?= 1
 SIMULATOR := $(TARGET)/sim/sim/ampora-chaos
 
-chaos:
-	CARGO_TARGET_DIR=$(TARGET)/sim cargo build --locked --profile sim -p ampora-chaos --features planted
+# A runtime that can be seeded is a build of its own of everything.
+simulator:
+	CARGO_TARGET_DIR=$(TARGET)/sim RUSTFLAGS="--cfg tokio_unstable" \
+		cargo build --locked --profile sim -p ampora-chaos --features planted
+
+chaos: simulator
 ifdef SEED
 	$(SIMULATOR) run $(SEED)
 else
 	$(SIMULATOR) sweep --seeds $(SEEDS) --first $(FIRST) --planted
 endif
 
-# Some minutes of it, with the program that the tests have built.
-CI_SEEDS ?= 20
-chaos-ci:
-	cargo build --locked --workspace --bin ampora-chaos
-	$(TARGET)/debug/ampora-chaos sweep --seeds $(CI_SEEDS) --first 1
+# Some minutes of it, and that a seed repeats to the byte.
+CI_SEEDS ?= 60
+chaos-ci: simulator
+	$(SIMULATOR) same 1 2 3 4 5 6 7 8
+	$(SIMULATOR) sweep --seeds $(CI_SEEDS) --first 1 --planted
 
 # Instructions of the hot path against the numbers that are kept.
 hotpath:

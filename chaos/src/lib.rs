@@ -2,10 +2,10 @@
 //! networks, agents and operators, in one process, from one seed.
 //!
 //! [`world`] is a run, [`machine`], [`clocks`] and [`network`] what fails in it by [`nemesis`]; [`cluster`] starts the
-//! production code on it, [`people`] use it, and [`invariants`] says what must be true. [`sweep`] runs many.
+//! production code on it, [`people`] use it, and [`invariants`] says what must be true. [`sweep`] runs many, and
+//! [`same`] one twice.
 
 pub mod book;
-pub mod chance;
 pub mod clocks;
 pub mod cluster;
 pub mod dice;
@@ -16,6 +16,7 @@ pub mod nemesis;
 pub mod network;
 pub mod people;
 pub mod planted;
+pub mod same;
 pub mod seat;
 pub mod sweep;
 pub mod world;

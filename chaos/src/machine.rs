@@ -74,15 +74,16 @@ impl Machine {
         }
     }
 
-    /// Switches it on with this one task, which starts all others.
+    /// Switches it on with this one task, which starts all others; `seed` decides what its runtime leaves to chance.
     ///
     /// # Errors
     /// Fails when the runtime cannot be made.
-    pub fn start(&mut self, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()?;
+    pub fn start(
+        &mut self,
+        seed: u64,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let runtime = seeded(seed).enable_time().start_paused(true).build()?;
         // the timer is asked inside of the runtime alone
         let began = runtime.block_on(async { now() });
         runtime.spawn(task);
@@ -140,6 +141,22 @@ impl Machine {
             }
         }
     }
+}
+
+/// Whether runs repeat: `select!` and the order in which waiters wake are drawn by tokio, which lets itself be seeded
+/// in a build of its own alone.
+pub const REPEATS: bool = cfg!(tokio_unstable);
+
+#[cfg(tokio_unstable)]
+fn seeded(seed: u64) -> Builder {
+    let mut builder = Builder::new_current_thread();
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+    builder
+}
+
+#[cfg(not(tokio_unstable))]
+fn seeded(_seed: u64) -> Builder {
+    Builder::new_current_thread()
 }
 
 #[expect(

@@ -1,9 +1,11 @@
 //! `ampora-chaos`: one seed with its trace, or many seeds on all cores.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use ampora_chaos::book::Book;
-use ampora_chaos::chance;
+use ampora_chaos::machine::REPEATS;
+use ampora_chaos::same;
 use ampora_chaos::sweep::{self, Sweep};
 use ampora_chaos::world::World;
 use anyhow::Context;
@@ -32,6 +34,11 @@ enum What {
         #[arg(long)]
         plant: Option<String>,
     },
+    /// Each of these seeds twice: the traces must be the same to the byte.
+    Same {
+        /// The seeds.
+        seeds: Vec<u64>,
+    },
     /// Many runs, each in a process of its own.
     Sweep(Sweep),
 }
@@ -51,18 +58,30 @@ fn main() -> anyhow::Result<()> {
             let violations = run(seed, quiet, log)?;
             std::process::exit(i32::from(violations > 0));
         }
+        What::Same { seeds } => {
+            let mut all = true;
+            for seed in seeds {
+                all &= same::compare(seed, &program()?, &mut std::io::stdout().lock())?;
+            }
+            std::process::exit(i32::from(!all));
+        }
         What::Sweep(plan) => {
-            let program = std::env::current_exe().context("this program is not found")?;
-            let clean = sweep::run(&plan, &program, &mut std::io::stdout().lock())?;
+            let clean = sweep::run(&plan, &program()?, &mut std::io::stdout().lock())?;
             std::process::exit(i32::from(!clean));
         }
     }
 }
 
+fn program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("this program is not found")
+}
+
 fn run(seed: u64, quiet: bool, log: Option<String>) -> anyhow::Result<usize> {
     let bodies = tempfile::tempdir()?;
-    // from here on nothing is left to chance, not even the first hash map of this thread
-    chance::seed(seed);
+    anyhow::ensure!(
+        REPEATS,
+        "a program of this build cannot repeat a run: `make chaos` builds one that can"
+    );
     if let Some(filter) = log {
         tracing_subscriber::fmt()
             .with_env_filter(filter)

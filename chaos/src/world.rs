@@ -16,7 +16,6 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::book::Book;
-use crate::chance;
 use crate::clocks::DRIFT_BOUND_PPM;
 use crate::cluster::{Place, live};
 use crate::dice::Dice;
@@ -118,7 +117,7 @@ impl World {
         }
         let people = self.people.clone();
         let seats = self.seats.clone();
-        self.crowd.start(async move {
+        self.crowd.start(seed, async move {
             assemble(&seats).await;
             people.start(seed);
             std::future::pending::<()>().await;
@@ -157,7 +156,6 @@ impl World {
 
     fn step(&mut self) {
         self.book.pass(STEP_US);
-        chance::pass(STEP_US);
         let wall_ms = WALL_MS + self.book.now_us() / 1000;
         for parcel in self.network.arrived() {
             let seat = self.seats.iter().find(|seat| seat.node == parcel.to);
@@ -200,7 +198,7 @@ impl World {
             begin,
             bodies: self.bodies.clone(),
         };
-        machine.start(live(place))?;
+        machine.start(self.dice.number(), live(place))?;
         Ok(())
     }
 

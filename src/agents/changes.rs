@@ -161,13 +161,6 @@ impl Changes {
         self.deliveries.notify_one();
     }
 
-    /// Whether nobody has been told of deliveries that he has not looked at.
-    #[cfg(test)]
-    pub(super) fn is_idle(&self) -> bool {
-        let state = self.state.lock();
-        state.deliveries.is_empty() && !state.dispatches
-    }
-
     /// Dispatches are to be looked at.
     pub fn look_at_dispatches(&self) {
         self.state.lock().dispatches = true;

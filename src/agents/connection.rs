@@ -24,7 +24,6 @@ use super::identity;
 use super::room::Room;
 use super::wake::{Call, Wake};
 use crate::clock::SystemClock;
-use crate::entropy;
 use crate::opamp::{AgentConnection, Agents, Answer, Closed, Denied, Later, Peer, Push};
 use crate::telemetry::frames::{Rejected, rejected};
 
@@ -113,25 +112,33 @@ impl Agents for Door {
         if let Ok(incoming) = &incoming {
             match forward::hear(&self.room, &peer, incoming.uid, &body).await {
                 Heard::Here => {}
-                Heard::Answered(bytes) => {
-                    return Ok(Answer {
-                        bytes,
-                        malformed: false,
-                    });
-                }
-                Heard::Later => return Err(Later(1 + entropy::number() % POLL_LATER_SPREAD)),
+                Heard::Answered(bytes) => return Ok(forwarded(bytes)),
+                Heard::Later => return Err(come_back(&self.room)),
             }
         }
+        // who is served here is answered here: what is large of it is gone before anything is waited for
+        let unserved = incoming.as_ref().ok().map(|incoming| incoming.uid);
+        let unserved = unserved.filter(|uid| !forward::is_here(&self.room, *uid));
+        let unserved = unserved.map(|uid| (uid, body.clone()));
         drop(body);
         let caller = Caller {
             connection: POLLS,
             transport: Transport::Http,
             wake: None,
-            token: peer.token,
+            token: peer.token.clone(),
         };
         let malformed = incoming.is_err();
         let begun = exchange::begin(&self.room, &caller, incoming);
         let (reply, _) = begun.answer().await;
+        if reply.unheard {
+            let Some((uid, body)) = unserved else {
+                return Err(come_back(&self.room));
+            };
+            return match forward::pass_on(&self.room, &peer, uid, &body).await {
+                Some(bytes) => Ok(forwarded(bytes)),
+                None => Err(come_back(&self.room)),
+            };
+        }
         // a reply that is lost shows as a repetition of the same message, which is offered again
         if let Some(written) = reply.written {
             exchange::written(&self.room, written);
@@ -142,6 +149,19 @@ impl Agents for Door {
             malformed,
         })
     }
+}
+
+/// What the owner of a session has answered.
+fn forwarded(bytes: Bytes) -> Answer {
+    Answer {
+        bytes,
+        malformed: false,
+    }
+}
+
+/// The message was not heard: it comes again as it is.
+fn come_back(room: &Room) -> Later {
+    Later(1 + room.entropy.number() % POLL_LATER_SPREAD)
 }
 
 /// One WebSocket with the agents that speak over it.

@@ -136,7 +136,7 @@ pub async fn enroll(room: &Room, caller: &Caller, uid: InstanceUid) -> Result<()
 }
 
 /// The answer to an agent that is not served; its socket stays open.
-pub fn answer(uid: InstanceUid, turned: Turned) -> wire::ServerToAgent {
+pub fn answer(room: &Room, uid: InstanceUid, turned: Turned) -> wire::ServerToAgent {
     let why = match turned {
         Turned::Away(why) => why,
         // it says everything again, and by then the log will have answered
@@ -150,9 +150,10 @@ pub fn answer(uid: InstanceUid, turned: Turned) -> wire::ServerToAgent {
         }
     };
     let text = match why {
-        EnrollmentRefusal::AgentLimit => return overload(uid, exchange::AGENTS_MAX),
+        EnrollmentRefusal::AgentLimit => return overload(room, uid, exchange::AGENTS_MAX),
         EnrollmentRefusal::TokenLimit => {
             return overload(
+                room,
                 uid,
                 "as many agents came with this enrollment token as may (agents.max_per_token)",
             );
@@ -172,9 +173,9 @@ pub fn answer(uid: InstanceUid, turned: Turned) -> wire::ServerToAgent {
     )
 }
 
-fn overload(uid: InstanceUid, text: &str) -> wire::ServerToAgent {
+fn overload(room: &Room, uid: InstanceUid, text: &str) -> wire::ServerToAgent {
     rejected(Rejected::Overload);
-    exchange::unavailable(uid, text)
+    exchange::unavailable(room, uid, text)
 }
 
 /// Ends sockets whose token is gone, until `stop`.

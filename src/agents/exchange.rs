@@ -24,7 +24,6 @@ use super::room::Room;
 use super::wake::Wake;
 use super::{convert, delivery};
 use crate::clock::SystemClock;
-use crate::entropy;
 use crate::telemetry::frames::{self, Kind, Rejected};
 use crate::telemetry::names;
 
@@ -54,6 +53,8 @@ pub struct Message {
     pub bytes: Bytes,
     /// What its writing means.
     pub written: Option<Written>,
+    /// Nobody has heard the message: another node took the session while this one asked for it.
+    pub unheard: bool,
 }
 
 /// What the writing of a message means.
@@ -122,7 +123,7 @@ pub fn begin(
         }
         Route::Foreign => {
             let away = Turned::Away(EnrollmentRefusal::Foreign);
-            let reply = enrollment::answer(incoming.uid, away);
+            let reply = enrollment::answer(room, incoming.uid, away);
             return Begun::now(encode(caller.transport, &reply), None);
         }
     };
@@ -163,16 +164,29 @@ async fn handle(
     heard(room, &agent, caller, kind);
     if let Err(turned) = enrollment::enroll(room, caller, agent.uid).await {
         room.leave(&agent, caller.connection, ReleaseReason::Lost);
-        let reply = enrollment::answer(uid, turned);
+        let reply = enrollment::answer(room, uid, turned);
         return (encode(caller.transport, &reply), None);
     }
-    if room.enter(&agent, caller.transport).await == Entered::Refused {
-        frames::rejected(Rejected::Overload);
-        room.leave(&agent, caller.connection, ReleaseReason::Lost);
-        return (
-            encode(caller.transport, &unavailable(uid, AGENTS_MAX)),
-            None,
-        );
+    match room.enter(&agent, caller.transport).await {
+        Entered::Owned(_) => {}
+        Entered::Refused => {
+            frames::rejected(Rejected::Overload);
+            room.leave(&agent, caller.connection, ReleaseReason::Lost);
+            let reply = unavailable(room, uid, AGENTS_MAX);
+            return (encode(caller.transport, &reply), None);
+        }
+        // the poll of before was another node's, which this one did not know yet
+        Entered::NotYet
+            if caller.transport == Transport::Http && room.owned_elsewhere(agent.uid).is_some() =>
+        {
+            room.leave(&agent, caller.connection, ReleaseReason::Lost);
+            let unheard = Message {
+                unheard: true,
+                ..encode(caller.transport, &plain(uid))
+            };
+            return (unheard, None);
+        }
+        Entered::NotYet => {}
     }
     if caller.transport == Transport::Http {
         delivery::hand_over(room, agent.uid).await;
@@ -375,7 +389,11 @@ fn framed(
         offer: outgoing.offer,
         marks: outgoing.marks,
     });
-    Message { bytes, written }
+    Message {
+        bytes,
+        written,
+        unheard: false,
+    }
 }
 
 fn fits(room: &Room, message: &wire::ServerToAgent, offer: &Bytes) -> bool {
@@ -420,12 +438,13 @@ fn encode(transport: Transport, reply: &wire::ServerToAgent) -> Message {
     Message {
         bytes,
         written: None,
+        unheard: false,
     }
 }
 
 /// The refusal of an agent that is one too many; spread, so that a refused fleet does not return at once.
-pub fn unavailable(uid: InstanceUid, text: &str) -> wire::ServerToAgent {
-    let spread = Duration::from_millis(entropy::number() % 30_000);
+pub fn unavailable(room: &Room, uid: InstanceUid, text: &str) -> wire::ServerToAgent {
+    let spread = Duration::from_millis(room.entropy.number() % 30_000);
     let retry_after = u64::try_from((REFUSED_RETRY + spread).as_nanos()).unwrap_or(u64::MAX);
     frame::refusal(
         Bytes::copy_from_slice(uid.as_bytes()),

@@ -101,10 +101,32 @@ pub(super) async fn hear(room: &Room, peer: &Peer, uid: InstanceUid, body: &Byte
     heard
 }
 
-fn owner(room: &Room, uid: InstanceUid) -> Option<Session> {
+/// Hands a poll to the node that took the session while this one asked for it.
+pub(super) async fn pass_on(
+    room: &Room,
+    peer: &Peer,
+    uid: InstanceUid,
+    body: &Bytes,
+) -> Option<Bytes> {
+    let owner = room.owned_elsewhere(uid)?;
+    let answered = ask(room, owner.node, peer, body).await;
+    let outcome = if answered.is_some() {
+        "answered"
+    } else {
+        "refused"
+    };
+    metrics::counter!(names::POLLS_FORWARDED, "outcome" => outcome).increment(1);
+    answered
+}
+
+/// Whether this node owns the session.
+pub(super) fn is_here(room: &Room, uid: InstanceUid) -> bool {
     let served = room.registry.get(uid);
-    let is_here = served.is_some_and(|agent| agent.with(|state| state.fence.is_some()));
-    if is_here {
+    served.is_some_and(|agent| agent.with(|state| state.fence.is_some()))
+}
+
+fn owner(room: &Room, uid: InstanceUid) -> Option<Session> {
+    if is_here(room, uid) {
         return None;
     }
     room.owned_elsewhere(uid)
@@ -147,9 +169,14 @@ pub async fn answer(room: &Arc<Room>, asked: Exchange) -> Exchanged {
     let Ok(incoming) = frame::decode_http(asked.body) else {
         return without(BAD_REQUEST);
     };
-    let served = room.registry.get(incoming.uid);
-    let is_here = served.is_some_and(|agent| agent.with(|state| state.fence.is_some()));
-    if !is_here {
+    let Some(agent) = room.registry.get(incoming.uid) else {
+        return without(MISDIRECTED);
+    };
+    if !is_here(room, agent.uid) {
+        // the other node may know sooner than this one that the claim of the first message was granted
+        drop(agent.turn.lock().await);
+    }
+    if !is_here(room, agent.uid) {
         return without(MISDIRECTED);
     }
     let caller = Caller {
@@ -160,6 +187,9 @@ pub async fn answer(room: &Arc<Room>, asked: Exchange) -> Exchanged {
     };
     let begun = exchange::begin(room, &caller, Ok(incoming));
     let (reply, _) = begun.answer().await;
+    if reply.unheard {
+        return without(MISDIRECTED);
+    }
     if let Some(written) = reply.written {
         exchange::written(room, written);
     }

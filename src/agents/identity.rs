@@ -15,7 +15,6 @@ use super::claims::is_elsewhere;
 use super::enrollment;
 use super::exchange::Caller;
 use super::room::Room;
-use crate::entropy;
 
 /// `AgentToServer.flags`: the agent asks for a uid (C-065).
 const REQUEST_INSTANCE_UID: u64 = 0x1;
@@ -120,7 +119,7 @@ pub(super) fn issue(
 }
 
 fn fresh(room: &Room) -> InstanceUid {
-    uuid_v7(room.clock.wall_ms(), entropy::bytes())
+    uuid_v7(room.clock.wall_ms(), room.entropy.bytes())
 }
 
 /// Judges who may use the uid, and moves the link to the connection that may.

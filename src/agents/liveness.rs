@@ -20,7 +20,6 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::room::Room;
-use crate::entropy;
 use crate::node::origin;
 
 /// A node alone has nobody who could think it dead.
@@ -253,7 +252,7 @@ async fn begin_again(room: &Arc<Room>) {
     room.liveness.over();
     room.batches.suspend();
     // a repetition that comes late must not end the incarnation that an earlier try was given
-    let origin = origin::of_node_once(room.author.node, entropy::bytes());
+    let origin = origin::of_node_once(room.author.node, room.entropy.bytes());
     let epoch = loop {
         if let Some(epoch) = register(&room.consensus, room.author.node, &origin).await {
             break epoch;

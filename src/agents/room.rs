@@ -29,6 +29,7 @@ use super::registry::Registry;
 use super::sockets::Sockets;
 use super::takeovers::Takeovers;
 use crate::attempts::Attempts;
+use crate::entropy::Entropy;
 use crate::tasks::Tasks;
 
 /// Between two looks at whether a release has reached the fleet.
@@ -53,6 +54,8 @@ pub struct Room {
     pub consensus: Consensus,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
+    /// Random numbers.
+    pub entropy: Entropy,
     /// Claims on their way to the log, and the tasks that keep this node alive in it.
     pub tasks: Tasks,
     /// This node.

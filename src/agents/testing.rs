@@ -39,6 +39,7 @@ use super::room::{Room, Settings};
 use super::wake::{Call, Wake};
 use super::{batches, delivery, liveness, reconcile};
 use crate::clock::SystemClock;
+use crate::entropy::Entropy;
 use crate::node::origin;
 use crate::tasks::Tasks;
 
@@ -211,6 +212,7 @@ impl Nodes {
         Arc::new(Room {
             consensus: self.consensus.clone(),
             clock: self.clock.clone(),
+            entropy: Entropy::system(),
             tasks: Tasks::new(),
             author: Author {
                 node,

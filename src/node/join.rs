@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_raft::consensus::{Consensus, ConsensusConfig, LogLimits, ProposeError, Timings};
+use ampora_raft::consensus::{Consensus, ConsensusConfig, ProposeError, Timings};
 use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
@@ -136,7 +136,7 @@ pub(super) fn consensus(
         node: place.identity.node,
         address: doors.opamp_address.to_string(),
         seed: entropy::number(),
-        log: LogLimits::default(),
+        log: config.cluster.log,
         begin: place.begin,
         liveness_ttl: config.dispatch.ownership_ttl,
         network: Arc::new(peering.peers.clone()),

@@ -32,6 +32,7 @@ use crate::api::{self, Api};
 use crate::clock::SystemClock;
 use crate::config::{Auth, Config};
 use crate::doors::TlsError;
+use crate::entropy::Entropy;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::{Metrics, UPKEEP_PERIOD};
 use crate::telemetry::names;
@@ -246,6 +247,7 @@ fn room(
     Ok(Arc::new(Room {
         consensus: log.consensus.clone(),
         clock,
+        entropy: Entropy::system(),
         tasks: Tasks::new(),
         author: Author {
             node,

@@ -4,8 +4,21 @@
     reason = "a test of processes looks at them from outside, by real time"
 )]
 
+mod agent;
+#[path = "../support/cluster.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
 mod cluster;
+mod dispatches;
+#[path = "../support/front.rs"]
+mod front;
+mod joining;
 mod moving;
+#[path = "../support/net.rs"]
+mod net;
+mod partition;
+mod proxied;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;

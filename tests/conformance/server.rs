@@ -84,6 +84,17 @@ impl Server {
         Server::start_in(directory, settings)
     }
 
+    /// Starts two nodes of one cluster. The first one votes alone, so that it goes on when the second one is gone.
+    pub(crate) fn two() -> [Server; 2] {
+        let door = "peer.listen=127.0.0.1:0";
+        let first = Server::start(&[door]);
+        let (status, made) = first.ask("POST", "/cluster/join-tokens", &json!({"uses": 1}));
+        assert_eq!(status, 201, "{made}");
+        let token = made["token"].as_str().expect("a text");
+        let second = Server::start(&[door, &format!("cluster.join={token}")]);
+        [first, second]
+    }
+
     fn start_in(directory: Arc<TempDir>, settings: Vec<String>) -> Server {
         let mut args = vec!["--set", "log.format=json"];
         for setting in &settings {

@@ -7,6 +7,8 @@ mod certificates;
 mod clients;
 mod commands;
 mod proxies;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod real;
 mod refusals;
 mod reload;

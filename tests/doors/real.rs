@@ -1,20 +1,15 @@
 //! The proxies that people use, with the configuration that is shipped for them, before the real binary.
 
-use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::{IpAddr, SocketAddr};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use reqwest::{Client, Version};
 use rustls::version::TLS13;
 
 use crate::certificates::Home;
-use crate::clients::{SOON, Socket, hello, http, poll, trusting};
+use crate::clients::{Socket, hello, http, poll, trusting};
 use crate::proxies::{client_of, until_seen};
-use crate::support::{Node, eventually};
+use crate::proxy::{self, Proxy, free_port, install};
+use crate::support::Node;
 
 /// Where clients come from: not where the proxy, which alone is trusted, comes from.
 const CLIENT: [u8; 4] = [127, 0, 0, 9];
@@ -28,67 +23,12 @@ const ARGS: [&str; 6] = [
     "log.level=info,ampora::opamp=debug",
 ];
 
-/// A running proxy; its whole group ends with it.
-struct Proxy(Child);
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let group = Pid::from_raw(i32::try_from(self.0.id()).unwrap());
-        // it may have ended by itself
-        let _ = killpg(group, Signal::SIGKILL);
-        let _ = self.0.wait();
-    }
-}
-
-/// Installs the proxies where they are missing.
-fn install() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doors/proxies.sh");
-    let output = Command::new(script).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// Writes a shipped configuration with the places of this test. Each has to be in it as the shipped one says.
 fn write(home: &Home, name: &str, places: &[(&str, &str)]) {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("deploy/proxy")
-        .join(name);
-    let mut text = fs::read_to_string(shipped).unwrap();
-    for (shipped, here) in places {
-        assert!(text.contains(shipped), "{name} has no {shipped}");
-        text = text.replace(shipped, here);
-    }
-    home.write(name, &text);
+    proxy::write(home.dir(), name, places);
 }
 
 fn run(home: &Home, program: &str, args: &[&str], ports: &[u16]) -> Proxy {
-    let log = fs::File::create(home.path("proxy.log")).unwrap();
-    let child = Command::new(program)
-        .args(args)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir(home.dir())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    let mut proxy = Proxy(child);
-    for port in ports {
-        eventually("the proxy listens", SOON, || {
-            if let Some(status) = proxy.0.try_wait().unwrap() {
-                let said = fs::read_to_string(home.path("proxy.log")).unwrap();
-                panic!("{program} ended with {status}: {said}");
-            }
-            TcpStream::connect(("127.0.0.1", *port)).ok()
-        });
-    }
-    proxy
+    proxy::run(home.dir(), program, args, ports)
 }
 
 fn admin_of(node: &Node) -> String {

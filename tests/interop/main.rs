@@ -8,19 +8,33 @@
 
 mod all_at_once;
 mod clients;
+#[path = "../support/cluster.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
+mod cluster;
 mod configurations;
 mod contact;
 mod dispatches;
 mod enrollment;
 mod extension;
+mod failover;
+#[path = "../support/front.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
+mod front;
 mod legacy;
 mod libraries;
 mod library;
+#[path = "../support/net.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
+mod net;
 mod process;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod rest;
 mod restarts;
 mod schemathesis;
 mod secure;
 mod server;
 mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 mod wait;

@@ -12,6 +12,7 @@ use ampora::agents::full_states::FullStates;
 use ampora::agents::liveness::{self, Liveness};
 use ampora::agents::room::{Room, Settings};
 use ampora::agents::{delivery, reconcile, rollout, timers};
+use ampora::entropy::Entropy;
 use ampora::node::{leases, origin};
 use ampora::tasks::Tasks;
 use ampora_raft::consensus::{Begin, Consensus, ConsensusConfig, LogLimits, Timings};
@@ -24,6 +25,7 @@ use ampora_storage::flush::Flusher;
 use ampora_storage::kv::{CrashKv, Kv};
 use ampora_storage::log::Log;
 use ampora_storage::rows::Rows;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::watched::Watched;
@@ -228,6 +230,7 @@ fn room(
     Ok(Arc::new(Room {
         consensus: consensus.clone(),
         clock: place.clocks.clone(),
+        entropy: entropy(Dice::new(place.dice.clone().number(), 2)),
         tasks: Tasks::new(),
         author: Author {
             node,
@@ -258,6 +261,11 @@ fn room(
         full_states: FullStates::new(200, 8 * 1024 * 1024, place.clocks.boot_ms()),
         unasked: Default::default(),
     }))
+}
+
+fn entropy(dice: Dice) -> Entropy {
+    let dice = Mutex::new(dice);
+    Entropy::drawn(move || dice.lock().number())
 }
 
 /// Until the fleet knows this incarnation; the first one founds it.

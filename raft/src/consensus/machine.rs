@@ -244,6 +244,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         self.texts = texts;
         self.show(self.state.index());
         self.sink.replaced(self.state.index());
+        tracing::info!(index = self.state.index(), "a snapshot was installed");
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 pub mod accepted;
 pub mod duty;
-mod handing;
+mod unsure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::handing::{Found, Handing};
 use super::agent::Agent;
 use super::changes::Agents;
 use super::room::Room;
 use crate::node::origin;
 use crate::telemetry::names;
+
+use unsure::{Found, Unsure};
 
 /// What an entry may carry.
 const MARKS_MAX: usize = 256;
@@ -41,8 +42,9 @@ const MARKS_PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Evidence {
     marks: Mutex<Vec<Mark>>,
-    handing: Handing,
     wake: Notify,
+    /// Marks of what is to be written that were not answered.
+    unsure: Unsure,
 }
 
 impl Evidence {
@@ -50,7 +52,7 @@ impl Evidence {
     pub fn conclude(&self, agent: InstanceUid, events: Vec<Event>) {
         let marks: Vec<_> = events
             .into_iter()
-            .filter_map(|event| self.handing.keep_back(mark_of(agent, event)?))
+            .filter_map(|event| mark_of(agent, event))
             .collect();
         if !marks.is_empty() {
             self.marks.lock().extend(marks);
@@ -136,8 +138,14 @@ fn refused(refused: &Refused) -> DeliveryError {
 /// Runs until `stop`: hands deliveries over as the fleet changes.
 pub async fn drive_deliveries(room: Arc<Room>, stop: CancellationToken) {
     loop {
+        let is_unsure = !room.evidence.unsure.is_empty();
         let (agents, dispatches) = tokio::select! {
             taken = room.changes.next_deliveries() => taken,
+            () = tokio::time::sleep(MARKS_PERIOD), if is_unsure => {
+                unsure::leave_to_others(&room);
+                let again = room.evidence.unsure.all().into_iter();
+                (Agents::Named(again.map(|(uid, _)| uid).collect()), false)
+            }
             () = stop.cancelled() => return,
         };
         if dispatches {
@@ -166,7 +174,6 @@ pub async fn drive_marks(room: Arc<Room>, stop: CancellationToken) {
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        look_at_unsure(&room);
         while room.may_act() {
             let marks: Vec<_> = {
                 let mut marks = room.evidence.marks.lock();
@@ -186,7 +193,8 @@ pub async fn drive_marks(room: Arc<Room>, stop: CancellationToken) {
 
 /// Whether deliveries wait for this agent.
 pub fn is_waiting(room: &Room, uid: InstanceUid) -> bool {
-    room.consensus.view().fleet.queued_for(uid).next().is_some()
+    let is_unsure = !room.evidence.unsure.is_empty() && !room.evidence.unsure.of(uid).is_empty();
+    is_unsure || room.consensus.view().fleet.queued_for(uid).next().is_some()
 }
 
 /// Hands the queued deliveries of one agent to its session. Called by the task for sockets, and by a poll
@@ -196,117 +204,111 @@ pub async fn hand_over(room: &Room, uid: InstanceUid) {
         return;
     };
     let view = room.consensus.view();
-    for dispatch in view.fleet.queued_for(uid).collect::<Vec<_>>() {
+    let mut waiting: Vec<_> = room.evidence.unsure.of(uid);
+    waiting.extend(view.fleet.queued_for(uid));
+    // in the order in which they were given, each once
+    waiting.sort_unstable();
+    waiting.dedup();
+    for dispatch in waiting {
         let Some(fence) = agent.acting_fence().filter(|_| room.may_act()) else {
             return;
         };
         let Some(action) = view.fleet.dispatch(dispatch).map(|d| d.action.clone()) else {
+            room.evidence.unsure.forget(uid, dispatch);
             continue;
         };
-        let marked = match action {
-            Action::Restart if planted::is(Bug::RestartBeforeMark) => {
-                if agent.restart(Token(dispatch.0)).is_ok() {
-                    mark_sent(room, dispatch, uid, fence, None).await;
+        match action {
+            Action::Restart => {
+                if planted::is(Bug::RestartBeforeMark) {
+                    if agent.restart(Token(dispatch.0)).is_ok() {
+                        let _ = mark_sent(room, dispatch, uid, fence, None).await;
+                    }
+                    continue;
                 }
-                continue;
+                if may_write(room, dispatch, uid, fence).await {
+                    sent_age(room, dispatch);
+                    if let Err(why) = agent.restart(Token(dispatch.0)) {
+                        fail(room, dispatch, uid, refused(&why));
+                    }
+                }
             }
             Action::PushConfig => push(room, &view.fleet, dispatch, &agent, fence).await,
-            // the rest waits for the mailbox, in order
-            Action::CustomMessage { .. } if !agent.has_room_for_message() => return,
-            Action::Restart | Action::CustomMessage { .. } => {
-                let marked = mark_sent(room, dispatch, uid, fence, None).await;
-                if marked == Marked::Sent {
-                    hand(room, dispatch, &agent, action);
+            Action::CustomMessage {
+                capability,
+                message_type,
+                data,
+            } => {
+                // the rest waits for the mailbox, in order
+                if !agent.has_room_for_message() {
+                    return;
                 }
-                marked
+                if may_write(room, dispatch, uid, fence).await {
+                    sent_age(room, dispatch);
+                    let message = wire::CustomMessage {
+                        capability: capability.to_string(),
+                        r#type: message_type.to_string(),
+                        data: data.into(),
+                    };
+                    if let Err(why) = agent.custom_message(Token(dispatch.0), message) {
+                        fail(room, dispatch, uid, refused(&why));
+                    }
+                }
             }
-        };
-        match marked {
-            Marked::Sent => sent_age(room, dispatch),
-            Marked::Refused => {}
-            // what comes behind it keeps its order
-            Marked::Unknown => return,
         }
     }
 }
 
-/// Gives a session what is marked as sent.
-fn hand(room: &Room, dispatch: DispatchId, agent: &Agent, action: Action) {
-    let token = Token(dispatch.0);
-    let taken = match action {
-        Action::Restart => agent.restart(token),
-        Action::PushConfig => agent.push_config(token),
-        Action::CustomMessage {
-            capability,
-            message_type,
-            data,
-        } => {
-            let message = wire::CustomMessage {
-                capability: capability.to_string(),
-                r#type: message_type.to_string(),
-                data: data.into(),
-            };
-            agent.custom_message(token, message)
-        }
+/// Marks something as sent that is to be written once at most; whether this node, and nobody else, writes it now.
+async fn may_write(room: &Room, dispatch: DispatchId, uid: InstanceUid, fence: Fence) -> bool {
+    let Some(asking) = room.evidence.unsure.ask(uid, dispatch) else {
+        return false;
     };
-    if let Err(why) = taken {
-        fail(room, dispatch, agent.uid, refused(&why));
-    }
-}
-
-/// Goes on with deliveries whose mark had no answer, as the fleet shows them now.
-fn look_at_unsure(room: &Room) {
-    let view = room.consensus.view();
-    let (node, epoch) = (room.author.node, room.liveness.epoch());
-    for found in room.evidence.handing.look(&view.fleet, node, epoch) {
-        let (dispatch, uid, fence) = match found {
-            Found::Queued(uid) => {
-                room.changes.agent_arrived(uid);
-                continue;
+    if !asking.again || unsure::look(room, dispatch, uid, Some(fence)) == Found::Queued {
+        match mark_sent(room, dispatch, uid, fence, None).await {
+            Some(true) => {
+                asking.answered();
+                return true;
             }
-            Found::Concluded(mark) => {
-                room.evidence.add(mark);
-                continue;
-            }
-            Found::Marked(dispatch, uid, fence) => (dispatch, uid, fence),
-        };
-        let owner = room.registry.get(uid).filter(|_| room.may_act());
-        let owner = owner.filter(|agent| agent.acting_fence() == Some(fence));
-        let action = view.fleet.dispatch(dispatch).map(|d| d.action.clone());
-        if let (Some(agent), Some(action)) = (owner, action) {
-            hand(room, dispatch, &agent, action);
-        } else if let Some(delivery) = view.fleet.delivery(dispatch, uid) {
-            // it never left, and nobody else will send it
-            room.evidence.add(Mark {
-                dispatch,
-                agent: uid,
-                to: duty::verdict(&view.fleet, delivery),
-            });
+            Some(false) => {}
+            None => return false,
         }
     }
+    // an earlier try was taken, or nothing will be
+    asking.answered() && unsure::look(room, dispatch, uid, Some(fence)) == Found::Ours
 }
 
-async fn push(
-    room: &Room,
-    fleet: &Fleet,
-    dispatch: DispatchId,
-    agent: &Agent,
-    fence: Fence,
-) -> Marked {
+async fn push(room: &Room, fleet: &Fleet, dispatch: DispatchId, agent: &Agent, fence: Fence) {
     let uid = agent.uid;
+    let Some(asking) = room.evidence.unsure.ask(uid, dispatch) else {
+        return;
+    };
+    if asking.again && unsure::look(room, dispatch, uid, Some(fence)) != Found::Queued {
+        // marked and pushed: the session waits for what the agent says
+        asking.answered();
+        return;
+    }
     let desired = fleet
         .agent(uid)
         .and_then(|record| fleet.desired(record).version);
     let Some(version) = desired else {
         fail(room, dispatch, uid, DeliveryError::NothingAssigned);
-        return Marked::Refused;
+        asking.answered();
+        return;
     };
     match agent.push_config(Token(dispatch.0)) {
         // a crash between the write and the mark pushes once more
-        Ok(()) => mark_sent(room, dispatch, uid, fence, Some(version.hash)).await,
+        Ok(()) => {
+            let taken = mark_sent(room, dispatch, uid, fence, Some(version.hash)).await;
+            if taken == Some(true) {
+                sent_age(room, dispatch);
+            }
+            if taken.is_some() {
+                asking.answered();
+            }
+        }
         Err(why) => {
             fail(room, dispatch, uid, refused(&why));
-            Marked::Refused
+            asking.answered();
         }
     }
 }
@@ -319,42 +321,21 @@ fn fail(room: &Room, dispatch: DispatchId, agent: InstanceUid, error: DeliveryEr
     });
 }
 
-/// What became of a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Marked {
-    /// The delivery is sent, and nobody else may send it.
-    Sent,
-    /// Another one was first, or it was not allowed.
-    Refused,
-    /// It may be either, and may still become it.
-    Unknown,
-}
-
+/// Whether the mark was taken; `None` when that is not known.
 async fn mark_sent(
     room: &Room,
     dispatch: DispatchId,
     agent: InstanceUid,
     fence: Fence,
     hash: Option<ampora_raft::ids::ConfigHash>,
-) -> Marked {
-    let under = (room.liveness.epoch(), fence);
-    let Some(turn) = room.evidence.handing.begin((dispatch, agent), under) else {
-        return Marked::Unknown;
-    };
+) -> Option<bool> {
     let mark = Mark {
         dispatch,
         agent,
         to: MarkTo::Sent { fence, hash },
     };
-    let Some(taken) = propose_marks(room, vec![mark]).await else {
-        return Marked::Unknown;
-    };
-    let taken = !taken.is_empty();
-    let concluded = turn.answered(taken, &room.consensus.view().fleet);
-    if let Some(mark) = concluded {
-        room.evidence.add(mark);
-    }
-    if taken { Marked::Sent } else { Marked::Refused }
+    let taken = propose_marks(room, vec![mark]).await?;
+    Some(!taken.is_empty())
 }
 
 fn sent_age(room: &Room, dispatch: DispatchId) {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_proto::session::{Event, Token};
-use ampora_raft::ids::{DispatchId, InstanceUid, NodeId};
+use ampora_raft::ids::{DispatchId, InstanceUid};
 use ampora_raft::outcome::Outcome;
-use ampora_raft::proposal::{CreateDispatch, Mark, MarkDeliveries, MarkTo, Proposal};
+use ampora_raft::proposal::{CreateDispatch, Proposal};
 use ampora_raft::records::{Action, Counts, DeliveryError, DeliveryState, DispatchState, Target};
 use ampora_raft::selector::Selector;
 
-use super::{duty, hand_over, look_at_unsure};
+use super::duty;
 use crate::agents::room::Room;
 use crate::agents::testing::{Nodes, Speaker, TTL, run, until};
 use crate::node::leases;
@@ -131,122 +130,5 @@ fn a_selector_is_expanded_by_the_holder_and_delivered_by_the_owners() {
         );
         tasks.stop();
         assert!(tasks.finished(TTL).await);
-    });
-}
-
-/// Marks the first dispatch of a fleet as sent by node 2, as a proposal of that node does whose answer gets lost.
-async fn mark_unheard(nodes: &Nodes, agent: InstanceUid) {
-    let fence = nodes.session(agent).expect("is owned").fence;
-    let mark = Mark {
-        dispatch: DispatchId(1),
-        agent,
-        to: MarkTo::Sent { fence, hash: None },
-    };
-    let marks = Proposal::MarkDeliveries(MarkDeliveries {
-        node: NodeId(2),
-        epoch: nodes.node(2).liveness.epoch(),
-        marks: vec![mark],
-    });
-    let outcome = nodes.propose(marks).await;
-    assert!(matches!(outcome, Outcome::Deliveries { taken, .. } if taken == [0]));
-}
-
-#[test]
-fn a_restart_whose_mark_had_no_answer_leaves_once_when_the_fleet_shows_it() {
-    run(async {
-        let nodes = Nodes::start(2).await;
-        let mut speaker = Speaker::new(nodes.node(2), 1, 10);
-        speaker.introduce().await;
-        until(|| nodes.owner(speaker.uid) == Some(2)).await;
-        let room = nodes.node(2);
-        let agent = room.registry.get(speaker.uid).expect("is served");
-        until(|| agent.acting_fence().is_some()).await;
-        let under = (
-            room.liveness.epoch(),
-            agent.acting_fence().expect("a fence"),
-        );
-        // the first dispatch of a fleet is 1: whoever hands it over waits for an answer
-        let turn = room
-            .evidence
-            .handing
-            .begin((DispatchId(1), speaker.uid), under);
-        let dispatch = restart(&nodes, Target::Agent(speaker.uid)).await;
-        assert_eq!(dispatch, DispatchId(1));
-        mark_unheard(&nodes, speaker.uid).await;
-        let mut pushed = 0;
-        let mut count = || {
-            let push = agent.next_push(speaker.caller.connection, 0);
-            pushed += usize::from(push.is_some_and(|push| push.message.command.is_some()));
-            pushed
-        };
-        hand_over(room, speaker.uid).await;
-        assert_eq!(count(), 0, "its answer may still come");
-        drop(turn);
-        until(|| count() == 1).await;
-        // a fleet that is behind would show it as queued once more
-        hand_over(room, speaker.uid).await;
-        look_at_unsure(room);
-        assert_eq!(count(), 1);
-        let now = state(&nodes, dispatch, speaker.uid);
-        assert_eq!(now, Some(DeliveryState::Sent));
-    });
-}
-
-#[test]
-fn what_a_session_concludes_before_its_mark_is_known_waits_behind_it() {
-    run(async {
-        let nodes = Nodes::start(2).await;
-        let mut speaker = Speaker::new(nodes.node(2), 1, 10);
-        speaker.introduce().await;
-        until(|| nodes.owner(speaker.uid) == Some(2)).await;
-        let room = nodes.node(2);
-        let agent = room.registry.get(speaker.uid).expect("is served");
-        until(|| agent.acting_fence().is_some()).await;
-        let under = (
-            room.liveness.epoch(),
-            agent.acting_fence().expect("a fence"),
-        );
-        let turn = room
-            .evidence
-            .handing
-            .begin((DispatchId(1), speaker.uid), under);
-        let dispatch = restart(&nodes, Target::Agent(speaker.uid)).await;
-        let concluded = vec![Event::RestartConfirmed(Token(dispatch.0))];
-        room.evidence.conclude(speaker.uid, concluded);
-        assert_eq!(room.evidence.waiting(), 0);
-        mark_unheard(&nodes, speaker.uid).await;
-        drop(turn);
-        until(|| state(&nodes, dispatch, speaker.uid) == Some(DeliveryState::Succeeded)).await;
-    });
-}
-
-#[test]
-fn a_delivery_whose_mark_never_took_effect_is_tried_again() {
-    run(async {
-        let nodes = Nodes::start(2).await;
-        let mut speaker = Speaker::new(nodes.node(2), 1, 10);
-        speaker.introduce().await;
-        until(|| nodes.owner(speaker.uid) == Some(2)).await;
-        let room = nodes.node(2);
-        let agent = room.registry.get(speaker.uid).expect("is served");
-        until(|| agent.acting_fence().is_some()).await;
-        let under = (
-            room.liveness.epoch(),
-            agent.acting_fence().expect("a fence"),
-        );
-        let turn = room
-            .evidence
-            .handing
-            .begin((DispatchId(1), speaker.uid), under);
-        let dispatch = restart(&nodes, Target::Agent(speaker.uid)).await;
-        hand_over(room, speaker.uid).await;
-        // whoever was woken by the dispatch has met the turn as well
-        until(|| room.changes.is_idle()).await;
-        assert_eq!(
-            state(&nodes, dispatch, speaker.uid),
-            Some(DeliveryState::Queued)
-        );
-        drop(turn);
-        until(|| state(&nodes, dispatch, speaker.uid) == Some(DeliveryState::Sent)).await;
     });
 }

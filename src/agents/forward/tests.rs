@@ -114,6 +114,27 @@ fn polls_to_either_node_are_one_session() {
     });
 }
 
+/// The second poll of a new agent is heard by a node that does not know yet whose the first one was.
+#[test]
+fn polls_that_overtake_the_news_of_their_session_are_one_session() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let [there, _back] = joined(&nodes);
+        let mut first = poller();
+        let mut second = Poller {
+            sequence: 1,
+            ..poller()
+        };
+        let polls = tokio::join!(first.poll(nodes.node(2)), second.poll(nodes.node(1)));
+        for reply in [polls.0, polls.1] {
+            assert_eq!(reply.expect("an answer").flags, 0, "asked for everything");
+        }
+        assert_eq!(nodes.owner(first.uid), Some(2));
+        assert_eq!(there.hops.load(Ordering::Relaxed), 1);
+        assert!(nodes.node(1).registry.get(first.uid).is_none());
+    });
+}
+
 #[test]
 fn an_owner_that_does_not_answer_loses_the_session_once_in_a_minute() {
     run(async {

@@ -41,9 +41,9 @@ pub async fn perform(tenure: Tenure) {
     let watched_since_ms = room.consensus.fleet_time_ms();
     let mut seen = Seen::new();
     loop {
-        let began_us = crate::clock::SystemClock.micros();
+        let began_ms = room.clock.boot_ms();
         let until_ms = round(&tenure, &mut seen, watched_since_ms).await;
-        let took = crate::clock::SystemClock.elapsed(began_us);
+        let took = Duration::from_millis(room.clock.boot_ms().saturating_sub(began_ms));
         let rest = ROUND_PAUSE.max(took.saturating_mul(REST_FACTOR));
         tokio::time::sleep(rest).await;
         let now_ms = room.consensus.fleet_time_ms();

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use ampora_raft::consensus::LogLimits;
+
 use crate::config::{
     key::{Effect, Key, Shown},
     secret::Secret,
@@ -9,6 +11,10 @@ use crate::config::{
 
 /// Ten years: a bound against units mistaken for seconds.
 const FORGET_SECONDS_MAX: u64 = 315_360_000;
+
+/// The log keeps at least two steps of its purge, and at most what a disk of a node may have.
+const LOG_BYTES_MIN: u64 = 8 * 1024 * 1024;
+const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 
 /// Bounds of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +61,8 @@ impl Default for Rollout {
 pub struct Cluster {
     /// At most this many voters; odd.
     pub voters: u32,
+    /// What the log keeps for nodes that are a little late.
+    pub log: LogLimits,
     /// How a node without a cluster finds the one that it joins.
     pub join: Option<JoinBy>,
     /// File with the token that allows it.
@@ -77,6 +85,7 @@ impl Default for Cluster {
     fn default() -> Self {
         Self {
             voters: 5,
+            log: LogLimits::default(),
             join: None,
             join_token_file: None,
         }
@@ -223,6 +232,32 @@ pub(super) const KEYS: &[Key] = &[
                 Shown::path(path)
             })
         },
+    },
+    Key {
+        name: "cluster.log_max_bytes",
+        takes: "bytes, 8388608 to 68719476736",
+        default: "536870912",
+        meaning: "What the log keeps for nodes that were away; who was away for longer gets a snapshot.",
+        effect: Effect::Now,
+        set: |config, given| {
+            given
+                .integer(LOG_BYTES_MIN..=LOG_BYTES_MAX)
+                .map(|bytes| config.cluster.log.bytes = bytes)
+        },
+        show: |config| Shown::number(config.cluster.log.bytes),
+    },
+    Key {
+        name: "cluster.log_max_entries",
+        takes: "number, 1000 to 10000000",
+        default: "100000",
+        meaning: "The same, counted in entries; whichever comes first.",
+        effect: Effect::Now,
+        set: |config, given| {
+            given
+                .integer(1_000..=10_000_000)
+                .map(|entries| config.cluster.log.entries = entries)
+        },
+        show: |config| Shown::number(config.cluster.log.entries),
     },
     Key {
         name: "dispatch.ownership_ttl_seconds",

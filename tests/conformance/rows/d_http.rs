@@ -5,7 +5,7 @@ use prost::Message;
 use crate::agent::{Agent, Link, PROTOBUF, Via, exchange, read};
 use crate::deadline::Since;
 use crate::http::{self, Http};
-use crate::row::{Row, open, row};
+use crate::row::{Row, row};
 use crate::say;
 use crate::server::{self, Server};
 
@@ -70,11 +70,11 @@ pub(crate) const ROWS: &[Row] = &[
         "State hangs on the agent, not on the TCP connection.",
         c_050_new_connection_each_time
     ),
-    open!(
+    row!(
         51,
         "derived",
         "Polls may reach any node.",
-        "needs two nodes (step 4)"
+        c_051_polls_to_any_node
     ),
     row!(
         52,
@@ -257,6 +257,39 @@ fn c_050_new_connection_each_time() {
         (&shown["state"], &shown["fence"]),
         (&"connected".into(), &fence)
     );
+}
+
+fn c_051_polls_to_any_node() {
+    let nodes = Server::two();
+    let mut agent = Agent::introduced(&nodes[0], Via::Http);
+    let hash = nodes[0].assign_yaml(&agent.label, "receivers: {a: }\n");
+    agent.server = &nodes[1];
+    agent.wanted(&hash);
+    let uid = agent.uid;
+    let session = |server: &Server| {
+        let shown = server.agent("its session", uid, |shown| shown["owner_node"].is_u64());
+        (shown["owner_node"].clone(), shown["fence"].clone())
+    };
+    let began = session(&nodes[1]);
+    let mut replies = Vec::new();
+    for turn in 0..20 {
+        agent.server = &nodes[1 - turn % 2];
+        agent.reconnect();
+        replies.push(agent.beat());
+        if replies.len() == 10 {
+            agent.apply_offer();
+        }
+    }
+    assert_eq!(agent.offers_seen, 1, "delivered once");
+    let faults = replies.iter().filter(|reply| {
+        say::asks_full_state(reply)
+            || say::error(reply).is_some()
+            || reply.agent_identification.is_some()
+    });
+    assert_eq!(faults.count(), 0, "{replies:?}");
+    for server in &nodes {
+        assert_eq!(session(server), began, "one session");
+    }
 }
 
 fn c_052_prompt_answers() {

@@ -5,7 +5,7 @@ use ampora_proto::wire::ServerToAgent;
 use crate::agent::{Agent, BOTH, PROTOBUF, Via};
 use crate::deadline::{Since, pause};
 use crate::http;
-use crate::row::{Row, open, row};
+use crate::row::{Row, row};
 use crate::say;
 use crate::server::{self, Server};
 
@@ -52,11 +52,11 @@ pub(crate) const ROWS: &[Row] = &[
         "A request that stays unanswered is repeated, with damping.",
         c_100_damped_repetition
     ),
-    open!(
+    row!(
         101,
         "derived",
         "Numbers are known to every node, or asked for once.",
-        "needs two nodes (step 4)"
+        c_101_agents_that_move_to_another_node
     ),
     row!(
         102,
@@ -236,6 +236,43 @@ fn c_100_damped_repetition() {
     }
     assert!((1..=3).contains(&requests), "{requests} requests in 8 s");
     assert_eq!(agent.hello().flags, 0);
+}
+
+fn c_101_agents_that_move_to_another_node() {
+    // a node that ends in order leaves the numbers behind; one that is killed takes them along
+    for (leave, requests_max) in [(stop as fn(Server), 0), (drop, 1)] {
+        let [stays, leaves] = Server::two();
+        let moving = BOTH.map(|via| {
+            let mut agent = Agent::introduced(&leaves, via);
+            agent.beats(3);
+            let before = stays.agent("its record", agent.uid, |shown| {
+                shown["labels"]["conf"] == agent.label.as_str()
+            });
+            (via, agent.uid, agent.sequence, agent.label.clone(), before)
+        });
+        leave(leaves);
+        for (via, uid, sequence, label, before) in moving {
+            let mut agent = Agent::known_as(&stays, via, uid, label);
+            agent.sequence = sequence;
+            let replies = agent.beats(4);
+            let requests = replies.iter().filter(|reply| say::asks_full_state(reply));
+            let requests = requests.count();
+            assert!(requests <= requests_max, "{via:?}: asked {requests} times");
+            agent.settled();
+            let after = stays.agent("its new owner", uid, |shown| {
+                shown["owner_node"].is_u64() && shown["owner_node"] != before["owner_node"]
+            });
+            for part in ["labels", "health", "first_seen", "config"] {
+                assert_eq!(before[part], after[part], "{via:?}: {part}");
+            }
+        }
+    }
+}
+
+/// Ends a node in order.
+fn stop(mut server: Server) {
+    server.terminate();
+    assert!(server.ended().success(), "a stop in order");
 }
 
 fn c_102_reconnect_without_report() {

@@ -1,15 +1,18 @@
 //! A cluster of real processes: each has a directory and a loopback address of its own, and is asked as people
-//! and scripts do.
+//! and scripts do. A suite takes it in beside `support`, and `net` with it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::net::Net;
 use crate::support::{self, Node, eventually};
 
 /// What should be there in a moment is there by then on the busiest machine.
@@ -25,8 +28,29 @@ pub(crate) struct Cluster {
     home: TempDir,
     /// What each was started with beyond its addresses: the same flags for ever.
     flags: BTreeMap<u64, Vec<String>>,
+    /// Settings of every node.
+    settings: Vec<String>,
+    /// What lies between the nodes, when it can be cut.
+    net: Option<Net>,
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
+}
+
+/// What was seen last; a test that fails shows it.
+struct Last(Value);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(writeln!(std::io::stderr(), "seen last: {:#}", self.0));
+        }
+    }
+}
+
+/// Where a node was.
+pub(crate) struct Place {
+    slot: u64,
+    sets: [String; 2],
 }
 
 /// Role and liveness of each node.
@@ -42,11 +66,37 @@ pub(crate) fn roles(shown: &Value) -> BTreeMap<u64, (String, bool)> {
 impl Cluster {
     /// One node, alone.
     pub(crate) fn of_one() -> Self {
+        Self::one(&[], None)
+    }
+
+    /// Three that vote.
+    pub(crate) fn of_three() -> Self {
+        Self::of_one().three()
+    }
+
+    /// One node, with settings that every later one has too.
+    pub(crate) fn one_with(settings: &[&str]) -> Self {
+        Self::one(settings, None)
+    }
+
+    /// Three that vote, with settings.
+    pub(crate) fn three_with(settings: &[&str]) -> Self {
+        Self::one(settings, None).three()
+    }
+
+    /// Three that vote, and a net between them that can be cut.
+    pub(crate) fn three_on_a_net(settings: &[&str]) -> Self {
+        Self::one(settings, Some(Net::between(&[1, 2, 3]))).three()
+    }
+
+    fn one(settings: &[&str], net: Option<Net>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let mut all = Self {
             home: tempfile::tempdir().expect("a directory"),
             nodes: BTreeMap::new(),
             flags: BTreeMap::new(),
+            settings: settings.iter().map(|set| (*set).to_owned()).collect(),
+            net,
             runtime: { runtime }.enable_all().build().expect("a runtime"),
             client: reqwest::Client::builder()
                 .no_proxy()
@@ -58,22 +108,25 @@ impl Cluster {
         all
     }
 
-    /// Three that vote.
-    pub(crate) fn of_three() -> Self {
-        let mut all = Self::of_one();
-        let token = all.token(1, &json!({"uses": 2}));
+    fn three(mut self) -> Self {
+        self.join_two();
+        self
+    }
+
+    /// Two more join, and vote with the first.
+    pub(crate) fn join_two(&mut self) {
+        let token = self.token(1, &json!({"uses": 2}));
         let join = format!("cluster.join={token}");
-        all.start(2, &["--set", &join]);
-        all.start(3, &["--set", &join]);
+        self.start(2, &["--set", &join]);
+        self.start(3, &["--set", &join]);
         // while they change, the voter of before is needed as well, and nobody may kill it
         eventually("the voters have changed", SOON, || {
-            all.node(1)
+            self.node(1)
                 .log()
                 .contains("Vote({NodeId(1), NodeId(2), NodeId(3)})")
                 .then_some(())
         });
-        all.three_voters(1);
-        all
+        self.three_voters(1);
     }
 
     fn home_of(&self, slot: u64) -> PathBuf {
@@ -82,11 +135,19 @@ impl Cluster {
         home
     }
 
-    fn args(slot: u64, flags: &[String]) -> Vec<String> {
+    fn args(&self, slot: u64, flags: &[String]) -> Vec<String> {
         let doors = ["opamp", "admin", "peer"];
         let doors = doors.map(|door| format!("{door}.listen=127.0.0.{slot}:0"));
-        let sets = doors.into_iter().flat_map(|set| ["--set".to_owned(), set]);
+        let net = self.net.as_ref().map(|net| net.settings(slot));
+        let sets = doors.into_iter().chain(net.into_iter().flatten());
+        let sets = sets.chain(self.settings.iter().cloned());
+        let sets = sets.flat_map(|set| ["--set".to_owned(), set]);
         sets.chain(flags.iter().cloned()).collect()
+    }
+
+    /// What lies between the nodes.
+    pub(crate) fn net(&self) -> &Net {
+        self.net.as_ref().expect("a cluster on a net")
     }
 
     /// Starts a node and waits until it serves.
@@ -98,10 +159,34 @@ impl Cluster {
 
     /// Starts a node with the flags that it had.
     pub(crate) fn start_again(&mut self, slot: u64) {
-        let args = Self::args(slot, &self.flags[&slot]);
+        let args = self.args(slot, &self.flags[&slot]);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let node = support::start_in(&self.home_of(slot), &args);
         self.nodes.insert(slot, node);
+    }
+
+    /// Kills a node; what is answered says how to start it again where it was.
+    pub(crate) fn kill_in_place(&mut self, slot: u64) -> Place {
+        let node = self.node(slot);
+        let admin = node.admin_url.trim_start_matches("http://");
+        let place = Place {
+            slot,
+            sets: [
+                format!("opamp.listen={}", node.opamp_addr),
+                format!("admin.listen={admin}"),
+            ],
+        };
+        self.kill(slot);
+        place
+    }
+
+    /// Starts a node again at the addresses that it had.
+    pub(crate) fn start_in_place(&mut self, place: &Place) {
+        let flags = self.flags.get_mut(&place.slot).expect("it ran");
+        for set in &place.sets {
+            flags.extend(["--set".to_owned(), set.clone()]);
+        }
+        self.start_again(place.slot);
     }
 
     /// Starts a node that does not come up, and answers how it ended and what it said.
@@ -110,7 +195,7 @@ impl Cluster {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let output = support::ampora(&home)
             .args(["serve", "--data-dir", "data"])
-            .args(Self::args(slot, &flags))
+            .args(self.args(slot, &flags))
             .output()
             .expect("the binary runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -157,6 +242,18 @@ impl Cluster {
         path: &str,
         form: Option<&Value>,
     ) -> (u16, Value) {
+        let (status, _, answer) = self.try_ask_whole(slot, method, path, form);
+        (status, answer)
+    }
+
+    /// The same with the headers of the answer.
+    pub(crate) fn try_ask_whole(
+        &self,
+        slot: u64,
+        method: Method,
+        path: &str,
+        form: Option<&Value>,
+    ) -> (u16, HeaderMap, Value) {
         let url = format!("{}/api/v1{path}", self.url(slot));
         let request = self.client.request(method, url);
         let request = request.bearer_auth(&self.node(slot).token);
@@ -166,11 +263,26 @@ impl Cluster {
         };
         self.runtime.block_on(async {
             let Ok(answer) = request.send().await else {
-                return (0, Value::Null);
+                return (0, HeaderMap::new(), Value::Null);
             };
             let status = answer.status().as_u16();
-            (status, answer.json().await.unwrap_or_default())
+            let headers = answer.headers().clone();
+            (status, headers, answer.json().await.unwrap_or_default())
         })
+    }
+
+    /// The value of a metric of a node, labels included in the name; 0 while it is not there.
+    pub(crate) fn metric(&self, slot: u64, name: &str) -> f64 {
+        let url = format!("{}/metrics", self.url(slot));
+        let text = self.runtime.block_on(async {
+            let answer = self.client.get(url).send().await.expect("an answer");
+            answer.text().await.expect("text")
+        });
+        let line = text.lines().find_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            rest.strip_prefix(' ')
+        });
+        line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     pub(crate) fn get(&self, slot: u64, path: &str) -> Value {
@@ -191,7 +303,35 @@ impl Cluster {
         assert!(matches!(status, 200 | 201), "{answer}");
     }
 
+    /// Makes a version of the configuration `label`, and assigns it at once to the agents with that label; its hash.
+    pub(crate) fn assign(&self, slot: u64, label: &str, text: &str) -> String {
+        self.assign_to(slot, label, &format!("conf={label}"), text)
+    }
+
+    /// The same for the agents of a selector.
+    pub(crate) fn assign_to(&self, slot: u64, name: &str, selector: &str, text: &str) -> String {
+        let files = json!([{"name": "", "content_type": "text/yaml", "body": text}]);
+        let form = json!({"files": files});
+        let path = format!("/configurations/{name}/versions");
+        let (status, made) = self.post(slot, &path, &form);
+        assert!(matches!(status, 200 | 201), "{status}: {made}");
+        let configuration = json!({"name": name, "version": made["version"]});
+        let form = json!({
+            "selector": selector,
+            "configuration": configuration,
+            "pace": "all-at-once",
+        });
+        let path = format!("/groups/{name}");
+        let (status, answer) = self.try_ask(slot, Method::PUT, &path, Some(&form));
+        assert!(matches!(status, 200 | 201), "{status}: {answer}");
+        made["hash"].as_str().expect("a hash").to_owned()
+    }
+
     /// Makes a group, again and again until it is made.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a call may take long, and what counts is real time"
+    )]
     pub(crate) fn write_until(&self, slot: u64, group: &str, within: Duration) {
         let form = json!({"selector": "a=b"});
         let path = format!("/groups/{group}");
@@ -227,10 +367,12 @@ impl Cluster {
         what: &str,
         mut look: impl FnMut(&Value) -> Option<()>,
     ) {
+        let mut last = Last(Value::Null);
         eventually(what, within, || {
             let (status, answer) = self.try_ask(slot, Method::GET, path, None);
-            (status == 200).then_some(())?;
-            look(&answer)
+            let found = (status == 200).then(|| look(&answer)).flatten();
+            last.0 = answer;
+            found
         });
     }
 
