@@ -76,6 +76,11 @@ pub enum Outcome {
         /// To this cluster.
         lineage: u128,
     },
+    /// Another node is to lead.
+    LeaderAsked {
+        /// Unless the term is a later one than this.
+        term: u64,
+    },
 }
 
 /// The answer to one operation of a node's batch.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConfigHash, DispatchId, Epoch, Fence, InstanceUid, NodeId};
 use crate::records::{
-    Action, DeliveryError, EnrollmentToken, FileMeta, JoinToken, Pace, Peer, RolloutRules, Target,
-    Token,
+    Action, DeliveryError, EnrollmentToken, FileMeta, JoinToken, MemberRole, Pace, Peer,
+    RolloutRules, Target, Token,
 };
 use crate::selector::Selector;
 
@@ -264,7 +264,7 @@ pub enum Proposal {
     },
     /// A node comes with a join token. The same key again is the same join.
     RedeemJoinToken {
-        /// SHA-256 of the secret that it came with.
+        /// What the bearer of its token is known by.
         hash: [u8; 32],
         /// The node; its id is the one that it wants, or 0 for the next one.
         peer: Peer,
@@ -280,6 +280,24 @@ pub enum Proposal {
     SetFeatureLevel {
         /// Never below the level that it is at.
         level: u16,
+    },
+    /// What a member is to be from here on; the leader's duty carries it out.
+    SetMemberRole {
+        /// The member.
+        node: NodeId,
+        /// What the proposer saw it to be, for the record.
+        before: MemberRole,
+        /// What it is to be.
+        role: MemberRole,
+    },
+    /// Another node is to lead; whoever asked carries it out.
+    TransferLeader {
+        /// Who led, for the record.
+        before: Option<NodeId>,
+        /// Who is to lead; `None` means whoever is furthest.
+        to: Option<NodeId>,
+        /// The term that the proposer saw: a later one means that somebody else leads already.
+        term: u64,
     },
 }
 

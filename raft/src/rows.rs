@@ -10,8 +10,8 @@ use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::Outcome;
 use crate::records::{
     AgentRecord, AuditHead, AuditRecord, BodyMeta, ClusterHead, Configuration, Delivery, Dispatch,
-    Downtime, Enrollment, EnrollmentToken, FleetMeta, Group, JoinToken, Lease, Liveness, Node,
-    Peer, Rollout, RolloutRules, Token, TokenNote,
+    Downtime, Enrollment, EnrollmentToken, FleetMeta, Group, JoinToken, Lease, Liveness,
+    MemberNote, Node, Peer, Rollout, RolloutRules, Token, TokenNote,
 };
 
 /// The name of a row.
@@ -65,6 +65,8 @@ pub enum RowKey {
     JoinToken(Arc<str>),
     /// Counters of the cluster.
     ClusterHead,
+    /// What stands against a node.
+    MemberNote(NodeId),
 }
 
 /// The value of a row. Variants are append-only.
@@ -118,6 +120,8 @@ pub enum Row {
     JoinToken(Arc<JoinToken>),
     /// See [`RowKey::ClusterHead`].
     ClusterHead(Arc<ClusterHead>),
+    /// See [`RowKey::MemberNote`].
+    MemberNote(Arc<MemberNote>),
 }
 
 /// What an idempotency key was answered.
@@ -152,7 +156,7 @@ impl RowKey {
             | Self::Downtime
             | Self::RolloutRules
             | Self::ClusterHead => {}
-            Self::Node(id) | Self::Liveness(id) | Self::Peer(id) => {
+            Self::Node(id) | Self::Liveness(id) | Self::Peer(id) | Self::MemberNote(id) => {
                 bytes.extend(id.0.to_be_bytes());
             }
             Self::Agent(uid) | Self::Enrollment(uid) => bytes.extend(uid.as_bytes()),
@@ -217,6 +221,7 @@ impl RowKey {
             21 => Self::Peer(node()?),
             22 => Self::JoinToken(name()?),
             23 if rest.is_empty() => Self::ClusterHead,
+            24 => Self::MemberNote(node()?),
             _ => return None,
         })
     }
@@ -248,6 +253,7 @@ impl RowKey {
             Self::Peer(_) => 21,
             Self::JoinToken(_) => 22,
             Self::ClusterHead => 23,
+            Self::MemberNote(_) => 24,
         }
     }
 }

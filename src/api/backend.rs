@@ -6,12 +6,12 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-pub use ampora_raft::consensus::RaftStatus;
+pub use ampora_raft::consensus::{Progress, RaftStatus};
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Origin, Proposal};
-use ampora_raft::records::{AuditRecord, Transport};
+use ampora_raft::records::{AuditRecord, MemberRole, Transport};
 use ampora_raft::rows::{Row, RowKey};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -120,6 +120,12 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// Like [`Backend::propose`].
     fn step(&self, step: MemberStep) -> BoxFuture<'_, Result<(), ProposeError>>;
+
+    /// Waits until a member is what the fleet says that it is to be; false when it still is not after some seconds.
+    fn settled(&self, node: NodeId, role: MemberRole) -> BoxFuture<'_, bool>;
+
+    /// How far all members are, as whoever leads knows it; `None` when nobody says so in a moment.
+    fn progress(&self) -> BoxFuture<'_, Option<Progress>>;
 
     /// Lets this node, which runs alone, be let in by another cluster, and starts it again there.
     ///

@@ -1,6 +1,9 @@
 //! `GET /cluster`: the nodes as this one knows them. It answers without a leader too.
 
+#[cfg(test)]
+mod asked_tests;
 pub(crate) mod join;
+pub(crate) mod leader;
 pub(crate) mod leases;
 pub(crate) mod members;
 #[cfg(test)]
@@ -22,7 +25,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::agents::STRIDE;
-use super::backend::{RaftStatus, View};
+use super::backend::{Progress, RaftStatus, View};
 use super::extract::Params;
 use super::openapi::Operation;
 use super::problem::Problem;
@@ -62,8 +65,11 @@ pub(crate) struct Node {
     admin_address: Arc<str>,
     /// What its program can apply; known of nodes that others talk to.
     feature_level: Option<u16>,
+    /// Whether an operator wants it to listen: it does not vote by itself.
+    held: bool,
     id: u64,
-    /// Entries behind what is committed; the leader knows it of all, others of themselves.
+    /// Entries behind what is committed, as the leader knows it; null while nobody who leads says so, but for the node
+    /// that answers.
     lag: Option<u64>,
     live: bool,
     name: Arc<str>,
@@ -81,6 +87,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     let mut all = snapshots::operations();
     all.extend(join::operations());
     all.extend(members::operations());
+    all.extend(leader::operations());
     all.push(leases::operation());
     all.push(sessions::operation());
     all.push(
@@ -103,11 +110,12 @@ pub(crate) async fn show(
 ) -> Result<Json<Cluster>, Problem> {
     let view = api.backend.view();
     let status = api.backend.status();
-    let sessions = counted(&view).await;
+    let (sessions, progress) = tokio::join!(counted(&view), api.backend.progress());
+    let progress = progress.unwrap_or_default();
     let nodes = ids(&view, &status);
     let nodes = nodes.into_iter().map(|id| {
         let sessions = sessions.get(&id).copied().unwrap_or(0);
-        node(&view, &status, id, sessions)
+        node(&view, &status, &progress, id, sessions)
     });
     Ok(Json(Cluster {
         agents: view.fleet.agents_len(),
@@ -133,7 +141,13 @@ fn ids(view: &View, status: &RaftStatus) -> BTreeSet<NodeId> {
     registered.chain(let_in).chain(members).collect()
 }
 
-fn node(view: &View, status: &RaftStatus, id: NodeId, sessions: usize) -> Node {
+fn node(
+    view: &View,
+    status: &RaftStatus,
+    progress: &Progress,
+    id: NodeId,
+    sessions: usize,
+) -> Node {
     let registered = view.fleet.node(id);
     let peer = view.fleet.peer(id);
     let text = |of: fn(&records::Node) -> &Arc<str>| {
@@ -142,8 +156,9 @@ fn node(view: &View, status: &RaftStatus, id: NodeId, sessions: usize) -> Node {
     Node {
         admin_address: text(|node| &node.admin_address),
         feature_level: peer.map(|peer| peer.level),
+        held: view.fleet.is_held_back(id),
         id: id.0,
-        lag: lag(view, status, id),
+        lag: lag(view, status, progress, id),
         live: registered.is_some_and(|node| node.live),
         name: text(|node| &node.name),
         opamp_address: text(|node| &node.opamp_address),
@@ -158,14 +173,15 @@ fn node(view: &View, status: &RaftStatus, id: NodeId, sessions: usize) -> Node {
     }
 }
 
-fn lag(view: &View, status: &RaftStatus, id: NodeId) -> Option<u64> {
+fn lag(view: &View, status: &RaftStatus, progress: &Progress, id: NodeId) -> Option<u64> {
+    let committed = progress.committed_index.max(status.committed_index);
     let reached = if id == status.node {
         view.applied_index
     } else {
-        let matched = status.matched.iter();
-        matched.rev().find(|(node, _)| *node == id)?.1
+        let mut reached = progress.reached.iter();
+        reached.find(|(node, _)| *node == id)?.1
     };
-    Some(status.committed_index.saturating_sub(reached))
+    Some(committed.saturating_sub(reached))
 }
 
 /// Valid sessions of each node, counted in strides.

@@ -196,12 +196,12 @@ fn cluster_routes() -> Vec<Route> {
         guarded(
             Method::POST,
             "/api/v1/cluster/leader",
-            post(cluster::members::lead),
+            post(cluster::leader::lead),
         ),
         guarded(
             Method::POST,
             "/api/v1/cluster/feature-level",
-            post(cluster::members::finalize),
+            post(cluster::leader::finalize),
         ),
     ]
 }

@@ -14,8 +14,8 @@ use ampora_raft::ids::{BodyHash, ConfigHash, Epoch, InstanceUid, NodeId};
 use ampora_raft::outcome::{OpOutcome, Outcome};
 use ampora_raft::proposal::{Asker, Entry, NodeBatch, Origin, Proposal, RegisterNode, SessionOp};
 use ampora_raft::records::{
-    AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, ReleaseReason, Role,
-    Token, Transport,
+    AgentUpdate, AuditRecord, ConfigReport, ConfigStatus, Description, Label, MemberRole,
+    ReleaseReason, Role, Token, Transport,
 };
 use ampora_raft::rows::{Row, RowKey};
 use axum::Router;
@@ -29,8 +29,8 @@ use sha2::{Digest, Sha256};
 pub(crate) use ask::{Answer, Ask};
 
 use super::backend::{
-    Backend, ClusterError, Committed, Health, MemberStep, Now, Part, Presence, ProposeError,
-    RaftStatus, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, Health, MemberStep, Now, Part, Presence, Progress,
+    ProposeError, RaftStatus, ReportedFile, ReportedKind, View,
 };
 use super::settings::Settings;
 use super::{Api, admin};
@@ -53,12 +53,7 @@ struct State {
     randoms: u8,
     fails: Option<ProposeError>,
     health: Option<Health>,
-    /// Who votes, who listens; node 1 leads.
-    members: Option<(Vec<NodeId>, Vec<NodeId>)>,
-    steps: Vec<MemberStep>,
-    /// Where this node was told to move.
-    moved: Option<(String, String)>,
-    refuses: Option<ClusterError>,
+    among: cluster::Among,
 }
 
 /// A node in memory.
@@ -121,11 +116,11 @@ impl Backend for Memory {
         let state = self.state.lock();
         let index = state.index;
         let alone = || (vec![NodeId(1)], Vec::new());
-        let (voters, learners) = state.members.clone().unwrap_or_else(alone);
+        let (voters, learners) = state.among.members.clone().unwrap_or_else(alone);
         RaftStatus {
             node: NodeId(1),
-            leader: Some(NodeId(1)),
-            term: 3,
+            leader: Some(state.among.leader.unwrap_or(NodeId(1))),
+            term: 3 + state.among.terms,
             last_log_index: index,
             committed_index: index,
             applied_index: index,
@@ -227,6 +222,15 @@ impl Backend for Memory {
     fn step(&self, step: MemberStep) -> BoxFuture<'_, Result<(), ProposeError>> {
         self.stepped(step);
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn settled(&self, node: NodeId, role: MemberRole) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(self.settles(node, role)))
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Option<Progress>> {
+        let progress = self.state.lock().among.progress.clone();
+        Box::pin(std::future::ready(progress))
     }
 
     fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>> {

@@ -13,7 +13,7 @@ use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus, RowStore};
 use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
-use ampora_raft::records::AuditRecord;
+use ampora_raft::records::{AuditRecord, MemberRole};
 use ampora_raft::rows::{Row, RowKey};
 use ampora_raft::time::Clock;
 use ampora_storage::store::Store;
@@ -28,8 +28,8 @@ use super::{health, join};
 use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, ClusterError, Committed, Health, Heard, MemberStep, Now, Presence, ProposeError,
-    RaftStatus, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, Health, Heard, MemberStep, Now, Presence, Progress,
+    ProposeError, RaftStatus, ReportedFile, ReportedKind, View,
 };
 use crate::config::Config;
 use crate::entropy;
@@ -37,6 +37,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long the owners of a page of agents are waited for.
 const HEARD_WITHIN: Duration = Duration::from_millis(100);
+
+/// How long the leader is waited for that knows how far all are.
+const PROGRESS_WITHIN: Duration = Duration::from_millis(250);
 
 /// How long a transfer of leadership is waited for until this node has heard of it.
 const LEADER_WAIT: Duration = Duration::from_secs(2);
@@ -170,12 +173,14 @@ impl NodeBackend {
             name: join::name(&stage.config),
             wanted: stage.config.node.id.map(NodeId),
         };
-        let joined = cluster::ask(&token, first, &newcomer).await;
+        let joined = cluster::ask(&token, first, &newcomer, Duration::ZERO).await;
         let joined = joined.map_err(|error| match error {
-            JoinError::Unreachable(_) => ClusterError::Unreachable(said(&error)),
+            JoinError::Unreachable { .. } => ClusterError::Unreachable(said(&error)),
             JoinError::Token(_)
             | JoinError::File { .. }
             | JoinError::Refused { .. }
+            | JoinError::UnknownToken { .. }
+            | JoinError::Key(_)
             | JoinError::OtherCluster { .. } => ClusterError::Refused(said(&error)),
         })?;
         let note = Moving::to(&joined, &newcomer, stage.clock.wall_ms());
@@ -353,6 +358,14 @@ impl Backend for NodeBackend {
 
     fn step(&self, step: MemberStep) -> BoxFuture<'_, Result<(), ProposeError>> {
         self.take_step(step).boxed()
+    }
+
+    fn settled(&self, node: NodeId, role: MemberRole) -> BoxFuture<'_, bool> {
+        cluster::settled(self.consensus(), node, role).boxed()
+    }
+
+    fn progress(&self) -> BoxFuture<'_, Option<Progress>> {
+        self.consensus().progress(PROGRESS_WITHIN).boxed()
     }
 
     fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>> {

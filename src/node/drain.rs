@@ -40,12 +40,14 @@ pub(super) async fn until_stopped(
     room: &Arc<Room>,
     backend: &Arc<NodeBackend>,
     parts: Parts,
+    told_removed: impl Future<Output = ()>,
 ) -> Why {
     let mut signals = Signals::listen();
     notify(&[sd_notify::NotifyState::Ready]);
     let (why, name) = tokio::select! {
         name = signals.stop() => (Why::Told, name),
         () = backend.moves() => (Why::Moves, "none: the node joins another cluster"),
+        () = told_removed => (Why::Removed, "none: the node was removed from its cluster"),
         () = removed(room) => (Why::Removed, "none: the node was removed from its cluster"),
     };
     notify(&[sd_notify::NotifyState::Stopping]);

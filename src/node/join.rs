@@ -29,8 +29,11 @@ use crate::telemetry::names;
 const FIRST_PROPOSAL_TRIES: u32 = 50;
 const FIRST_PROPOSAL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two words about a cluster that does not answer.
-const BELONG_WORD: Duration = Duration::from_secs(10);
+/// The first word about a cluster that does not answer comes after so long, each next one after twice the time,
+const BELONG_WORD: Duration = Duration::from_secs(2);
+
+/// and none after longer than this.
+const BELONG_WORD_MAX: Duration = Duration::from_secs(32);
 
 /// Where the log says how long things took.
 struct Measured;
@@ -151,7 +154,7 @@ pub(super) async fn belong(consensus: &Consensus, place: Place) -> Result<(), Ru
     let Some(cluster) = place.identity.cluster else {
         return Ok(());
     };
-    let mut waited = Duration::ZERO;
+    let (mut waited, mut word) = (Duration::ZERO, BELONG_WORD);
     loop {
         let (view, status) = (consensus.view(), consensus.status());
         let lineage = view.fleet.meta().lineage;
@@ -167,7 +170,8 @@ pub(super) async fn belong(consensus: &Consensus, place: Place) -> Result<(), Ru
         if lineage == cluster && status.leader.is_some() {
             return Ok(());
         }
-        if waited.as_millis().is_multiple_of(BELONG_WORD.as_millis()) && !waited.is_zero() {
+        if waited >= word {
+            (waited, word) = (Duration::ZERO, (word * 2).min(BELONG_WORD_MAX));
             tracing::warn!(
                 applied = view.applied_index,
                 "no leader of the cluster speaks to this node yet"

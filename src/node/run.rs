@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ampora_raft::consensus::{ProposeError, StartError};
+use ampora_raft::consensus::{Consensus, ProposeError, StartError};
 use ampora_raft::ids::{Epoch, NodeId};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::time::Clock;
@@ -15,7 +15,7 @@ use ampora_storage::store::{OpenError, Store, StoreOptions};
 use tokio::net::TcpListener;
 
 use super::backend::{Backstage, NodeBackend};
-use super::cluster::{self, Answers, MoveError, Moving, Peering, PeeringError, PlaceError};
+use super::cluster::{self, Answers, MoveError, Moving, Peering, PeeringError, Place, PlaceError};
 use super::doors::{AgentsDoor, Doors, Protection, certificate_file};
 use super::drain::Why;
 use super::identity::{Identity, IdentityError, Running};
@@ -162,12 +162,11 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
     let (doors, admin) = doors.part();
     let admin = serve_operators(&config, admin, &protection, &backend);
 
-    join::belong(&log.consensus, place).await?;
-    let epoch = join::register(&config, &log.consensus, node, &doors).await?;
-    join::keep_cluster(&log.consensus, place, &data_dir)?;
-    join::announce(&log.consensus, &peering, node).await?;
-    join::tell_rules(&config, &log.consensus, node).await?;
-    join::renew_token(&config, &log.consensus, node, &*clock).await?;
+    let told_removed = cluster::told_removed(&peering, &log.consensus, place.identity);
+    let epoch = tokio::select! {
+        epoch = take_place(&config, &log.consensus, place, &doors, &peering, &*clock) => epoch?,
+        () = told_removed => return Err(RunError::Removed(node)),
+    };
 
     let room = room(&config, &log, clock, changes, (node, epoch))?;
     drop(room.elsewhere.set(Arc::new(peering.peers.clone())));
@@ -186,7 +185,8 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
     running.write(&data_dir).map_err(cannot("node.json"))?;
     backend.set_started();
     banner::print(&running, &config);
-    let why = drain::until_stopped(&config, &room, &backend, parts).await;
+    let told_removed = cluster::told_removed(&peering, &log.consensus, place.identity);
+    let why = drain::until_stopped(&config, &room, &backend, parts, told_removed).await;
     log.stop().await;
     peering.stop();
     Running::remove(&data_dir).map_err(cannot("node.json"))?;
@@ -195,6 +195,25 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
         Why::Moves => Ok(Ended::Again),
         Why::Removed => Err(RunError::Removed(node)),
     }
+}
+
+/// Makes this node one of its cluster, or founds one; waits for as long as nobody answers.
+async fn take_place(
+    config: &Config,
+    consensus: &Consensus,
+    place: Place,
+    doors: &AgentsDoor,
+    peering: &Peering,
+    clock: &dyn Clock,
+) -> Result<Epoch, RunError> {
+    let node = place.identity.node;
+    join::belong(consensus, place).await?;
+    let epoch = join::register(config, consensus, node, doors).await?;
+    join::keep_cluster(consensus, place, &config.node.data_dir)?;
+    join::announce(consensus, peering, node).await?;
+    join::tell_rules(config, consensus, node).await?;
+    join::renew_token(config, consensus, node, clock).await?;
+    Ok(epoch)
 }
 
 /// Keeps up with who belongs to the cluster, and does what the leader has to do about it.

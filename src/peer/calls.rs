@@ -22,14 +22,17 @@ pub(super) const HEADERS_MAX: usize = 16;
 /// Bytes of the names and values of those headers at most.
 pub(super) const HEADER_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of a text that somebody says of itself who may be no member: it stands in logs.
+const TEXT_BYTES_MAX: usize = 1024;
+
 /// What a node asks of another one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum PeerCall {
     /// For consensus; answered by [`PeerAnswer::Raft`].
     Raft(RaftRequest),
-    /// Who are you? Strangers may ask; answered by [`PeerAnswer::Hello`].
+    /// Who are you? Bearers of a join token may ask; answered by [`PeerAnswer::Hello`].
     Hello(Hello),
-    /// To become a member; strangers may ask; answered by [`PeerAnswer::Redeemed`].
+    /// How nodes asked to become members before bearers of a token had a key; not served any more.
     Redeem(Redeem),
     /// One plain-HTTP exchange of an agent whose session the called node owns; answered by
     /// [`PeerAnswer::Exchanged`].
@@ -38,6 +41,8 @@ pub enum PeerCall {
     LastSeen(Vec<InstanceUid>),
     /// A body that an agent reported, from its home; answered by [`PeerAnswer::Body`].
     Body(BodyHash),
+    /// To become a member; bearers of a join token alone may ask; answered by [`PeerAnswer::Redeemed`].
+    Join(Join),
 }
 
 /// What the other one answers.
@@ -57,6 +62,8 @@ pub enum PeerAnswer {
     Body(Option<Bytes>),
     /// The call was not served.
     Refused(Refusal),
+    /// Nothing is served to the node that asks: it is no member any more.
+    Removed(Removed),
 }
 
 /// Why a call was not served.
@@ -74,6 +81,17 @@ pub enum Refusal {
     /// It was not answered within the time that its caller waits.
     #[error("the node there did not answer in time")]
     TooLate,
+    /// Whoever asks has shown no join token.
+    #[error("only the bearer of a join token may ask that")]
+    NoToken,
+    /// It asks to join in the way of an older version.
+    #[error(
+        "the node there does not let nodes of this version join: use the version of the cluster"
+    )]
+    Retired,
+    /// The newcomer does not hold the key by which it wants to be known.
+    #[error("the newcomer has not proven that it holds its key")]
+    Unproven,
 }
 
 /// Who a node is.
@@ -89,7 +107,35 @@ pub struct Hello {
     pub node: Option<NodeId>,
 }
 
-/// A try to join. Again with the same key it is the same join.
+/// A try to join by the bearer of a token. Again with the same key it is the same join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// The `SubjectPublicKeyInfo` of the key by which the newcomer will be known.
+    pub public_key: Bytes,
+    /// That it holds this key, in this session alone.
+    pub signature: Bytes,
+    /// `host:port` at which the newcomer is reached.
+    pub peer_address: Arc<str>,
+    /// Shown to people.
+    pub name: Arc<str>,
+    /// Of its program.
+    pub version: Arc<str>,
+    /// The highest feature level that it knows.
+    pub level: u16,
+    /// The id that it is configured with.
+    pub wanted: Option<NodeId>,
+}
+
+/// What a node that was removed has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The lineage of the cluster that it was a member of.
+    pub cluster_id: u128,
+    /// Its id there.
+    pub node: NodeId,
+}
+
+/// What a try to join was before [`Join`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redeem {
     /// Of the join token.
@@ -193,17 +239,25 @@ impl PeerCall {
         match self {
             Self::Exchange(exchange) => bounded(&exchange.headers),
             Self::LastSeen(uids) => uids.len() <= UIDS_MAX,
-            Self::Raft(_) | Self::Hello(_) | Self::Redeem(_) | Self::Body(_) => true,
+            Self::Hello(hello) => is_short(&hello.version),
+            Self::Join(join) => [&join.peer_address, &join.name, &join.version]
+                .into_iter()
+                .all(|text| is_short(text)),
+            Self::Raft(_) | Self::Redeem(_) | Self::Body(_) => true,
         }
     }
 
     /// Whether somebody may ask it who is no member yet.
     pub(super) fn is_open(&self) -> bool {
         match self {
-            Self::Hello(_) | Self::Redeem(_) => true,
+            Self::Hello(_) | Self::Redeem(_) | Self::Join(_) => true,
             Self::Raft(_) | Self::Exchange(_) | Self::LastSeen(_) | Self::Body(_) => false,
         }
     }
+}
+
+fn is_short(text: &str) -> bool {
+    text.len() <= TEXT_BYTES_MAX
 }
 
 fn bounded(headers: &[(Arc<str>, Bytes)]) -> bool {
@@ -219,8 +273,8 @@ pub trait PeerCalls: Send + Sync + 'static {
     /// Says who this node is.
     fn hello(&self, from: Caller, hello: Hello) -> BoxFuture<'_, Hello>;
 
-    /// Lets a node join whose key is `key`; the handshake has shown that it holds it. A member may ask again.
-    fn redeem(&self, key: KeyHash, redeem: Redeem) -> BoxFuture<'_, Redeemed>;
+    /// Lets a node join whose key is `key`, which it has proven to hold; `token` is the key of the token that it bears.
+    fn join(&self, token: KeyHash, key: KeyHash, join: Join) -> BoxFuture<'_, Redeemed>;
 
     /// Answers an agent that another node heard.
     fn exchange(&self, from: NodeId, exchange: Exchange) -> BoxFuture<'_, Exchanged>;
@@ -239,7 +293,7 @@ mod tests {
 
     use super::*;
 
-    fn calls() -> [PeerCall; 6] {
+    fn calls() -> [PeerCall; 7] {
         let raft = serde_json::from_value(json!("ReadIndex")).expect("a request");
         let hello = Hello {
             version: "1.2".into(),
@@ -249,6 +303,15 @@ mod tests {
         };
         let redeem = Redeem {
             secret: [1; 32],
+            peer_address: "a:1".into(),
+            name: "n".into(),
+            version: "1.2".into(),
+            level: 2,
+            wanted: Some(NodeId(300)),
+        };
+        let join = Join {
+            public_key: Bytes::from_static(b"key"),
+            signature: Bytes::from_static(b"sig"),
             peer_address: "a:1".into(),
             name: "n".into(),
             version: "1.2".into(),
@@ -268,10 +331,11 @@ mod tests {
             PeerCall::Exchange(exchange),
             PeerCall::LastSeen(vec![InstanceUid::from_u128(5)]),
             PeerCall::Body(BodyHash([7; 32])),
+            PeerCall::Join(join),
         ]
     }
 
-    fn answers() -> [PeerAnswer; 11] {
+    fn answers() -> [PeerAnswer; 15] {
         let raft = serde_json::from_value(json!({"ReadIndex": {"Ok": 5}})).expect("a response");
         let hello = Hello {
             version: "1.2".into(),
@@ -298,6 +362,10 @@ mod tests {
             headers: vec![],
             body: Bytes::from_static(b"body"),
         };
+        let removed = Removed {
+            cluster_id: 3,
+            node: NodeId(4),
+        };
         let seen = Seen {
             seen_wall_ms: 300,
             silent_ms: 4,
@@ -314,6 +382,10 @@ mod tests {
             PeerAnswer::Refused(Refusal::Unreadable),
             PeerAnswer::Refused(Refusal::TooLarge),
             PeerAnswer::Refused(Refusal::TooLate),
+            PeerAnswer::Refused(Refusal::NoToken),
+            PeerAnswer::Refused(Refusal::Retired),
+            PeerAnswer::Refused(Refusal::Unproven),
+            PeerAnswer::Removed(removed),
         ]
     }
 
@@ -332,15 +404,16 @@ mod tests {
         assert_eq!(answers, ANSWERS.map(str::to_owned));
     }
 
-    const CALLS: [&str; 6] = [
+    const CALLS: [&str; 7] = [
         "0007",
         "0103312e3202010300",
         "02010101010101010101010101010101010101010101010101010101010101010103613a31016e03312e320201fb2c01",
         "0300c000020100010168017604626f6479",
         "04011000000000000000000000000000000005",
         "050707070707070707070707070707070707070707070707070707070707070707",
+        "06036b65790373696703613a31016e03312e320201fb2c01",
     ];
-    const ANSWERS: [&str; 11] = [
+    const ANSWERS: [&str; 15] = [
         "00070005",
         "0103312e3202000101",
         "020004030101020202020202020202020202020202020202020202020202020202020202020203613a31",
@@ -352,6 +425,10 @@ mod tests {
         "0601",
         "0602",
         "0603",
+        "0604",
+        "0605",
+        "0606",
+        "070304",
     ];
 
     #[test]

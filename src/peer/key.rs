@@ -65,7 +65,7 @@ impl NodeKey {
         }
     }
 
-    fn of(pair: &KeyPair) -> Result<Self, KeyError> {
+    pub(super) fn of(pair: &KeyPair) -> Result<Self, KeyError> {
         let params = CertificateParams::new(vec!["ampora-node".to_owned()]);
         let made = params.and_then(|params| params.self_signed(pair));
         let certificate = CertificateDer::from(made.map_err(KeyError::Make)?);

@@ -55,6 +55,13 @@ const SILENCE_MIN: Duration = Duration::from_secs(1);
 /// Says that a call has not left this node; after any other error it may have been served.
 pub(super) const UNSENT: io::ErrorKind = io::ErrorKind::NotConnected;
 
+/// The other side has ended the handshake because of the key that it was shown.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the node there does not let this key in: it is neither a member's nor that of a join token it knows"
+)]
+pub struct NotLetIn;
+
 /// What calls are for; each has a connection of its own, so that none waits behind bytes that are less urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
@@ -434,10 +441,7 @@ pub(super) fn plain(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
         Some(rustls::Error::AlertReceived(rustls::AlertDescription::AccessDenied)) => {
-            io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the node there does not let this node's key in, and has no join token that could be used",
-            )
+            io::Error::new(io::ErrorKind::PermissionDenied, NotLetIn)
         }
         Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) => {
             io::Error::new(io::ErrorKind::InvalidData, other.0.to_string())

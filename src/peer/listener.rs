@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ampora_raft::time::Clock;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,11 +17,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::PeerCalls;
+use super::bearer::{Channel, channel};
+use super::calls::{PeerCalls, Removed};
 use super::frames::FRAME_BYTES_MAX;
 use super::key::{KeyHash, NodeKey};
+use super::refusals::Told;
 use super::serve::{Held, SMALL_BYTES, Terms, serve};
 use super::trust::{Caller, Trust, key_shown, server_settings};
+use crate::clock::SystemClock;
 use crate::doors;
 use crate::sockets::{Cut, Seat, Seats, Unread, cut};
 use crate::tasks::Tasks;
@@ -36,13 +40,13 @@ const UNKNOWN_OF_ADDRESS_MAX: usize = 16;
 /// ended: the member may have lost it without a word.
 const OF_MEMBER_MAX: usize = 10;
 
-/// Connections without a member's key that are served.
+/// Connections of bearers of a join token, and of nodes that were removed, that are served.
 const STRANGERS_MAX: usize = 8;
 
-/// What such a connection may ask before it is ended: a greeting, a try to join, and each once more.
+/// What one of them may ask before its connection is ended: a greeting, a try to join, and each once more.
 const STRANGER_CALLS_MAX: u64 = 4;
 
-/// And for how long it may live: as long as it takes to commit that it joins.
+/// For how long such a connection may live: as long as it takes to commit that it joins.
 const STRANGER_WITHIN: Duration = Duration::from_secs(30);
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
@@ -69,6 +73,7 @@ struct Door {
     calls: Arc<dyn PeerCalls>,
     seats: Arc<Seats>,
     strangers: Semaphore,
+    told: Told,
     held: Held,
     unknown: Mutex<BTreeMap<IpAddr, usize>>,
     members: Mutex<BTreeMap<KeyHash, VecDeque<CancellationToken>>>,
@@ -96,6 +101,7 @@ impl PeerListener {
             calls,
             seats: Seats::new(DOOR, CONNECTIONS_MAX),
             strangers: Semaphore::new(STRANGERS_MAX),
+            told: Told::default(),
             held: Held::new(),
             unknown: Mutex::default(),
             members: Mutex::default(),
@@ -124,8 +130,8 @@ fn welcome(door: &Arc<Door>, stream: TcpStream, peer: SocketAddr, tasks: &Tasks)
         let given_away = seat.cut();
         let met = async {
             let stream = Unread::new(stream, WRITE_WITHIN, DOOR);
-            if let Some((stream, key)) = greet(&door, stream, peer).await {
-                admit(&door, stream, key, peer, &seat, unknown).await;
+            if let Some((stream, shown)) = greet(&door, stream, peer).await {
+                admit(&door, stream, shown, peer, &seat, unknown).await;
             }
         };
         tokio::select! {
@@ -136,12 +142,27 @@ fn welcome(door: &Arc<Door>, stream: TcpStream, peer: SocketAddr, tasks: &Tasks)
     });
 }
 
+/// What the other side of a handshake has shown.
+#[derive(Clone, Copy)]
+struct Shown {
+    key: KeyHash,
+    channel: Channel,
+}
+
+impl Shown {
+    fn of(stream: &TlsStream<Unread<TcpStream>>) -> Option<Self> {
+        let session = stream.get_ref().1;
+        let (key, channel) = (key_shown(session)?, channel(session).ok()?);
+        Some(Self { key, channel })
+    }
+}
+
 /// Shakes hands; nothing when the other side is not let in.
 async fn greet(
     door: &Door,
     stream: Unread<TcpStream>,
     peer: SocketAddr,
-) -> Option<(TlsStream<Unread<TcpStream>>, KeyHash)> {
+) -> Option<(TlsStream<Unread<TcpStream>>, Shown)> {
     let acceptor = TlsAcceptor::from(door.settings.clone());
     let handshake = acceptor.accept(stream).into_fallible();
     let Ok(shaken) = timeout(HANDSHAKE_WITHIN, handshake).await else {
@@ -150,8 +171,8 @@ async fn greet(
         return None;
     };
     match shaken {
-        Ok(stream) => match key_shown(stream.get_ref().1) {
-            Some(key) => Some((stream, key)),
+        Ok(stream) => match Shown::of(&stream) {
+            Some(shown) => Some((stream, shown)),
             None => {
                 Refused::Handshake.count();
                 None
@@ -159,16 +180,35 @@ async fn greet(
         },
         Err((error, mut stream)) => {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-            match inner {
-                Some(
-                    rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented,
-                ) => Refused::Key.count(),
-                Some(_) | None => Refused::Handshake.count(),
+            let (refused, why) = why(inner);
+            refused.count();
+            if let Some(untold) = door.told.next(SystemClock.boot_ms()) {
+                tracing::warn!(
+                    peer.address = %peer,
+                    %error,
+                    untold,
+                    "a connection to the door for other nodes was refused: {why}"
+                );
             }
-            tracing::info!(peer.address = %peer, %error, "a connection of another node was refused");
             linger(&mut stream).await;
             None
         }
+    }
+}
+
+/// What a handshake failed of, for metrics and for people.
+fn why(error: Option<&rustls::Error>) -> (Refused, &'static str) {
+    match error {
+        Some(rustls::Error::InvalidCertificate(_)) => (
+            Refused::Key,
+            "its key is neither a member's nor that of a join token",
+        ),
+        Some(rustls::Error::NoCertificatesPresented) => (Refused::Key, "it shows no key"),
+        Some(rustls::Error::AlertReceived(_)) => (
+            Refused::Handshake,
+            "the other side does not go on: it expects another node here",
+        ),
+        Some(_) | None => (Refused::Handshake, "it does not speak as nodes do"),
     }
 }
 
@@ -184,13 +224,15 @@ async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
 async fn admit(
     door: &Arc<Door>,
     stream: TlsStream<Unread<TcpStream>>,
-    key: KeyHash,
+    shown: Shown,
     peer: SocketAddr,
     seat: &Seat,
     unknown: Unknown,
 ) {
+    let Shown { key, channel } = shown;
     let terms = |frame_bytes_max, calls_max| Terms {
         key,
+        channel,
         trust: door.trust.clone(),
         calls: door.calls.clone(),
         held: door.held.clone(),
@@ -199,10 +241,13 @@ async fn admit(
     };
     let ended = match door.trust.caller(&key) {
         None => return Refused::Key.count(),
-        Some(Caller::Stranger(_)) => {
+        Some(caller @ (Caller::Bearer(_) | Caller::Removed(_))) => {
             let Ok(_place) = door.strangers.try_acquire() else {
                 return Refused::Crowded.count();
             };
+            if let Caller::Removed(removed) = caller {
+                tell_removed(door, peer, removed);
+            }
             let terms = terms(SMALL_BYTES, STRANGER_CALLS_MAX);
             let served = timeout(STRANGER_WITHIN, serve(stream, &terms)).await;
             served.unwrap_or(Ok(()))
@@ -221,6 +266,17 @@ async fn admit(
     };
     if let Err(error) = ended {
         tracing::debug!(peer.address = %peer, %error, "a connection of another node ended badly");
+    }
+}
+
+fn tell_removed(door: &Door, peer: SocketAddr, removed: Removed) {
+    if let Some(untold) = door.told.next(SystemClock.boot_ms()) {
+        tracing::info!(
+            peer.address = %peer,
+            peer.id = %removed.node,
+            untold,
+            "a node that was removed from this cluster is told so"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows neither consensus nor agents: [`PeerCalls`] is who answers here, [`Peers`] asks elsewhere. It decides nothing
 //! but who is let in and how much may be under way.
 
+mod bearer;
 mod book;
 mod calls;
 mod frames;
@@ -10,17 +11,19 @@ mod key;
 mod link;
 mod listener;
 mod network;
+mod refusals;
 mod serve;
 mod trust;
 
 pub use book::{AddressBook, BookError, Known};
 pub use calls::{
-    Exchange, Exchanged, Hello, Joined, Member, PeerAnswer, PeerCall, PeerCalls, Redeem, Redeemed,
-    Refusal, Seen,
+    Exchange, Exchanged, Hello, Join, Joined, Member, PeerAnswer, PeerCall, PeerCalls, Redeem,
+    Redeemed, Refusal, Removed, Seen,
 };
 pub use key::{KeyError, KeyHash, NodeKey};
+pub use link::NotLetIn;
 pub use listener::PeerListener;
-pub use network::{Peers, Random, greet, redeem};
+pub use network::{Peers, Random, greet, join};
 pub use trust::{Caller, Trust};
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::bearer::{Channel, channel};
 use super::book::AddressBook;
-use super::calls::{Exchange, Exchanged, Hello, PeerAnswer, PeerCall, Redeem, Redeemed, Seen};
+use super::calls::{Exchange, Exchanged, Hello, Join, PeerAnswer, PeerCall, Redeemed, Seen};
 use super::frames::{self, What};
 use super::key::{KeyHash, NodeKey};
 use super::link::{Ground, Lane, Link, connect, plain, unknown};
@@ -209,6 +210,7 @@ fn lane(call: &PeerCall, bytes: usize) -> Lane {
         | PeerCall::Redeem(_)
         | PeerCall::Exchange(_)
         | PeerCall::LastSeen(_)
+        | PeerCall::Join(_)
             if bytes > SMALL_BYTES =>
         {
             Lane::Bulk
@@ -216,41 +218,49 @@ fn lane(call: &PeerCall, bytes: usize) -> Lane {
         PeerCall::Hello(_)
         | PeerCall::Redeem(_)
         | PeerCall::Exchange(_)
-        | PeerCall::LastSeen(_) => Lane::Calls,
+        | PeerCall::LastSeen(_)
+        | PeerCall::Join(_) => Lane::Calls,
     }
 }
 
-/// Tries to join through a node that is known by its address and, from a join token, by the keys of its cluster alone.
+/// Tries to join as the bearer of a token, through a node that is known by its address and, from the token, by the keys
+/// of its cluster alone. The proof that this node holds `own` is put into `join`.
 ///
 /// # Errors
-/// When the address cannot be reached, whoever answers there holds none of the keys, or does not let this node in; the
-/// message says which.
-pub async fn redeem(
+/// When the address cannot be reached, whoever answers there holds none of the keys, or does not know the token
+/// ([`io::ErrorKind::PermissionDenied`]); the message says which.
+pub async fn join(
     address: &str,
     expected: &[KeyHash],
-    key: &NodeKey,
-    redeem: Redeem,
+    bearer: &NodeKey,
+    own: &NodeKey,
+    mut join: Join,
     within: Duration,
 ) -> io::Result<Redeemed> {
-    let answer = ask_at(address, expected, key, &PeerCall::Redeem(redeem), within).await?;
+    let call = |channel: &Channel| {
+        (join.public_key, join.signature) = own.prove(channel)?;
+        Ok(PeerCall::Join(join))
+    };
+    let answer = ask_at(address, expected, bearer, call, within).await?;
     if let PeerAnswer::Redeemed(redeemed) = answer {
         return Ok(redeemed);
     }
     Err(unexpected(&answer))
 }
 
-/// Asks who is at an address, before this node is a member.
+/// Asks who is at an address, as the bearer of a join token.
 ///
 /// # Errors
-/// Like [`redeem`].
+/// Like [`join`].
 pub async fn greet(
     address: &str,
     expected: &[KeyHash],
-    key: &NodeKey,
+    bearer: &NodeKey,
     hello: Hello,
     within: Duration,
 ) -> io::Result<Hello> {
-    let answer = ask_at(address, expected, key, &PeerCall::Hello(hello), within).await?;
+    let call = |_: &Channel| Ok(PeerCall::Hello(hello));
+    let answer = ask_at(address, expected, bearer, call, within).await?;
     if let PeerAnswer::Hello(hello) = answer {
         return Ok(hello);
     }
@@ -262,12 +272,13 @@ async fn ask_at(
     address: &str,
     expected: &[KeyHash],
     key: &NodeKey,
-    call: &PeerCall,
+    call: impl FnOnce(&Channel) -> io::Result<PeerCall>,
     within: Duration,
 ) -> io::Result<PeerAnswer> {
-    let call = encode_message(Kind::PeerCall, call)?;
     let asking = async {
         let (mut stream, _) = connect(address, key, expected.to_vec()).await?;
+        let call = call(&channel(stream.get_ref().1)?)?;
+        let call = encode_message(Kind::PeerCall, &call)?;
         // a refusal by the other side comes after the handshake, and may cut the call
         let sent = frames::write(&mut stream, 1, within, What::Call, &call).await;
         let head = match frames::read_head(&mut stream, frames::FRAME_BYTES_MAX).await {
@@ -292,6 +303,10 @@ fn decode(answer: &[u8]) -> io::Result<PeerAnswer> {
 fn unexpected(answer: &PeerAnswer) -> io::Error {
     match answer {
         PeerAnswer::Refused(refusal) => io::Error::other(*refusal),
+        PeerAnswer::Removed(_) => io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "this node was removed from the cluster of the node there",
+        ),
         PeerAnswer::Raft(_)
         | PeerAnswer::Hello(_)
         | PeerAnswer::Redeemed(_)

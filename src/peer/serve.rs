@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::calls::{PeerAnswer, PeerCall, PeerCalls, Refusal};
+use super::bearer::{Channel, proven};
+use super::calls::{Join, PeerAnswer, PeerCall, PeerCalls, Refusal};
 use super::frames::{self, FRAME_BYTES_MAX, FrameError, Head, What};
 use super::key::KeyHash;
 use super::trust::{Caller, Trust};
@@ -47,6 +48,8 @@ const IDLE: Duration = Duration::from_secs(90);
 pub(super) struct Terms {
     /// What it is known by.
     pub(super) key: KeyHash,
+    /// What its session exports.
+    pub(super) channel: Channel,
     pub(super) trust: Trust,
     pub(super) calls: Arc<dyn PeerCalls>,
     pub(super) held: Held,
@@ -222,15 +225,15 @@ fn judge(caller: Caller, body: &Bytes) -> Result<(Caller, PeerCall), Refusal> {
         return Err(Refusal::Unreadable);
     };
     match caller {
-        Caller::Stranger(_) if !call.is_open() => {
+        Caller::Bearer(_) if !call.is_open() => {
             Refused::Stranger.count();
             Err(Refusal::NotAMember)
         }
-        Caller::Stranger(_) | Caller::Member(_) if !call.is_bounded() => {
+        Caller::Bearer(_) | Caller::Member(_) | Caller::Removed(_) if !call.is_bounded() => {
             Refused::Oversize.count();
             Err(Refusal::TooLarge)
         }
-        Caller::Stranger(_) | Caller::Member(_) => Ok((caller, call)),
+        Caller::Bearer(_) | Caller::Member(_) | Caller::Removed(_) => Ok((caller, call)),
     }
 }
 
@@ -276,11 +279,13 @@ async fn answer(terms: &Terms, job: Job) -> Done {
 async fn ask(terms: &Terms, caller: Caller, call: PeerCall) -> PeerAnswer {
     let calls = &terms.calls;
     match (caller, call) {
+        // whatever it asks: nothing else is said to it
+        (Caller::Removed(removed), _) => PeerAnswer::Removed(removed),
         (caller, PeerCall::Hello(hello)) => PeerAnswer::Hello(calls.hello(caller, hello).await),
-        (_, PeerCall::Redeem(redeem)) => {
-            PeerAnswer::Redeemed(calls.redeem(terms.key, redeem).await)
-        }
-        (Caller::Stranger(_), _) => PeerAnswer::Refused(Refusal::NotAMember),
+        (Caller::Bearer(token), PeerCall::Join(join)) => admit(terms, token, join).await,
+        (Caller::Member(_), PeerCall::Join(_)) => PeerAnswer::Refused(Refusal::NoToken),
+        (_, PeerCall::Redeem(_)) => PeerAnswer::Refused(Refusal::Retired),
+        (Caller::Bearer(_), _) => PeerAnswer::Refused(Refusal::NotAMember),
         (Caller::Member(from), PeerCall::Raft(request)) => {
             PeerAnswer::Raft(calls.raft(from, request).await)
         }
@@ -292,6 +297,17 @@ async fn ask(terms: &Terms, caller: Caller, call: PeerCall) -> PeerAnswer {
         }
         (Caller::Member(from), PeerCall::Body(hash)) => {
             PeerAnswer::Body(calls.body(from, hash).await)
+        }
+    }
+}
+
+/// Lets a newcomer join that holds its key at the other end of this very session.
+async fn admit(terms: &Terms, token: KeyHash, join: Join) -> PeerAnswer {
+    match proven(&join.public_key, &join.signature, &terms.channel) {
+        Some(key) => PeerAnswer::Redeemed(terms.calls.join(token, key, join).await),
+        None => {
+            Refused::Key.count();
+            PeerAnswer::Refused(Refusal::Unproven)
         }
     }
 }

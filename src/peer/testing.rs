@@ -42,8 +42,8 @@ pub(super) struct Answers {
     pub(super) gate: Semaphore,
     /// Who called last.
     pub(super) caller: watch::Sender<Option<Caller>>,
-    /// Keys that redeemed.
-    pub(super) redeemed: watch::Sender<Vec<KeyHash>>,
+    /// Which token was shown with which key.
+    pub(super) joined: watch::Sender<Vec<(KeyHash, KeyHash)>>,
 }
 
 impl Answers {
@@ -54,7 +54,7 @@ impl Answers {
             bodies: watch::Sender::new(0),
             gate: Semaphore::new(0),
             caller: watch::Sender::new(None),
-            redeemed: watch::Sender::default(),
+            joined: watch::Sender::default(),
         }
     }
 
@@ -99,9 +99,9 @@ impl PeerCalls for Answers {
         std::future::ready(Hello { node, ..hello }).boxed()
     }
 
-    fn redeem(&self, key: KeyHash, redeem: Redeem) -> BoxFuture<'_, Redeemed> {
-        self.redeemed.send_modify(|keys| keys.push(key));
-        let node = redeem.wanted.unwrap_or(NodeId(2));
+    fn join(&self, token: KeyHash, key: KeyHash, join: Join) -> BoxFuture<'_, Redeemed> {
+        self.joined.send_modify(|joined| joined.push((token, key)));
+        let node = join.wanted.unwrap_or(NodeId(2));
         let joined = Joined {
             node,
             cluster_id: 7,
@@ -239,9 +239,10 @@ pub(super) fn exchange(body: &'static str) -> Exchange {
     }
 }
 
-pub(super) fn try_to_join() -> Redeem {
-    Redeem {
-        secret: [3; 32],
+pub(super) fn try_to_join() -> Join {
+    Join {
+        public_key: Bytes::new(),
+        signature: Bytes::new(),
         peer_address: "192.0.2.1:4322".into(),
         name: "newcomer".into(),
         version: "1".into(),

@@ -83,39 +83,101 @@ async fn a_key_that_is_not_known_is_refused_in_the_handshake() {
     assert_eq!(kind(refused), io::ErrorKind::PermissionDenied);
     assert_eq!(*one.answers.began.borrow(), 0);
     let (address, keys) = (one.address.to_string(), [one.key.key_hash()]);
-    let joining = redeem(&address, &keys, &two.key, try_to_join(), LONG).await;
-    assert_eq!(kind(joining), io::ErrorKind::PermissionDenied);
-    assert!(one.answers.redeemed.borrow().is_empty());
+    // a node's own key is none of a bearer, and a token that nobody made is none either
+    let nobodys = NodeKey::of_bearer(&[9; 32]).expect("a key");
+    for key in [&*two.key, &nobodys] {
+        let greeted = greet(&address, &keys, key, hello(), LONG).await;
+        let refused = greeted.expect_err("not let in");
+        assert!(
+            refused.get_ref().is_some_and(|why| why.is::<NotLetIn>()),
+            "{refused}"
+        );
+        let joining = join(&address, &keys, key, &two.key, try_to_join(), LONG).await;
+        assert_eq!(kind(joining), io::ErrorKind::PermissionDenied);
+    }
+    assert!(one.answers.joined.borrow().is_empty());
 }
 
 #[tokio::test]
-async fn strangers_join_while_they_may_and_do_nothing_else() {
+async fn bearers_of_a_token_join_with_their_own_key_and_do_nothing_else() {
     let member = node(1).await;
-    let stranger = node(2).await;
-    stranger.meet(&[&member]);
-    member.trust.set_strangers(true);
-    let (peers, id) = (&stranger.peers, member.id);
-    peers.hello(id, hello(), LONG).await.expect("may greet");
-    let shown = Caller::Stranger(stranger.key.key_hash());
-    assert_eq!(*member.answers.caller.borrow(), Some(shown));
-    let refused = stranger.says(&member, "poll").await.expect_err("no member");
+    let newcomer = node(2).await;
+    let bearer = NodeKey::of_bearer(&[3; 32]).expect("a key");
+    let token = bearer.key_hash();
+    let (address, keys) = (member.address.to_string(), [[8; 32], member.key.key_hash()]);
+    let (address, keys) = (address.as_str(), keys.as_slice());
+    member.trust.set_bearers(&[token].into());
+    let greeted = greet(address, keys, &bearer, hello(), LONG).await;
+    assert_eq!(greeted.expect("may greet").node, Some(member.id));
+    let shown = Some(Caller::Bearer(token));
+    assert_eq!(*member.answers.caller.borrow(), shown);
+    // over links as members have them
+    newcomer.meet(&[&member]);
+    let random = Arc::new(|| u64::MAX / 2);
+    let as_bearer = Peers::new(
+        Arc::new(bearer.clone()),
+        newcomer.book.clone(),
+        &newcomer.tasks,
+        random,
+    );
+    let polled = as_bearer.exchange(member.id, exchange("poll"), LONG).await;
+    let refused = polled.expect_err("no member");
     assert!(refused.to_string().contains("members"), "{refused}");
     assert_eq!(*member.answers.began.borrow(), 0);
-    let address = member.address.to_string();
-    let keys = [[8; 32], member.key.key_hash()];
-    let joined = redeem(&address, &keys, &stranger.key, try_to_join(), LONG).await;
+
+    let joined = join(address, keys, &bearer, &newcomer.key, try_to_join(), LONG).await;
     let Redeemed::Joined(joined) = joined.expect("may join") else {
         panic!("refused");
     };
     assert_eq!((joined.node, joined.cluster_id), (NodeId(4), 7));
-    assert_eq!(*member.answers.redeemed.borrow(), [stranger.key.key_hash()]);
+    let own = newcomer.key.key_hash();
+    assert_eq!(*member.answers.joined.borrow(), [(token, own)]);
     // nobody is trusted blindly: the keys of the token decide
-    let refused = redeem(&address, &[[8; 32]], &stranger.key, try_to_join(), LONG).await;
+    let other = [[8; 32]];
+    let refused = join(address, &other, &bearer, &newcomer.key, try_to_join(), LONG).await;
     assert_eq!(kind(refused), io::ErrorKind::InvalidData);
-    assert_eq!(member.answers.redeemed.borrow().len(), 1);
-    member.trust.set_strangers(false);
-    let refused = redeem(&address, &keys, &stranger.key, try_to_join(), LONG).await;
+    // the token goes, and its bearer with it
+    member.trust.set_bearers(&[].into());
+    let refused = join(address, keys, &bearer, &newcomer.key, try_to_join(), LONG).await;
     assert_eq!(kind(refused), io::ErrorKind::PermissionDenied);
+    assert_eq!(member.answers.joined.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn a_node_that_was_removed_hears_that_and_nothing_else() {
+    let (one, two) = pair().await;
+    let removed = Removed {
+        cluster_id: 7,
+        node: two.id,
+    };
+    one.trust.set_members(&[].into());
+    one.trust
+        .set_removed(&[(two.key.key_hash(), removed)].into());
+    for call in [
+        PeerCall::Hello(hello()),
+        PeerCall::Raft(vote()),
+        PeerCall::Exchange(exchange("poll")),
+        PeerCall::Body(BodyHash([1; 32])),
+        PeerCall::Join(try_to_join()),
+    ] {
+        let answer = two.peers.ask(one.id, &call, LONG).await;
+        let answer = answer.expect("answered");
+        assert!(
+            matches!(answer, PeerAnswer::Removed(heard) if heard == removed),
+            "{answer:?}"
+        );
+    }
+    let refused = two.says(&one, "poll").await.expect_err("no member");
+    assert!(refused.to_string().contains("was removed"), "{refused}");
+    assert_eq!(*one.answers.caller.borrow(), None);
+    assert_eq!(*one.answers.began.borrow(), 0);
+    // one that came back under its key is a member
+    one.trust
+        .set_members(&[(two.key.key_hash(), NodeId(9))].into());
+    // once the connection that it had is over
+    let again = async { while two.says(&one, "poll").await.is_err() {} };
+    let answered = tokio::time::timeout(LONG, again).await;
+    answered.expect("a member");
 }
 
 #[tokio::test]

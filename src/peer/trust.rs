@@ -1,7 +1,7 @@
-//! Who is let in: whoever holds a private key whose public half is pinned. No names, no dates, no authorities: clocks
+//! Who is let in: whoever holds a private key whose public half is pinned, or that a join token makes. No names, no dates, no authorities: clocks
 //! lie, and addresses are reused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ampora_raft::ids::NodeId;
@@ -18,6 +18,7 @@ use rustls::{
     ServerConfig, SignatureScheme,
 };
 
+use super::calls::Removed;
 use super::key::{KeyHash, NodeKey, hash_of};
 
 /// What both sides say they speak; a framing that does not fit this one gets another name.
@@ -28,8 +29,10 @@ const PROTOCOL: &[u8] = b"ampora-peer/1";
 pub enum Caller {
     /// A member of the cluster.
     Member(NodeId),
-    /// Somebody with a key that is not a member's, who may try to become one and do nothing else.
-    Stranger(KeyHash),
+    /// Who holds a join token, known by the key that the token makes: it may try to join and do nothing else.
+    Bearer(KeyHash),
+    /// Who was a member: it hears that it is none any more, whatever it asks.
+    Removed(Removed),
 }
 
 /// Whose keys are let in; clones speak of the same.
@@ -41,7 +44,8 @@ pub struct Trust {
 #[derive(Clone, Debug, Default)]
 struct Known {
     members: BTreeMap<KeyHash, NodeId>,
-    strangers: bool,
+    bearers: BTreeSet<KeyHash>,
+    removed: BTreeMap<KeyHash, Removed>,
 }
 
 impl Trust {
@@ -55,25 +59,34 @@ impl Trust {
     pub fn set_members(&self, members: &BTreeMap<KeyHash, NodeId>) {
         self.known.rcu(|known| Known {
             members: members.clone(),
-            strangers: known.strangers,
+            ..Known::clone(known)
         });
     }
 
-    /// Says whether others are let in to join: as long as there is a join token that can be used.
-    pub fn set_strangers(&self, strangers: bool) {
+    /// Says which join tokens there are, those that are spent or over among them: their bearers hear why they may not join.
+    pub fn set_bearers(&self, bearers: &BTreeSet<KeyHash>) {
         self.known.rcu(|known| Known {
-            members: known.members.clone(),
-            strangers,
+            bearers: bearers.clone(),
+            ..Known::clone(known)
+        });
+    }
+
+    /// Says who was a member, so that it hears of it.
+    pub fn set_removed(&self, removed: &BTreeMap<KeyHash, Removed>) {
+        self.known.rcu(|known| Known {
+            removed: removed.clone(),
+            ..Known::clone(known)
         });
     }
 
     /// Who comes with this key; none when it is not let in.
     pub fn caller(&self, key: &KeyHash) -> Option<Caller> {
         let known = self.known.load();
-        match known.members.get(key) {
-            Some(node) => Some(Caller::Member(*node)),
-            None => known.strangers.then_some(Caller::Stranger(*key)),
-        }
+        let member = known.members.get(key).copied().map(Caller::Member);
+        let bearer = || known.bearers.contains(key).then_some(Caller::Bearer(*key));
+        // one that came back is a member before all
+        let removed = || known.removed.get(key).copied().map(Caller::Removed);
+        member.or_else(bearer).or_else(removed)
     }
 }
 
@@ -195,7 +208,9 @@ impl ClientCertVerifier for Callers {
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         match self.trust.caller(&hash_of(end_entity)?) {
-            Some(Caller::Member(_) | Caller::Stranger(_)) => Ok(ClientCertVerified::assertion()),
+            Some(Caller::Member(_) | Caller::Bearer(_) | Caller::Removed(_)) => {
+                Ok(ClientCertVerified::assertion())
+            }
             // told as `access_denied`
             None => Err(Error::InvalidCertificate(
                 CertificateError::ApplicationVerificationFailure,

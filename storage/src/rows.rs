@@ -248,7 +248,8 @@ fn ops_max(key: &RowKey) -> usize {
         | RowKey::Lease(_)
         | RowKey::Peer(_)
         | RowKey::JoinToken(_)
-        | RowKey::ClusterHead => 1,
+        | RowKey::ClusterHead
+        | RowKey::MemberNote(_) => 1,
         RowKey::Agent(_)
         | RowKey::Audit(_)
         | RowKey::EnrollmentToken(_)

@@ -5,6 +5,7 @@
 )]
 
 mod agent;
+mod asked;
 #[path = "../support/cluster.rs"]
 #[expect(dead_code, reason = "a suite uses what it needs of it")]
 mod cluster;
@@ -20,8 +21,11 @@ mod proxied;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod refusals;
+mod removal;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
+mod waiting;
 
 use std::time::Duration;
 

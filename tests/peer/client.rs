@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora::peer::KeyHash;
-use rcgen::{CertificateParams, KeyPair, PublicKeyData};
+use bytes::Bytes;
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData, SigningKey};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
@@ -32,6 +33,26 @@ impl Key {
         Self {
             pair: KeyPair::generate().expect("a key"),
         }
+    }
+
+    /// The key of whoever bears the join token with this secret: made here by itself, so that it stays what it is.
+    pub(crate) fn of_bearer(secret: [u8; 32]) -> Self {
+        let domain = b"ampora join token: seed of its bearer's Ed25519 key, 1\0";
+        let seed = Sha256::digest([&domain[..], &secret].concat());
+        let head = hex::decode("302e020100300506032b657004220420").expect("hex");
+        let der = PrivatePkcs8KeyDer::from([&head[..], &seed].concat());
+        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519);
+        Self {
+            pair: pair.expect("a key"),
+        }
+    }
+
+    /// What a newcomer with this key signs in a session, and the key beside it.
+    pub(crate) fn prove(&self, channel: &[u8; 32]) -> (Bytes, Bytes) {
+        let public = self.pair.subject_public_key_info();
+        let domain = b"ampora join: proof of a newcomer's key, 1\0";
+        let signature = self.pair.sign(&[&domain[..], channel].concat());
+        (public.into(), signature.expect("signed").into())
     }
 
     pub(crate) fn hash(&self) -> KeyHash {
@@ -107,6 +128,13 @@ impl Client {
         let connecting = TlsConnector::from(Arc::new(settings)).connect(name, tcp);
         let stream = tokio::time::timeout(SOON, connecting).await??;
         Ok(Self { stream })
+    }
+
+    /// What this session exports.
+    pub(crate) fn channel(&self) -> [u8; 32] {
+        let session = self.stream.get_ref().1;
+        let exported = session.export_keying_material([0; 32], b"EXPORTER-ampora-join-1", None);
+        exported.expect("shaken hands")
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {

@@ -7,9 +7,10 @@ mod node;
 
 use std::io;
 
-use ampora::peer::{Hello, PeerAnswer, PeerCall, Refusal};
-use ampora_raft::ids::{InstanceUid, NodeId};
+use ampora::peer::{Hello, Join, PeerAnswer, PeerCall, Redeemed, Refusal, Removed};
+use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
 use ampora_storage::codec::{Kind, decode_message, encode_message};
+use bytes::Bytes;
 use rustls::AlertDescription::{
     AccessDenied, CertificateRequired, DecryptError, NoApplicationProtocol,
 };
@@ -29,11 +30,27 @@ const STRANGERS_MAX: usize = 8;
 const UNKNOWN_OF_ADDRESS_MAX: usize = 16;
 
 fn hello() -> Vec<u8> {
+    hello_of("1")
+}
+
+fn hello_of(version: &str) -> Vec<u8> {
     encoded(&PeerCall::Hello(Hello {
-        version: "1".into(),
+        version: version.into(),
         level: 2,
         cluster_id: None,
         node: None,
+    }))
+}
+
+fn try_to_join(public_key: Bytes, signature: Bytes) -> Vec<u8> {
+    encoded(&PeerCall::Join(Join {
+        public_key,
+        signature,
+        peer_address: "127.0.0.1:1".into(),
+        name: "newcomer".into(),
+        version: "1".into(),
+        level: 2,
+        wanted: None,
     }))
 }
 
@@ -72,7 +89,9 @@ async fn bad_input_is_refused_and_counted_and_the_node_goes_on() {
     handshakes(&node, &member).await;
     keys(&node, &member).await;
     frames(&node, &member).await;
-    strangers(&node).await;
+    bearers(&node).await;
+    newcomers(&node, &member).await;
+    removed(&node).await;
     crowds(&node, &member).await;
     serves(&node, &member).await;
 }
@@ -203,11 +222,12 @@ async fn frames(node: &Node, member: &Key) {
     let mut damaged = hello();
     damaged[12] ^= 1;
     let crowd = PeerCall::LastSeen(vec![InstanceUid::nil(); 1001]);
-    let bad: [(Vec<u8>, Refusal); 4] = [
+    let bad: [(Vec<u8>, Refusal); 5] = [
         (b"garbage".to_vec(), Refusal::Unreadable),
         (damaged, Refusal::Unreadable),
         (Vec::new(), Refusal::Unreadable),
         (encoded(&crowd), Refusal::TooLarge),
+        (hello_of(&"1".repeat(1025)), Refusal::TooLarge),
     ];
     for (number, (body, expected)) in (1..).zip(bad) {
         client.send(&frame(number, 1, &body)).await;
@@ -221,7 +241,7 @@ async fn frames(node: &Node, member: &Key) {
         answered(&mut client, 9).await,
         PeerAnswer::Hello(_)
     ));
-    node.has_refused(&before, &[("malformed", 3), ("oversize", 1)])
+    node.has_refused(&before, &[("malformed", 3), ("oversize", 2)])
         .await;
 
     // whoever goes in the middle of a frame has said nothing
@@ -237,26 +257,45 @@ async fn frames(node: &Node, member: &Key) {
     assert_eq!(node.refused(), before);
 }
 
-async fn strangers(node: &Node) {
-    node.trust.set_strangers(true);
-    let key = Key::new();
+/// Who holds a token shakes hands with the key that its secret makes; the token's text and a key of one's own are none.
+async fn bearers(node: &Node) {
+    let bearer = Key::of_bearer([3; 32]);
+    node.trust.set_bearers(&[bearer.hash()].into());
     let before = node.refused();
-    let mut client = Client::open(node.address, as_node(&key))
+    for other in [Key::of_bearer([4; 32]), Key::new()] {
+        let mut client = Client::open(node.address, as_node(&other))
+            .await
+            .expect("half way");
+        client.send(&frame(1, 1, &hello())).await;
+        let told = client.end().await;
+        assert_eq!(
+            alert(&told),
+            Some(&rustls::Error::AlertReceived(AccessDenied))
+        );
+    }
+    node.has_refused(&before, &[("key", 2)]).await;
+
+    let before = node.refused();
+    let mut client = Client::open(node.address, as_node(&bearer))
         .await
         .expect("may try");
-    let seen = encoded(&PeerCall::LastSeen(vec![]));
-    client.send(&frame(1, 1, &seen)).await;
-    let refused = answered(&mut client, 1).await;
-    assert!(
-        matches!(refused, PeerAnswer::Refused(Refusal::NotAMember)),
-        "{refused:?}"
-    );
-    node.has_refused(&before, &[("stranger", 1)]).await;
+    for (number, call) in [
+        (1, PeerCall::LastSeen(vec![])),
+        (2, PeerCall::Body(BodyHash([1; 32]))),
+    ] {
+        client.send(&frame(number, 1, &encoded(&call))).await;
+        let refused = answered(&mut client, number).await;
+        assert!(
+            matches!(refused, PeerAnswer::Refused(Refusal::NotAMember)),
+            "{refused:?}"
+        );
+    }
+    node.has_refused(&before, &[("stranger", 2)]).await;
     // four calls in all
-    for number in 2..=5 {
+    for number in 3..=5 {
         client.send(&frame(number, 1, &hello())).await;
     }
-    for number in 2..=4 {
+    for number in 3..=4 {
         assert!(matches!(
             answered(&mut client, number).await,
             PeerAnswer::Hello(_)
@@ -265,14 +304,14 @@ async fn strangers(node: &Node) {
     client.end().await;
 
     let before = node.refused();
-    let mut client = Client::open(node.address, as_node(&key))
+    let mut client = Client::open(node.address, as_node(&bearer))
         .await
         .expect("may try");
     client.send(&head(STRANGER_BYTES_MAX + 1, 1, 1)).await;
     client.end().await;
     node.has_refused(&before, &[("oversize", 1)]).await;
-    node.trust.set_strangers(false);
-    let mut client = Client::open(node.address, as_node(&key))
+    node.trust.set_bearers(&[].into());
+    let mut client = Client::open(node.address, as_node(&bearer))
         .await
         .expect("half way");
     let told = client.end().await;
@@ -282,10 +321,96 @@ async fn strangers(node: &Node) {
     );
 }
 
+/// The newcomer's own key is what it proves to hold in the session in which it asks.
+async fn newcomers(node: &Node, member: &Key) {
+    let (bearer, own, other) = (Key::of_bearer([3; 32]), Key::new(), Key::new());
+    node.trust.set_bearers(&[bearer.hash()].into());
+    let mut client = Client::open(node.address, as_node(&bearer))
+        .await
+        .expect("may try");
+    let channel = client.channel();
+    let (public, signature) = own.prove(&channel);
+    let before = node.refused();
+    let bad = [
+        // another one's key, another session, nothing at all
+        (other.prove(&channel).0, signature.clone()),
+        own.prove(&[0; 32]),
+        (Bytes::new(), Bytes::new()),
+    ];
+    for (number, (public, signature)) in (1..).zip(bad) {
+        client
+            .send(&frame(number, 1, &try_to_join(public, signature)))
+            .await;
+        let refused = answered(&mut client, number).await;
+        assert!(
+            matches!(refused, PeerAnswer::Refused(Refusal::Unproven)),
+            "{refused:?}"
+        );
+    }
+    node.has_refused(&before, &[("key", 3)]).await;
+    client
+        .send(&frame(
+            4,
+            1,
+            &try_to_join(public.clone(), signature.clone()),
+        ))
+        .await;
+    let heard = answered(&mut client, 4).await;
+    assert!(
+        matches!(&heard, PeerAnswer::Redeemed(Redeemed::Refused { code, .. }) if **code == *"join_token_spent"),
+        "{heard:?}"
+    );
+    // what was overheard inside one session is worth nothing in the next
+    let mut again = Client::open(node.address, as_node(&bearer))
+        .await
+        .expect("may try");
+    again
+        .send(&frame(1, 1, &try_to_join(public, signature)))
+        .await;
+    let refused = answered(&mut again, 1).await;
+    assert!(matches!(refused, PeerAnswer::Refused(Refusal::Unproven)));
+    // a member bears no token
+    let mut client = Client::open(node.address, as_node(member))
+        .await
+        .expect("a member");
+    let (public, signature) = own.prove(&client.channel());
+    client
+        .send(&frame(1, 1, &try_to_join(public, signature)))
+        .await;
+    let refused = answered(&mut client, 1).await;
+    assert!(matches!(refused, PeerAnswer::Refused(Refusal::NoToken)));
+    node.trust.set_bearers(&[].into());
+}
+
+/// Who was removed is told so, whatever it asks, and counts as nobody who was refused.
+async fn removed(node: &Node) {
+    let gone = Key::new();
+    let said = Removed {
+        cluster_id: 7,
+        node: NodeId(5),
+    };
+    node.trust.set_removed(&[(gone.hash(), said)].into());
+    let before = node.refused();
+    let mut client = Client::open(node.address, as_node(&gone))
+        .await
+        .expect("is told");
+    let seen = encoded(&PeerCall::LastSeen(vec![]));
+    for (number, call) in [(1, hello()), (2, seen)] {
+        client.send(&frame(number, 1, &call)).await;
+        let heard = answered(&mut client, number).await;
+        assert!(
+            matches!(heard, PeerAnswer::Removed(heard) if heard == said),
+            "{heard:?}"
+        );
+    }
+    assert_eq!(node.refused(), before);
+    node.trust.set_removed(&[].into());
+}
+
 /// Those without a member's key are few, and take nothing from members.
 async fn crowds(node: &Node, member: &Key) {
-    node.trust.set_strangers(true);
-    let (key, mut held) = (Key::new(), Vec::new());
+    let (key, mut held) = (Key::of_bearer([3; 32]), Vec::new());
+    node.trust.set_bearers(&[key.hash()].into());
     while held.len() < STRANGERS_MAX {
         let mut client = Client::open(node.address, as_node(&key))
             .await
@@ -305,7 +430,7 @@ async fn crowds(node: &Node, member: &Key) {
     node.has_refused(&before, &[("crowded", 1)]).await;
     serves(node, member).await;
     drop(held);
-    node.trust.set_strangers(false);
+    node.trust.set_bearers(&[].into());
 
     // whoever says nothing is in nobody's way but that of its address, and of that not for long
     let before = node.refused()["crowded"];

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora::peer::{
-    Caller, Exchange, Exchanged, Hello, KeyHash, NodeKey, PeerCalls, PeerListener, Redeem,
-    Redeemed, Seen, Trust,
+    Caller, Exchange, Exchanged, Hello, Join, KeyHash, NodeKey, PeerCalls, PeerListener, Redeemed,
+    Seen, Trust,
 };
 use ampora::tasks::Tasks;
 use ampora::telemetry::metrics::Metrics;
@@ -33,8 +33,8 @@ impl PeerCalls for Answers {
         ready(hello).boxed()
     }
 
-    fn redeem(&self, _key: KeyHash, _redeem: Redeem) -> BoxFuture<'_, Redeemed> {
-        let (code, text) = ("join_token_unknown".into(), "no such token".into());
+    fn join(&self, _token: KeyHash, _key: KeyHash, _join: Join) -> BoxFuture<'_, Redeemed> {
+        let (code, text) = ("join_token_spent".into(), "spent".into());
         ready(Redeemed::Refused { code, text }).boxed()
     }
 

@@ -129,7 +129,7 @@ impl Cluster {
         self.three_voters(1);
     }
 
-    fn home_of(&self, slot: u64) -> PathBuf {
+    pub(crate) fn home_of(&self, slot: u64) -> PathBuf {
         let home = self.home.path().join(slot.to_string());
         std::fs::create_dir_all(&home).expect("a directory");
         home
@@ -150,10 +150,37 @@ impl Cluster {
         self.net.as_ref().expect("a cluster on a net")
     }
 
-    /// Starts a node and waits until it serves.
-    pub(crate) fn start(&mut self, slot: u64, flags: &[&str]) {
+    /// All that a node is started with that had these flags.
+    pub(crate) fn args_of(&self, slot: u64) -> Vec<String> {
+        self.args(slot, &self.flags[&slot])
+    }
+
+    /// All that a node is started with, from here on.
+    pub(crate) fn args_with(&mut self, slot: u64, flags: &[&str]) -> Vec<String> {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         self.flags.insert(slot, flags);
+        self.args_of(slot)
+    }
+
+    /// Takes in a node that was started elsewhere.
+    pub(crate) fn take(&mut self, slot: u64, node: Node) {
+        self.nodes.insert(slot, node);
+    }
+
+    /// What a page of a door answers, whoever asks; 0 when nobody answers.
+    pub(crate) fn fetch(&self, url: &str) -> (u16, Value) {
+        self.runtime.block_on(async {
+            let Ok(answer) = self.client.get(url).send().await else {
+                return (0, Value::Null);
+            };
+            let status = answer.status().as_u16();
+            (status, answer.json().await.unwrap_or_default())
+        })
+    }
+
+    /// Starts a node and waits until it serves.
+    pub(crate) fn start(&mut self, slot: u64, flags: &[&str]) {
+        self.args_with(slot, flags);
         self.start_again(slot);
     }
 
@@ -293,6 +320,30 @@ impl Cluster {
 
     pub(crate) fn post(&self, slot: u64, path: &str, form: &Value) -> (u16, Value) {
         self.try_ask(slot, Method::POST, path, Some(form))
+    }
+
+    /// Asks with a key that makes it safe to repeat.
+    pub(crate) fn keyed(
+        &self,
+        slot: u64,
+        method: Method,
+        path: &str,
+        form: Option<&Value>,
+        key: &str,
+    ) -> (u16, Value) {
+        let url = format!("{}/api/v1{path}", self.url(slot));
+        let request = self.client.request(method, url);
+        let request = request.bearer_auth(&self.node(slot).token);
+        let request = request.header("idempotency-key", key);
+        let request = match form {
+            Some(form) => request.json(form),
+            None => request,
+        };
+        self.runtime.block_on(async {
+            let answer = request.send().await.expect("an answer");
+            let status = answer.status().as_u16();
+            (status, answer.json().await.expect("JSON"))
+        })
     }
 
     /// Makes a group.

@@ -1,16 +1,19 @@
 //! Who votes and who only listens. Each step is carried out by the node that leads, whichever is asked; whether a
 //! step is wise is the caller's judgement.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use openraft::alias::{CommittedLeaderIdOf, LogIdOf};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
-use openraft::{BasicNode, ChangeMembers};
+use openraft::vote::RaftLeaderId;
+use openraft::{BasicNode, ChangeMembers, Precondition};
 use serde::{Deserialize, Serialize};
 
 use super::handle::Consensus;
 use super::propose::{PROPOSE_DEADLINE, ProposeError, strange};
+use super::status::RaftStatus;
 use super::type_config::TypeConfig;
 use super::wire::{RaftRequest, Request, Response};
 use crate::ids::NodeId;
@@ -36,7 +39,55 @@ pub enum MemberStep {
     Lead(Option<NodeId>),
 }
 
+/// What a step was decided by: a leadership, and the membership that it saw. Once either is another, nothing is done.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    leader: CommittedLeaderIdOf<TypeConfig>,
+    membership: Option<LogIdOf<TypeConfig>>,
+}
+
 impl Consensus {
+    /// Where the log stands, and what this node may decide by it while it leads.
+    pub fn look(&self) -> (RaftStatus, Option<Standing>) {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let status = self.status_of(&metrics);
+        let leads = status.leader == Some(status.node) && metrics.vote.is_committed();
+        let standing = leads.then(|| Standing {
+            leader: metrics.vote.leader_id().to_committed(),
+            membership: *metrics.membership_config.log_id(),
+        });
+        (status, standing)
+    }
+
+    /// Carries a step out that this node decided while it led; answers when it is committed.
+    ///
+    /// # Errors
+    /// [`ProposeError::Unavailable`] or [`ProposeError::NotLeader`] when what it was decided by has passed.
+    pub async fn step_if(&self, step: MemberStep, standing: Standing) -> Result<(), ProposeError> {
+        let change = match step {
+            MemberStep::AddLearner { node, address } => {
+                ChangeMembers::AddNodes(BTreeMap::from([(node.0, BasicNode::new(address))]))
+            }
+            MemberStep::Vote(voters) => {
+                ChangeMembers::ReplaceAllVoters(voters.into_iter().map(|node| node.0).collect())
+            }
+            MemberStep::Remove(node) => ChangeMembers::RemoveNodes(BTreeSet::from([node.0])),
+            MemberStep::Lead(to) => return self.transfer(to).await,
+        };
+        let conditions = [
+            Precondition::CommittedLeaderId {
+                committed_leader_id: standing.leader,
+            },
+            Precondition::LastMembershipLogId {
+                last_membership_log_id: standing.membership,
+            },
+        ];
+        let changed = self.raft.change_membership_if(change, true, conditions);
+        let changed = tokio::time::timeout(PROPOSE_DEADLINE, changed).await;
+        changed.map_or(Err(ProposeError::OutcomeUnknown), done)
+    }
+
     /// Carries a step out, and answers when it is committed.
     ///
     /// # Errors

@@ -27,11 +27,11 @@ mod wire;
 pub use handle::{Begin, Consensus, ConsensusConfig, StartError, View};
 pub use keep::LogLimits;
 pub use machine::Machine;
-pub use members::MemberStep;
+pub use members::{MemberStep, Standing};
 pub use ports::{
     AppliedState, Change, EffectSink, Loaded, NoPeers, PeerNetwork, RowStore, Timings,
 };
 pub use propose::{Committed, ProposeError};
 pub use snapshot::SnapshotData;
-pub use status::{CONTACT_MAX_MS, RaftStatus};
+pub use status::{CONTACT_MAX_MS, Progress, RaftStatus};
 pub use wire::{MESSAGE_BYTES_MAX, RaftRequest, RaftResponse};

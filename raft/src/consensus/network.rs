@@ -130,7 +130,8 @@ fn unexpected(response: &Response) -> RPCError<TypeConfig> {
         | Response::Proposed(_)
         | Response::Renewed(_)
         | Response::ReadIndex(_)
-        | Response::Member(_) => "an answer to another question".to_owned(),
+        | Response::Member(_)
+        | Response::Progress(_) => "an answer to another question".to_owned(),
     };
     RPCError::Unreachable(Unreachable::new(&io::Error::other(text)))
 }

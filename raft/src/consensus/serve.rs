@@ -100,6 +100,7 @@ impl Consensus {
             Request::Renew { epoch } => Response::Renewed(self.renewals.add(from, epoch).await),
             Request::ReadIndex => Response::ReadIndex(self.read_index().await),
             Request::Member(step) => Response::Member(self.step_here(step).await),
+            Request::Progress => Response::Progress(self.progress_if_leader()),
         }
     }
 

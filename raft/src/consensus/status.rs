@@ -1,12 +1,16 @@
 //! Where the log of a node stands, as far as the node itself knows.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Instant, RaftMetrics};
+use serde::{Deserialize, Serialize};
 
 use super::handle::Consensus;
 use super::type_config::TypeConfig;
+use super::wire::{RaftRequest, RaftResponse, Request, Response};
+use crate::fleet::MEMBERS_LEVEL;
 use crate::ids::NodeId;
 
 /// A leader that was not confirmed, or a follower that was not spoken to, for so long has no quorum as far as it knows.
@@ -43,15 +47,28 @@ pub struct RaftStatus {
     pub matched: Vec<(NodeId, u64)>,
 }
 
+/// How far the members of a cluster are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The last entry known to be committed.
+    pub committed_index: u64,
+    /// The last entry that each member has: of followers as far as the leader knows, of the leader what it applied.
+    pub reached: Vec<(NodeId, u64)>,
+}
+
 impl Consensus {
     /// Where the log stands.
     pub fn status(&self) -> RaftStatus {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
+        self.status_of(&metrics)
+    }
+
+    pub(super) fn status_of(&self, metrics: &RaftMetrics<TypeConfig>) -> RaftStatus {
         let index = |id: &Option<openraft::alias::LogIdOf<TypeConfig>>| {
             id.as_ref().map_or(0, |id| id.index)
         };
-        let contact_ms = self.contact(&metrics);
+        let contact_ms = self.contact(metrics);
         let progress = metrics.replication.iter().flatten();
         let matched = progress
             .map(|(id, log_id)| (NodeId(*id), index(log_id)))
@@ -72,6 +89,44 @@ impl Consensus {
                 && contact_ms.is_some_and(|passed_ms| passed_ms <= CONTACT_MAX_MS),
             leader_contact_ms: contact_ms,
             matched,
+        }
+    }
+
+    /// How far all members are, as whoever leads knows it; `None` when nobody does, or says so within this time.
+    pub async fn progress(&self, within: Duration) -> Option<Progress> {
+        let status = self.status();
+        let leader = status.leader?;
+        if leader == status.node {
+            return Some(self.progress_here());
+        }
+        // an older program could not read the question
+        let view = self.view();
+        view.fleet
+            .peer(leader)
+            .filter(|peer| peer.level >= MEMBERS_LEVEL)?;
+        let asked = self
+            .network
+            .call(leader, RaftRequest(Request::Progress), within);
+        match tokio::time::timeout(within, asked).await {
+            Ok(Ok(RaftResponse(Response::Progress(progress)))) => progress,
+            Ok(Ok(_) | Err(_)) | Err(_) => None,
+        }
+    }
+
+    /// What this node answers to others: nothing unless it leads.
+    pub(super) fn progress_if_leader(&self) -> Option<Progress> {
+        let status = self.status();
+        (status.leader == Some(status.node)).then(|| self.progress_here())
+    }
+
+    fn progress_here(&self) -> Progress {
+        let status = self.status();
+        let others = status.matched.into_iter();
+        let others = others.filter(|(node, _)| *node != status.node);
+        let own = (status.node, status.applied_index);
+        Progress {
+            committed_index: status.committed_index,
+            reached: others.chain([own]).collect(),
         }
     }
 

@@ -62,6 +62,8 @@ impl fmt::Display for Entry {
             Proposal::RedeemJoinToken { .. } => "RedeemJoinToken",
             Proposal::RemoveNode { .. } => "RemoveNode",
             Proposal::SetFeatureLevel { .. } => "SetFeatureLevel",
+            Proposal::SetMemberRole { .. } => "SetMemberRole",
+            Proposal::TransferLeader { .. } => "TransferLeader",
         };
         write!(f, "{name} by {}", self.origin.actor)
     }
@@ -84,7 +86,8 @@ impl fmt::Display for Outcome {
             | Self::Ticked { .. }
             | Self::Lease { .. }
             | Self::JoinToken(_)
-            | Self::Joined { .. } => f.write_str("done"),
+            | Self::Joined { .. }
+            | Self::LeaderAsked { .. } => f.write_str("done"),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::members::MemberStep;
 use super::propose::{Committed, ProposeError};
+use super::status::Progress;
 use super::type_config::TypeConfig;
 use crate::ids::Epoch;
 use crate::proposal::{Origin, Proposal};
@@ -52,6 +53,7 @@ impl RaftRequest {
             Request::Renew { .. } => "renew",
             Request::ReadIndex => "read_index",
             Request::Member(_) => "member",
+            Request::Progress => "progress",
         }
     }
 }
@@ -75,6 +77,8 @@ pub(super) enum Request {
     /// How far a node must have applied so that a read sees everything acknowledged before it.
     ReadIndex,
     Member(MemberStep),
+    /// How far all members are.
+    Progress,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -93,6 +97,8 @@ pub(super) enum Response {
     Member(Result<(), ProposeError>),
     /// The receiver cannot answer: it says why.
     Refused(Arc<str>),
+    /// Nothing from a node that does not lead.
+    Progress(Option<Progress>),
 }
 
 /// Some rows of a snapshot. Parts of one snapshot come one after the other; the first begins anew.

@@ -119,6 +119,10 @@ impl Fleet {
             }
             Proposal::RemoveNode { node } => self.remove_node(cx, *node),
             Proposal::SetFeatureLevel { level } => self.set_feature_level(cx, *level),
+            Proposal::SetMemberRole { node, before, role } => {
+                self.set_member_role(cx, *node, *before, *role)
+            }
+            Proposal::TransferLeader { before, to, term } => self.transfer(cx, *before, *to, *term),
         }
     }
 

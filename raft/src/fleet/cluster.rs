@@ -177,6 +177,7 @@ impl Fleet {
         self.leases = Table::default();
         self.peers = Table::default();
         self.join_tokens = Table::default();
+        self.member_notes = Table::default();
     }
 
     /// Names of the leases that a node holds, in whatever incarnation.
@@ -225,6 +226,7 @@ impl Fleet {
                 let known = *self.head != ClusterHead::default();
                 known.then(|| Row::ClusterHead(Arc::clone(&self.head)))
             }
+            RowKey::MemberNote(node) => self.member_notes.get(node).cloned().map(Row::MemberNote),
             RowKey::Meta
             | RowKey::Node(_)
             | RowKey::Agent(_)
@@ -260,6 +262,7 @@ impl Fleet {
             .chain(peers.map(|(node, _)| RowKey::Peer(*node)))
             .chain(tokens.map(|(id, _)| RowKey::JoinToken(Arc::clone(id))))
             .chain(head)
+            .chain(self.member_note_keys())
     }
 
     /// Takes a row of these tables at a load; `None` when it is none of them, else whether it came twice.
@@ -276,6 +279,9 @@ impl Fleet {
             }
             (RowKey::JoinToken(id), Row::JoinToken(token)) if *id == token.id => {
                 self.join_tokens.insert_cow(Arc::clone(id), token).is_some()
+            }
+            (RowKey::MemberNote(node), Row::MemberNote(note)) => {
+                self.member_notes.insert_cow(*node, note).is_some()
             }
             (RowKey::ClusterHead, Row::ClusterHead(head)) => {
                 let known = std::mem::replace(&mut self.head, head);

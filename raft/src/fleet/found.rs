@@ -4,8 +4,11 @@ use super::Fleet;
 use super::context::Context;
 use crate::outcome::{Outcome, Rejection};
 
-/// What this version can apply. Level 2: nodes that join, liveness, leases.
-pub const FEATURE_LEVEL: u16 = 2;
+/// What this version can apply. Level 2: nodes that join, liveness, leases. Level 3: what operators ask of members.
+pub const FEATURE_LEVEL: u16 = MEMBERS_LEVEL;
+
+/// The level from which on the log says who is to vote, and the fleet remembers who was removed.
+pub const MEMBERS_LEVEL: u16 = 3;
 
 /// The level at which a fleet begins, whatever version founds it: a log is replayed by later versions, and its first
 /// entry must go on meaning what it meant. `SetFeatureLevel` follows it.

@@ -45,7 +45,7 @@ impl Fleet {
         Ok(Outcome::JoinToken(Arc::clone(&given.id)))
     }
 
-    /// The join token whose secret has this SHA-256.
+    /// The join token whose bearer is known by this hash of a key.
     pub fn join_token(&self, hash: &[u8; 32]) -> Option<&Arc<JoinToken>> {
         self.join_tokens().find(|token| token.hash == *hash)
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Fleet;
 use super::audit::Json;
 use super::context::Context;
 use super::limits::REMOVED_MAX;
+use super::{Fleet, MEMBERS_LEVEL};
 use crate::effect::Effect;
 use crate::ids::{Epoch, NodeId};
 use crate::outcome::{Outcome, Rejection};
@@ -67,9 +67,16 @@ impl Fleet {
             head.removed.insert(place, node);
         }
         if head.removed.len() > REMOVED_MAX {
-            head.removed_below = head.removed.remove(0).0;
+            let oldest = head.removed.remove(0);
+            // an id that left the list stays taken, in whatever order they left it
+            let is_lower = oldest.0 < head.removed_below;
+            if !is_lower || self.meta.feature_level < MEMBERS_LEVEL {
+                head.removed_below = oldest.0;
+            }
+            self.drop_member_note(cx, oldest);
         }
         self.put_head(cx, head);
+        self.note_removed(cx, node);
         self.lose_leases(cx, node);
         self.forget_node(cx, node);
         Ok(Outcome::Done)

@@ -179,6 +179,7 @@ impl Fleet {
                 return Err(contradiction(key, "its fence was never given"));
             }
         }
+        self.check_member_notes()?;
         for peer in self.peers() {
             if self.peer_with_key(&peer.key) != Some(peer.id) {
                 let what = "its key is another's";
@@ -300,6 +301,6 @@ pub(super) fn counts_agree(dispatch: &Dispatch, counted: Counts) -> bool {
     }
 }
 
-fn contradiction(key: RowKey, what: &'static str) -> LoadError {
+pub(super) fn contradiction(key: RowKey, what: &'static str) -> LoadError {
     LoadError::Contradiction { key, what }
 }

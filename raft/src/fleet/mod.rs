@@ -36,6 +36,7 @@ mod lift_quarantine;
 pub mod limits;
 mod load;
 mod mark_deliveries;
+mod member_notes;
 mod move_rollout;
 mod named_lease;
 mod node_batch;
@@ -55,10 +56,12 @@ mod retire;
 mod revert_group;
 mod search;
 mod set_labels;
+mod set_member_role;
 pub mod sizes;
 mod stage_body;
 mod tables;
 mod tick;
+mod transfer_leader;
 mod trim_audit;
 
 use std::cmp::Reverse;
@@ -69,7 +72,7 @@ use immutable_chunkmap::set::Set;
 
 pub use desired::{Desired, placement};
 pub use enrollment::{EnrollmentLimits, Standing};
-pub use found::FEATURE_LEVEL;
+pub use found::{FEATURE_LEVEL, MEMBERS_LEVEL};
 pub use load::LoadError;
 pub use restore::{JUMP, Restore};
 pub use retention::{is_bare, may_leave};
@@ -80,8 +83,8 @@ use crate::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use crate::outcome::{Outcome, Rejection};
 use crate::records::{
     AgentRecord, AuditHead, BodyMeta, ClusterHead, Configuration, Delivery, Dispatch, Downtime,
-    Enrollment, EnrollmentToken, FleetMeta, Group, JoinToken, Lease, Liveness, Node, Peer, Rollout,
-    RolloutRules, Token, TokenNote,
+    Enrollment, EnrollmentToken, FleetMeta, Group, JoinToken, Lease, Liveness, MemberNote, Node,
+    Peer, Rollout, RolloutRules, Token, TokenNote,
 };
 use crate::rows::{IdempotencyRow, Row, RowKey};
 
@@ -117,6 +120,7 @@ pub struct Fleet {
     peers: Table<NodeId, Peer>,
     join_tokens: Table<Arc<str>, JoinToken>,
     head: Arc<ClusterHead>,
+    member_notes: Table<NodeId, MemberNote>,
     derived: Derived,
 }
 

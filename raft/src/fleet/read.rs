@@ -274,7 +274,8 @@ impl Fleet {
             | RowKey::Lease(_)
             | RowKey::Peer(_)
             | RowKey::JoinToken(_)
-            | RowKey::ClusterHead => self.cluster_row(key),
+            | RowKey::ClusterHead
+            | RowKey::MemberNote(_) => self.cluster_row(key),
         }
     }
 

@@ -163,6 +163,8 @@ fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::RedeemJoinToken { peer, name, .. } => HASH + peer_bytes(peer) + text(name),
         Proposal::RemoveNode { .. } => NUMBER,
         Proposal::SetFeatureLevel { .. } => NUMBER,
+        Proposal::SetMemberRole { .. } => NUMBER + 2,
+        Proposal::TransferLeader { .. } => 3 * NUMBER + 2,
     }
 }
 

@@ -36,7 +36,9 @@ impl Proposal {
             | Self::NoteSnapshot(_)
             | Self::CreateJoinToken { .. }
             | Self::RemoveNode { .. }
-            | Self::SetFeatureLevel { .. } => Asker::Operator,
+            | Self::SetFeatureLevel { .. }
+            | Self::SetMemberRole { .. }
+            | Self::TransferLeader { .. } => Asker::Operator,
             Self::StageBody(_) => Asker::Step,
             Self::Found { .. }
             | Self::RegisterNode(_)
@@ -111,6 +113,7 @@ impl Proposal {
             | Self::ReleaseLease { .. }
             | Self::PutPeer { .. }
             | Self::RedeemJoinToken { .. } => 2,
+            Self::SetMemberRole { .. } | Self::TransferLeader { .. } => 3,
         }
     }
 }

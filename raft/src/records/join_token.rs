@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
 
-/// One join token; only the hash of its secret is kept.
+/// One join token; only what its bearer is known by is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinToken {
     /// The key, not secret, never used twice.
     pub id: Arc<str>,
-    /// SHA-256 of the secret.
+    /// SHA-256 of the `SubjectPublicKeyInfo` of the key that its secret makes: with it its bearer shakes hands.
     pub hash: [u8; 32],
     /// How many nodes may join, 1 to [`crate::fleet::limits::JOIN_USES_MAX`].
     pub uses: u32,

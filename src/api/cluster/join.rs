@@ -148,10 +148,12 @@ pub(crate) async fn create_token(
     api.backend.open_to_peers().await?;
     let (view, now) = (api.backend.view(), api.backend.now());
     let text = fresh(&api, &view);
+    let hash = text.key().map(|key| key.key_hash());
+    let hash = hash.map_err(|error| Problem::new(Code::Internal, error))?;
     let id: Arc<str> = hex::encode(&api.backend.random()[..8]).into();
     let token = records::JoinToken {
         id: id.clone(),
-        hash: text.hash(),
+        hash,
         uses,
         expires_ms: view.fleet.deadline_ms(now.fleet_ms) + ttl_ms,
         created_ms: now.wall_ms,

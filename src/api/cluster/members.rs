@@ -1,15 +1,17 @@
-//! `/cluster/members`, `/cluster/leader` and `/cluster/feature-level`: who votes, who belongs, who leads, and what
-//! all of them can apply. What would lose the quorum is refused with the calculation.
+//! `/cluster/members`: who votes and who belongs. What would lose the quorum is refused with the calculation.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use ampora_raft::fleet::FEATURE_LEVEL;
+use ampora_raft::fleet::MEMBERS_LEVEL;
 use ampora_raft::ids::NodeId;
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::Proposal;
+use ampora_raft::records::MemberRole;
+use ampora_raft::rows::{IdempotencyRow, Row, RowKey};
 use axum::Json;
 use axum::extract::State;
-use http::Method;
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -34,43 +36,12 @@ struct RoleForm {
     role: String,
 }
 
-/// Who is to lead.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewLeader)]
-struct LeaderForm {
-    /// Any other voter when absent.
-    node_id: Option<u64>,
-}
-
-/// What all nodes can apply.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewFeatureLevel)]
-struct LevelForm {
-    /// The highest that every node knows when absent.
-    #[schema(minimum = 1)]
-    level: Option<u16>,
-}
-
 /// Who belongs to the cluster.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Membership {
     leader_id: Option<u64>,
     learners: Vec<u64>,
     voters: Vec<u64>,
-}
-
-/// Who leads.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Leader {
-    leader_id: Option<u64>,
-}
-
-/// What all nodes can apply.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Level {
-    feature_level: u16,
 }
 
 /// The operations of this room.
@@ -83,8 +54,10 @@ pub(super) fn operations() -> Vec<Operation> {
             "set_member_role",
             "Let a member vote, or only listen",
         )
+        .says("It stays so whoever leads. A member that cannot vote yet votes once it has caught up and the number of voters stays odd.")
         .takes::<RoleForm>(&json!({"node_id": 3, "role": "learner"}))
         .answers::<Membership>(200, "The membership")
+        .answers::<Membership>(202, "The membership before the change, which follows")
         .fails(&quorum)
         .fails(&[Code::VotersLimit]),
         Operation::write(
@@ -96,40 +69,19 @@ pub(super) fn operations() -> Vec<Operation> {
         .says("Its id never comes again. A node that still runs stops serving and says why.")
         .answers::<Membership>(200, "The membership")
         .fails(&quorum),
-        Operation::write(
-            Method::POST,
-            "/api/v1/cluster/leader",
-            "transfer_leader",
-            "Let another node lead",
-        )
-        .takes::<LeaderForm>(&json!({"node_id": 2}))
-        .answers::<Leader>(200, "The new leader")
-        .fails(&quorum),
-        Operation::write(
-            Method::POST,
-            "/api/v1/cluster/feature-level",
-            "set_feature_level",
-            "Use what the newest version can do, once every node runs it",
-        )
-        .says("There is no way back: a node of an older version cannot join afterwards.")
-        .takes::<LevelForm>(&json!({}))
-        .answers::<Level>(200, "The level")
-        .fails(&[Code::LevelRefused]),
     ]
 }
 
-/// `POST /cluster/members`.
+/// `POST /cluster/members`: the log says what the member is to be, and the leader's duty sees to it.
 pub(crate) async fn set_role(
     State(api): State<Api>,
     write: Write,
-) -> Result<Json<Membership>, Problem> {
+) -> Result<(StatusCode, Json<Membership>), Problem> {
     let form: RoleForm = write.json()?;
     let node = NodeId(form.node_id);
-    let (view, status) = (api.backend.view(), api.backend.status());
-    known(&view, &status, node)?;
-    let votes = match form.role.as_str() {
-        "voter" => true,
-        "learner" => false,
+    let role = match form.role.as_str() {
+        "voter" => MemberRole::Voter,
+        "learner" => MemberRole::Learner,
         _ => {
             return Err(Problem::at(
                 Code::ValidationFailed,
@@ -138,22 +90,81 @@ pub(crate) async fn set_role(
             ));
         }
     };
-    if status.voters.contains(&node) == votes {
-        return Ok(Json(membership(&status)));
+    let (view, status) = (api.backend.view(), api.backend.status());
+    let mut is_soon = true;
+    if !is_repeated(&view, &write) {
+        known(&view, &status, node)?;
+        is_soon = may_have(&api, &view, &status, node, role)?;
     }
-    let voters = voters(&view, &status);
-    let mut after = voters.voters.clone();
-    if votes {
-        after.insert(node);
-        may_vote(&voters, &after, api.settings.voters_max)?;
-        let doing = format!("promoting node {node}");
-        lost(voters.may_become(&after, &doing))?;
+    if !notes_roles(&view) {
+        set_role_unnoted(&api, &status, node, role).await?;
+        return Ok((StatusCode::OK, Json(membership(&api.backend.status()))));
+    }
+    let before = role_of(&status, node);
+    let proposal = Proposal::SetMemberRole { node, before, role };
+    let committed = write.ask(&api, proposal).await?;
+    if committed.outcome != Outcome::Done {
+        return Err(refused(committed.outcome));
+    }
+    // a call that is repeated changes nothing that was asked for since
+    let is_wanted = api.backend.view().fleet.is_held_back(node) == (role == MemberRole::Learner);
+    let is_done = !is_wanted || is_soon && api.backend.settled(node, role).await;
+    let membership = membership(&api.backend.status());
+    let code = if is_done {
+        StatusCode::OK
     } else {
-        after.remove(&node);
-        lost(voters.may_lose(node, &format!("demoting node {node}")))?;
+        StatusCode::ACCEPTED
+    };
+    Ok((code, Json(membership)))
+}
+
+/// Whether a member may be that, and whether it will be at once: a learner that is held back may be let go although it
+/// cannot vote yet.
+fn may_have(
+    api: &Api,
+    view: &View,
+    status: &RaftStatus,
+    node: NodeId,
+    role: MemberRole,
+) -> Result<bool, Problem> {
+    if role_of(status, node) == role {
+        return Ok(true);
     }
-    stop_voting_or_begin(&api, &status, node, after).await?;
-    Ok(Json(membership(&api.backend.status())))
+    let voters = voters(view, status);
+    if role == MemberRole::Learner {
+        lost(voters.may_lose(node, &format!("demoting node {node}")))?;
+        return Ok(true);
+    }
+    let mut after = voters.voters.clone();
+    after.insert(node);
+    if let Err(problem) = may_vote(&voters, &after, api.settings.voters_max) {
+        return if view.fleet.is_held_back(node) {
+            Ok(false)
+        } else {
+            Err(problem)
+        };
+    }
+    lost(voters.may_become(&after, &format!("promoting node {node}")))?;
+    Ok(voters.live.contains(&node))
+}
+
+/// A fleet whose level does not let it say who is to vote goes on as it did, without a record, until the upgrade is
+/// finalized.
+async fn set_role_unnoted(
+    api: &Api,
+    status: &RaftStatus,
+    node: NodeId,
+    role: MemberRole,
+) -> Result<(), Problem> {
+    if role_of(status, node) == role {
+        return Ok(());
+    }
+    let mut after: BTreeSet<NodeId> = status.voters.iter().copied().collect();
+    match role {
+        MemberRole::Voter => after.insert(node),
+        MemberRole::Learner => after.remove(&node),
+    };
+    stop_voting_or_begin(api, status, node, after).await
 }
 
 /// `DELETE /cluster/members/{id}`: first it stops voting, then it is forgotten, which it hears, and follows no more.
@@ -164,13 +175,13 @@ pub(crate) async fn remove(
 ) -> Result<Json<Membership>, Problem> {
     let node = NodeId(id);
     let (view, status) = (api.backend.view(), api.backend.status());
-    known(&view, &status, node)?;
-    let voters = voters(&view, &status);
-    lost(voters.may_lose(node, &format!("removing node {node}")))?;
-    if voters.voters.contains(&node) {
-        let mut after = voters.voters.clone();
-        after.remove(&node);
-        stop_voting_or_begin(&api, &status, node, after).await?;
+    if !is_repeated(&view, &write) {
+        known(&view, &status, node)?;
+        let voters = voters(&view, &status);
+        lost(voters.may_lose(node, &format!("removing node {node}")))?;
+        if voters.voters.contains(&node) {
+            stop_voting(&api, &write, node).await?;
+        }
     }
     let committed = write.ask(&api, Proposal::RemoveNode { node }).await?;
     if committed.outcome != Outcome::Done {
@@ -180,6 +191,27 @@ pub(crate) async fn remove(
     // it follows for a moment, so that it hears of it
     membership.learners.retain(|learner| *learner != id);
     Ok(Json(membership))
+}
+
+/// A voter that is to go stops voting: a change of its own with its own record, which stays if nothing follows.
+async fn stop_voting(api: &Api, write: &Write, node: NodeId) -> Result<(), Problem> {
+    let (view, status) = (api.backend.view(), api.backend.status());
+    let role = MemberRole::Learner;
+    if !notes_roles(&view) {
+        return set_role_unnoted(api, &status, node, role).await;
+    }
+    let before = role_of(&status, node);
+    let proposal = Proposal::SetMemberRole { node, before, role };
+    let asked = proposal.asked(write.client.0.to_string().into());
+    let committed = api.backend.propose(write.step_origin(), asked).await?;
+    if committed.outcome != Outcome::Done {
+        return Err(refused(committed.outcome));
+    }
+    if api.backend.settled(node, role).await {
+        return Ok(());
+    }
+    let says = format_args!("node {node} has not stopped voting yet: ask once more");
+    Err(Problem::new(Code::OutcomeUnknown, says))
 }
 
 /// Changes who votes; a leader that is to stop hands over first.
@@ -195,57 +227,34 @@ async fn stop_voting_or_begin(
     Ok(api.backend.step(MemberStep::Vote(after)).await?)
 }
 
-/// `POST /cluster/leader`.
-pub(crate) async fn lead(State(api): State<Api>, write: Write) -> Result<Json<Leader>, Problem> {
-    let form: LeaderForm = write.json()?;
-    let (view, status) = (api.backend.view(), api.backend.status());
-    let to = form.node_id.map(NodeId);
-    if let Some(node) = to {
-        known(&view, &status, node)?;
-        let is_live = view.fleet.node(node).is_some_and(|node| node.live);
-        if !status.voters.contains(&node) || !is_live {
-            return Err(Problem::at(
-                Code::QuorumWouldBeLost,
-                "/node_id",
-                format_args!("node {node} cannot lead: it has to vote and to be live"),
-            ));
-        }
-    }
-    let could_lead = |node: &NodeId| {
-        Some(*node) != status.leader && view.fleet.node(*node).is_some_and(|node| node.live)
-    };
-    if to.is_none() && !status.voters.iter().any(could_lead) {
-        return Err(Problem::new(
-            Code::QuorumWouldBeLost,
-            "no other node could lead: it has to vote and to be live",
-        ));
-    }
-    if to.is_none() || to != status.leader {
-        api.backend.step(MemberStep::Lead(to)).await?;
-    }
-    let leader = to.or(api.backend.status().leader);
-    Ok(Json(Leader {
-        leader_id: leader.map(|leader| leader.0),
-    }))
+/// Whether the log can say what operators want of members.
+pub(super) fn notes_roles(view: &View) -> bool {
+    view.fleet.meta().feature_level >= MEMBERS_LEVEL
 }
 
-/// `POST /cluster/feature-level`.
-pub(crate) async fn finalize(State(api): State<Api>, write: Write) -> Result<Json<Level>, Problem> {
-    let form: LevelForm = write.json()?;
-    let view = api.backend.view();
-    let lowest = view.fleet.peers().map(|peer| peer.level).min();
-    let highest = lowest.unwrap_or(FEATURE_LEVEL).min(FEATURE_LEVEL);
-    let level = form.level.unwrap_or(highest);
-    let proposal = Proposal::SetFeatureLevel { level };
-    let committed = write.ask(&api, proposal).await?;
-    if committed.outcome != Outcome::Done {
-        return Err(refused(committed.outcome));
-    }
-    let feature_level = api.backend.view().fleet.meta().feature_level;
-    Ok(Json(Level { feature_level }))
+/// Whether the key of a call was answered before: then the log answers the same, and nothing is judged again.
+fn is_repeated(view: &View, write: &Write) -> bool {
+    answered(view, write).is_some()
 }
 
-fn known(view: &View, status: &RaftStatus, node: NodeId) -> Result<(), Problem> {
+/// What the key of a call was answered before.
+pub(super) fn answered(view: &View, write: &Write) -> Option<Arc<IdempotencyRow>> {
+    let key = write.origin.idempotency.as_ref()?.key.clone();
+    if let Row::Idempotency(row) = view.fleet.row(&RowKey::Idempotency(key))? {
+        return Some(row);
+    }
+    None
+}
+
+fn role_of(status: &RaftStatus, node: NodeId) -> MemberRole {
+    if status.voters.contains(&node) {
+        MemberRole::Voter
+    } else {
+        MemberRole::Learner
+    }
+}
+
+pub(super) fn known(view: &View, status: &RaftStatus, node: NodeId) -> Result<(), Problem> {
     if ids(view, status).contains(&node) {
         return Ok(());
     }
@@ -277,7 +286,7 @@ fn may_vote(now: &Voters, after: &BTreeSet<NodeId>, most: u32) -> Result<(), Pro
     Ok(())
 }
 
-fn voters(view: &View, status: &RaftStatus) -> Voters {
+pub(super) fn voters(view: &View, status: &RaftStatus) -> Voters {
     let live = view.fleet.nodes().filter(|node| node.live);
     Voters {
         voters: status.voters.iter().copied().collect(),

@@ -11,7 +11,6 @@ use ampora_raft::records::Peer;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::peering::Peering;
@@ -19,7 +18,7 @@ use crate::agents::forward;
 use crate::agents::room::Room;
 use crate::node::origin;
 use crate::peer::{
-    Caller, Exchange, Exchanged, Hello, Joined, KeyHash, Member, PeerCalls, Redeem, Redeemed, Seen,
+    Caller, Exchange, Exchanged, Hello, Join, Joined, KeyHash, Member, PeerCalls, Redeemed, Seen,
 };
 
 /// The answer to an exchange that cannot be served here: the agent repeats it elsewhere.
@@ -67,18 +66,18 @@ impl Answers {
         }
     }
 
-    async fn let_in(&self, key: KeyHash, redeem: Redeem) -> Redeemed {
+    async fn let_in(&self, token: KeyHash, key: KeyHash, join: Join) -> Redeemed {
         let (consensus, peering) = self.log().await;
         let node = consensus.status().node;
         let proposal = Proposal::RedeemJoinToken {
-            hash: Sha256::digest(redeem.secret).into(),
+            hash: token,
             peer: Peer {
-                id: redeem.wanted.unwrap_or_default(),
+                id: join.wanted.unwrap_or_default(),
                 key,
-                address: redeem.peer_address.clone(),
-                level: redeem.level,
+                address: join.peer_address.clone(),
+                level: join.level,
             },
-            name: redeem.name.clone(),
+            name: join.name.clone(),
         };
         let proposed = consensus.propose(origin::of_node(node), proposal).await;
         let refused = match proposed.map(|committed| committed.outcome) {
@@ -87,9 +86,9 @@ impl Answers {
                 peering.clone().follow_now(consensus.clone()).await;
                 tracing::info!(
                     joined.node = node.0,
-                    joined.name = %redeem.name,
-                    joined.address = %redeem.peer_address,
-                    joined.version = %redeem.version,
+                    joined.name = %join.name,
+                    joined.address = %join.peer_address,
+                    joined.version = %join.version,
                     "a node was let in"
                 );
                 let view = consensus.view();
@@ -108,9 +107,9 @@ impl Answers {
         };
         tracing::warn!(
             reason = refused.0,
-            joining.name = %redeem.name,
-            joining.address = %redeem.peer_address,
-            joining.version = %redeem.version,
+            joining.name = %join.name,
+            joining.address = %join.peer_address,
+            joining.version = %join.version,
             "a node was not let in: {}",
             refused.1
         );
@@ -167,20 +166,31 @@ impl PeerCalls for Answers {
         .boxed()
     }
 
-    fn hello(&self, _from: Caller, _hello: Hello) -> BoxFuture<'_, Hello> {
+    fn hello(&self, from: Caller, hello: Hello) -> BoxFuture<'_, Hello> {
         let log = self.log.borrow().clone();
         let lineage = log.as_ref().map(|(log, _)| log.view().fleet.meta().lineage);
+        let cluster_id = lineage.filter(|lineage| *lineage != 0);
+        if matches!(from, Caller::Bearer(_))
+            && hello.cluster_id.is_some()
+            && hello.cluster_id != cluster_id
+        {
+            tracing::warn!(
+                reason = "foreign_cluster",
+                joining.version = %hello.version,
+                "a node was not let in: its token names another cluster"
+            );
+        }
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             level: FEATURE_LEVEL,
-            cluster_id: lineage.filter(|lineage| *lineage != 0),
+            cluster_id,
             node: log.map(|(log, _)| log.status().node),
         };
         std::future::ready(hello).boxed()
     }
 
-    fn redeem(&self, key: KeyHash, redeem: Redeem) -> BoxFuture<'_, Redeemed> {
-        self.let_in(key, redeem).boxed()
+    fn join(&self, token: KeyHash, key: KeyHash, join: Join) -> BoxFuture<'_, Redeemed> {
+        self.let_in(token, key, join).boxed()
     }
 
     fn exchange(&self, _from: NodeId, exchange: Exchange) -> BoxFuture<'_, Exchanged> {

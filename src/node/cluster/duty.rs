@@ -21,7 +21,9 @@ pub struct Members {
     pub peers: BTreeSet<NodeId>,
     /// How far each follower is behind, as far as is known.
     pub lag: BTreeMap<NodeId, u64>,
-    /// Learners that an operator wants to stay so.
+    /// Who leads.
+    pub leader: NodeId,
+    /// Whom an operator wants to listen, whether they still vote or not.
     pub held: BTreeSet<NodeId>,
     /// `cluster.voters`, odd.
     pub voters_max: usize,
@@ -36,6 +38,8 @@ pub enum Step {
     Vote(BTreeSet<NodeId>),
     /// A member was removed from the fleet and still follows the log.
     Remove(NodeId),
+    /// The leader is to listen: another one has to lead first.
+    HandOver,
 }
 
 /// The next step, if there is one.
@@ -55,7 +59,19 @@ pub fn next(members: &Members) -> Option<Step> {
     {
         return Some(Step::Remove(*gone));
     }
-    promoted(members).map(Step::Vote)
+    demoted(members).or_else(|| promoted(members).map(Step::Vote))
+}
+
+/// Whoever is to listen stops voting, unless that would lose the quorum: then it waits.
+fn demoted(members: &Members) -> Option<Step> {
+    let voting = members.held.intersection(&members.now.voters);
+    let mut may_go = voting.filter(|node| members.now.may_lose(**node, "demoting").is_ok());
+    let node = may_go.next()?;
+    if *node == members.leader {
+        return Some(Step::HandOver);
+    }
+    let rest = members.now.voters.iter().filter(|voter| *voter != node);
+    Some(Step::Vote(rest.copied().collect()))
 }
 
 /// The voters with as many ready learners as make their number odd.
@@ -105,6 +121,7 @@ mod tests {
             learners: ids(learners),
             lag: all.iter().map(|node| (*node, 0)).collect(),
             peers: all,
+            leader: NodeId(1),
             held: BTreeSet::new(),
             voters_max: 5,
         }
@@ -160,6 +177,28 @@ mod tests {
         let mut held = ready;
         held.held.insert(NodeId(2));
         assert_eq!(next(&held), None);
+    }
+
+    #[test]
+    fn who_is_to_listen_stops_voting_and_a_leader_hands_over_first() {
+        let mut three = members(&[1, 2, 3], &[]);
+        three.held.insert(NodeId(3));
+        assert_eq!(next(&three), Some(Step::Vote(ids(&[1, 2]))));
+        three.held = ids(&[1]);
+        assert_eq!(next(&three), Some(Step::HandOver));
+        three.leader = NodeId(2);
+        assert_eq!(next(&three), Some(Step::Vote(ids(&[2, 3]))));
+    }
+
+    #[test]
+    fn who_is_needed_for_the_quorum_votes_on() {
+        let mut three = members(&[1, 2, 3], &[]);
+        three.held.insert(NodeId(2));
+        three.now.live.remove(&NodeId(3));
+        assert_eq!(next(&three), None);
+        let mut one = members(&[1], &[2]);
+        one.held.insert(NodeId(1));
+        assert_eq!(next(&one), None);
     }
 
     #[test]

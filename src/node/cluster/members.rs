@@ -1,12 +1,16 @@
 //! The duty of the leader about its members: whoever was let in learns, and votes when it has caught up and the
-//! number of voters stays odd; whoever was removed follows no more.
+//! number of voters stays odd; whoever is to listen stops voting; whoever was removed follows no more.
+//!
+//! No named lease is needed: only the leader can change members, and its term and the membership that it saw fence each
+//! step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ampora_raft::consensus::{Consensus, MemberStep, RaftStatus};
-use ampora_raft::fleet::Fleet;
+use ampora_raft::fleet::{Fleet, MEMBERS_LEVEL};
 use ampora_raft::ids::NodeId;
+use ampora_raft::records::MemberRole;
 use tokio_util::sync::CancellationToken;
 
 use super::duty::{self, Members, Step};
@@ -21,12 +25,16 @@ const LEAVING_LOOKS_MIN: u32 = 3;
 /// and for so many at most, when it does not answer.
 const LEAVING_LOOKS_MAX: u32 = 12;
 
+/// How long a change of who votes is waited for: some looks, a handover of leadership and two entries.
+const SETTLE_WITHIN: Duration = Duration::from_secs(10);
+const SETTLE_LOOK: Duration = Duration::from_millis(10);
+
 /// What the leader remembers from one look to the next.
 #[derive(Debug, Default)]
 struct Memory {
     /// Who voted at the last look.
     voters: BTreeSet<NodeId>,
-    /// Who was told to listen: nobody promotes them but an operator.
+    /// Who was told to listen in a fleet whose level does not let it note that: forgotten with the leadership.
     held: BTreeSet<NodeId>,
     /// Looks at which a removed node still followed.
     leaving: BTreeMap<NodeId, u32>,
@@ -52,6 +60,22 @@ impl Memory {
     }
 }
 
+/// Waits until a member votes, or only listens, as the fleet wants it; false when it does not in time.
+pub async fn settled(consensus: &Consensus, node: NodeId, role: MemberRole) -> bool {
+    let mut waited = Duration::ZERO;
+    loop {
+        let status = consensus.status();
+        if status.voters.contains(&node) == (role == MemberRole::Voter) {
+            return true;
+        }
+        if waited >= SETTLE_WITHIN {
+            return false;
+        }
+        tokio::time::sleep(SETTLE_LOOK).await;
+        waited += SETTLE_LOOK;
+    }
+}
+
 /// Who votes and who is live, as the fleet knows it.
 #[must_use]
 pub fn voters(status: &RaftStatus, fleet: &Fleet) -> Voters {
@@ -72,11 +96,11 @@ pub async fn drive(consensus: Consensus, voters_max: u32, stop: CancellationToke
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        let status = consensus.status();
-        if status.leader != Some(status.node) || !status.quorum {
+        let (status, standing) = consensus.look();
+        let Some(standing) = standing.filter(|_| status.quorum) else {
             memory = Memory::default();
             continue;
-        }
+        };
         memory.look(&status);
         let view = consensus.view();
         let members = seen(&status, &view.fleet, &memory, voters_max);
@@ -97,8 +121,10 @@ pub async fn drive(consensus: Consensus, voters_max: u32, stop: CancellationToke
                 MemberStep::Remove(node)
             }
             Step::Remove(_) => continue,
+            Step::HandOver => MemberStep::Lead(None),
         };
-        match consensus.step(step.clone()).await {
+        // a leader that is none any more, or saw members that are others by now, changes nothing
+        match consensus.step_if(step.clone(), standing).await {
             Ok(()) => tracing::info!(?step, "the membership changed"),
             Err(error) => tracing::warn!(?step, %error, "the membership could not be changed yet"),
         }
@@ -115,7 +141,12 @@ fn seen(status: &RaftStatus, fleet: &Fleet, memory: &Memory, voters_max: u32) ->
         learners: status.learners.iter().copied().collect(),
         peers: fleet.peers().map(|peer| peer.id).collect(),
         lag: lag.collect(),
-        held: memory.held.clone(),
+        leader: status.node,
+        held: if fleet.meta().feature_level >= MEMBERS_LEVEL {
+            fleet.held_back().collect()
+        } else {
+            memory.held.clone()
+        },
         voters_max: usize::try_from(voters_max).unwrap_or(usize::MAX),
     }
 }

@@ -9,11 +9,13 @@ mod moving;
 mod peering;
 mod place;
 pub mod quorum;
+mod removal;
 pub mod token;
 
 pub use answers::Answers;
 pub use ask::{JoinError, Newcomer, ask};
-pub use members::{drive as drive_members, voters};
+pub use members::{drive as drive_members, settled, voters};
 pub use moving::{MoveError, Moving};
 pub use peering::{Peering, PeeringError};
 pub use place::{Place, PlaceError, find};
+pub use removal::told_removed;

@@ -1,7 +1,7 @@
 //! What this node has for talking with others: its key, who they are, whether its door is open. Follows the
 //! fleet, so that whoever is let in or removed there is known here at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::answers::Answers;
 use crate::config::Config;
 use crate::entropy;
-use crate::peer::{AddressBook, BookError, KeyError, Known, NodeKey, PeerListener, Peers, Trust};
+use crate::peer::{
+    AddressBook, BookError, KeyError, Known, NodeKey, PeerListener, Peers, Removed, Trust,
+};
 use crate::tasks::Tasks;
 
 /// Between two looks at who belongs to the cluster.
@@ -220,8 +222,14 @@ impl Peering {
             }
         }
         self.know(known);
-        self.trust
-            .set_strangers(view.fleet.join_tokens().next().is_some());
+        // those that are spent or over among them: whoever bears one hears that it is
+        let tokens = view.fleet.join_tokens();
+        let bearers: BTreeSet<_> = tokens.map(|token| token.hash).collect();
+        self.trust.set_bearers(&bearers);
+        let cluster_id = view.fleet.meta().lineage;
+        let removed = view.fleet.removed_peers();
+        let removed = removed.map(|(node, key)| (key, Removed { cluster_id, node }));
+        self.trust.set_removed(&removed.collect());
     }
 
     /// The same, on a thread that may wait: a change is written to a file.

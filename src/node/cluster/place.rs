@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ampora_raft::consensus::Begin;
 use ampora_raft::ids::NodeId;
@@ -16,6 +17,9 @@ use super::token::JoinToken;
 use crate::config::{Config, JoinBy};
 use crate::node::identity::{Identity, IdentityError};
 use crate::peer::{Joined, Known};
+
+/// How long a starting node tries to reach a member that would let it in: whoever starts both does not mind the order.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a node has no place.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +82,7 @@ pub async fn find(
     let near = first.or_else(|| token.addresses.first().map(|address| &**address));
     let address = peering.open(None, near, answers).await?;
     let newcomer = newcomer(config, peering, address);
-    let joined = ask(&token, first, &newcomer).await?;
+    let joined = ask(&token, first, &newcomer, PATIENCE).await?;
     let identity = take(&joined, &newcomer, peering)?;
     tracing::info!(
         node = identity.node.0,

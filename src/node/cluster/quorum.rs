@@ -48,6 +48,37 @@ pub enum QuorumError {
         /// How many would have to.
         needs: usize,
     },
+    /// It has to vote and to be live.
+    #[error(
+        "{voters} {}, {live} live; node {node} {}: only a live voter can lead", many(*voters), unfit(*why)
+    )]
+    CannotLead {
+        /// Who was to lead.
+        node: NodeId,
+        /// What it lacks.
+        why: Unfit,
+        /// How many vote.
+        voters: usize,
+        /// How many of them live.
+        live: usize,
+    },
+    /// There is no other live voter.
+    #[error("{voters} {}, {live} live: no other node could lead", many(*voters))]
+    NobodyElse {
+        /// How many vote.
+        voters: usize,
+        /// How many of them live.
+        live: usize,
+    },
+}
+
+/// Why a node cannot lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It has no vote.
+    Listens,
+    /// It does not answer.
+    NotLive,
 }
 
 /// How many voters of so many decide.
@@ -106,6 +137,43 @@ impl Voters {
         Ok(())
     }
 
+    /// Whether this node may lead from here on, or anybody but who leads now.
+    ///
+    /// # Errors
+    /// [`QuorumError`] with the calculation.
+    pub fn may_lead(&self, to: Option<NodeId>, leader: Option<NodeId>) -> Result<(), QuorumError> {
+        let (voters, live) = (self.voters.len(), self.live_of(&self.voters));
+        if to.is_some() && to == leader {
+            return Ok(());
+        }
+        if !self.has_quorum() {
+            let needs = majority(voters);
+            return Err(QuorumError::NoQuorum {
+                voters,
+                live,
+                needs,
+            });
+        }
+        let Some(node) = to else {
+            let mut others = self.voters.intersection(&self.live);
+            let other = others.find(|node| Some(**node) != leader);
+            return other
+                .map(drop)
+                .ok_or(QuorumError::NobodyElse { voters, live });
+        };
+        let why = match (self.voters.contains(&node), self.live.contains(&node)) {
+            (true, true) => return Ok(()),
+            (true, false) => Unfit::NotLive,
+            (false, _) => Unfit::Listens,
+        };
+        Err(QuorumError::CannotLead {
+            node,
+            why,
+            voters,
+            live,
+        })
+    }
+
     fn live_of(&self, voters: &BTreeSet<NodeId>) -> usize {
         voters.intersection(&self.live).count()
     }
@@ -113,6 +181,13 @@ impl Voters {
 
 const fn many(count: usize) -> &'static str {
     if count == 1 { "voter" } else { "voters" }
+}
+
+const fn unfit(why: Unfit) -> &'static str {
+    match why {
+        Unfit::Listens => "does not vote",
+        Unfit::NotLive => "is not live",
+    }
 }
 
 const fn are(count: usize) -> &'static str {
@@ -177,6 +252,37 @@ mod tests {
         assert!(removing(&learner, 1).is_err());
         assert!(!voters(&[1, 2, 3], &[1, 4, 5]).has_quorum());
         assert!(!Voters::default().has_quorum());
+    }
+
+    #[test]
+    fn only_a_live_voter_may_lead() {
+        let three = voters(&[1, 2, 3], &[1, 2, 4]);
+        let lead = |all: &Voters, to: Option<u64>| {
+            all.may_lead(to.map(NodeId), Some(NodeId(1)))
+                .map_err(|error| error.to_string())
+        };
+        let refused = |why: &str| Err(why.to_owned());
+        assert_eq!(lead(&three, Some(1)), Ok(()), "it leads");
+        assert_eq!(lead(&three, Some(2)), Ok(()));
+        assert_eq!(lead(&three, None), Ok(()));
+        assert_eq!(
+            lead(&three, Some(3)),
+            refused("3 voters, 2 live; node 3 is not live: only a live voter can lead")
+        );
+        assert_eq!(
+            lead(&three, Some(4)),
+            refused("3 voters, 2 live; node 4 does not vote: only a live voter can lead")
+        );
+        let one = voters(&[1], &[1, 2]);
+        assert_eq!(
+            lead(&one, None),
+            refused("1 voter, 1 live: no other node could lead")
+        );
+        let lost = voters(&[1, 2, 3], &[1]);
+        assert_eq!(
+            lead(&lost, Some(2)),
+            refused("3 voters, 1 live: quorum needs 2")
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use crate::config::Secret;
+use crate::peer::{KeyError, NodeKey};
 
 /// Every join token starts with this, so that people and scanners of leaked secrets know it.
 const PREFIX: &str = crate::config::JOIN_TOKEN_PREFIX;
@@ -24,8 +25,11 @@ const ADDRESS_BYTES_MAX: usize = 255;
 /// Bytes of the whole text; a longer one is not looked at.
 const TEXT_BYTES_MAX: usize = 4_096;
 
-/// The form of the binary; another one is another version of the program.
-const VERSION: u8 = 1;
+/// The form of the binary, and what the secret is good for; another one is another version of the program.
+const VERSION: u8 = 2;
+
+/// Up to it the fleet kept the hash of the secret, and no key was made of it.
+const VERSION_WITHOUT_KEY: u8 = 1;
 
 /// Bytes of the checksum at the end: it tells a text that was cut or mistyped from one that is refused.
 const SUM_BYTES: usize = 4;
@@ -39,7 +43,7 @@ pub struct JoinToken {
     pub addresses: Vec<Arc<str>>,
     /// SHA-256 of the public keys of the members, 1 to 16.
     pub keys: Vec<[u8; 32]>,
-    /// What lets a new node in; the fleet keeps its hash.
+    /// What lets a new node in; the fleet knows the hash of the key that it makes.
     pub secret: Secret<[u8; 32]>,
 }
 
@@ -52,6 +56,9 @@ pub enum TokenError {
     /// Cut, mistyped or made up.
     #[error("the join token is damaged: copy it whole")]
     Damaged,
+    /// Made by a version whose tokens are not taken any more.
+    #[error("the join token was made by an older version: make a new one")]
+    Older,
     /// Made by a version that this one does not understand.
     #[error(
         "the join token has form {0}, which this version does not know: use the version of the cluster"
@@ -101,15 +108,18 @@ impl JoinToken {
         let mut rest = Rest(said);
         match rest.byte() {
             Some(VERSION) => rest.token().ok_or(TokenError::Damaged),
+            Some(0..=VERSION_WITHOUT_KEY) => Err(TokenError::Older),
             Some(other) => Err(TokenError::Newer(other)),
             None => Err(TokenError::Damaged),
         }
     }
 
-    /// What the fleet keeps of the secret.
-    #[must_use]
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.secret.expose()).into()
+    /// With what whoever holds the token shows it; the fleet keeps the hash of this key.
+    ///
+    /// # Errors
+    /// There are none, unless the cryptography of this process does not work.
+    pub fn key(&self) -> Result<NodeKey, KeyError> {
+        NodeKey::of_bearer(self.secret.expose())
     }
 }
 

@@ -195,6 +195,15 @@ async fn a_certificate_without_its_key_is_worth_nothing() {
     assert_eq!(kind(refused), io::ErrorKind::NotConnected);
     let address = impostor.address.to_string();
     let keys = [two.key.key_hash()];
-    let joining = redeem(&address, &keys, &one.key, super::try_to_join(), LONG).await;
+    let bearer = NodeKey::of_bearer(&[3; 32]).expect("a key");
+    let joining = join(
+        &address,
+        &keys,
+        &bearer,
+        &one.key,
+        super::try_to_join(),
+        LONG,
+    )
+    .await;
     assert_eq!(kind(joining), io::ErrorKind::InvalidData);
 }

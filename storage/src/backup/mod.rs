@@ -206,5 +206,6 @@ fn kind_name(key: &RowKey) -> &'static str {
         RowKey::Peer(_) => "peers",
         RowKey::JoinToken(_) => "join_tokens",
         RowKey::ClusterHead => "cluster_head",
+        RowKey::MemberNote(_) => "member_notes",
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::NodeId;
-use ampora_raft::records::FleetMeta;
+use ampora_raft::records::{FleetMeta, MemberNote};
 use ampora_raft::rows::{Row, RowKey};
 use ampora_storage::backup::{Header, Reader, Writer};
 
@@ -14,8 +14,8 @@ const FILE: &str = "backup.txt";
 
 #[test]
 fn a_backup_is_read_and_written_as_it_was() {
-    assert_eq!(FEATURE_LEVEL, 2, "add a line of the new level");
-    let names = ["whole", "level_2"];
+    assert_eq!(FEATURE_LEVEL, 3, "add a line of the new level");
+    let names = ["whole", "level_2", "level_3"];
     for (name, level) in names.into_iter().zip(1..) {
         check_backup(name, level);
     }
@@ -45,6 +45,10 @@ fn check_backup(name: &str, feature_level: u16) {
     if feature_level > 1 {
         let peer = proposals::cluster::peer(2);
         rows.push((RowKey::Peer(peer.id), Row::Peer(Arc::new(peer))));
+    }
+    if feature_level > 2 {
+        let held = Row::MemberNote(Arc::new(MemberNote::Held));
+        rows.push((RowKey::MemberNote(NodeId(2)), held));
     }
     let (mut writer, mut bytes) = Writer::begin(&header).expect("small");
     for (key, row) in &rows {

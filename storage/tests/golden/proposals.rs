@@ -17,7 +17,7 @@ use super::{check, check_names};
 const FILE: &str = "proposals.txt";
 
 /// All kinds: the compiler asks for a name of each new one.
-const KINDS: [&str; 44] = [
+const KINDS: [&str; 46] = [
     "found",
     "register_node",
     "node_batch",
@@ -62,6 +62,8 @@ const KINDS: [&str; 44] = [
     "redeem_join_token",
     "remove_node",
     "set_feature_level",
+    "set_member_role",
+    "transfer_leader",
 ];
 
 fn kind(proposal: &Proposal) -> &'static str {
@@ -110,6 +112,8 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::RedeemJoinToken { .. } => "redeem_join_token",
         Proposal::RemoveNode { .. } => "remove_node",
         Proposal::SetFeatureLevel { .. } => "set_feature_level",
+        Proposal::SetMemberRole { .. } => "set_member_role",
+        Proposal::TransferLeader { .. } => "transfer_leader",
     }
 }
 

@@ -22,7 +22,7 @@ use super::{check, check_bytes, check_names};
 const FILE: &str = "rows.txt";
 const KEYS: &str = "keys.txt";
 
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 25] = [
     "meta",
     "node",
     "agent",
@@ -47,6 +47,7 @@ const KINDS: [&str; 24] = [
     "peer",
     "join_token",
     "cluster_head",
+    "member_note",
 ];
 
 fn kind(row: &Row) -> &'static str {
@@ -75,6 +76,7 @@ fn kind(row: &Row) -> &'static str {
         Row::Peer(_) => "peer",
         Row::JoinToken(_) => "join_token",
         Row::ClusterHead(_) => "cluster_head",
+        Row::MemberNote(_) => "member_note",
     }
 }
 
@@ -104,6 +106,7 @@ fn kind_of_key(key: &RowKey) -> &'static str {
         RowKey::Peer(_) => "peer",
         RowKey::JoinToken(_) => "join_token",
         RowKey::ClusterHead => "cluster_head",
+        RowKey::MemberNote(_) => "member_note",
     }
 }
 
@@ -356,6 +359,7 @@ fn rows() -> Vec<Row> {
     rows.extend(rollouts::rollouts());
     rows.extend(access::rows());
     rows.extend(cluster::rows());
+    rows.extend(cluster::members());
     rows
 }
 
@@ -445,6 +449,7 @@ fn keys_are_what_they_were() {
         RowKey::Peer(NodeId(262)),
         RowKey::JoinToken("id".into()),
         RowKey::ClusterHead,
+        RowKey::MemberNote(NodeId(263)),
     ];
     let mut names = Vec::new();
     for key in keys {

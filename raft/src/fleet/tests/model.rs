@@ -93,10 +93,13 @@ fn check_audit(before: &Fleet, after: &Fleet, applied: &Applied, entry: &Entry) 
     let key = entry.origin.idempotency.as_ref().map(|given| &given.key);
     let repeated = key.is_some_and(|key| before.idempotency.get(key).is_some());
     let refused = matches!(applied.outcome, Outcome::Rejected(_));
-    let notes = matches!(
-        entry.proposal.inner(),
-        Proposal::NoteRead(_) | Proposal::NoteSnapshot(_)
-    );
+    // what leaves a record although the fleet does not change by it
+    let notes = match entry.proposal.inner() {
+        Proposal::NoteRead(_) | Proposal::NoteSnapshot(_) => true,
+        Proposal::SetMemberRole { before, role, .. } => before != role,
+        Proposal::TransferLeader { before, to, .. } => to.is_none() || before != to,
+        _ => false,
+    };
     let shows = notes && !repeated && !refused;
     let by_operator = matches!(entry.proposal, Proposal::Asked { .. })
         && entry.proposal.inner().asker() == Asker::Operator;
@@ -385,6 +388,8 @@ pub(super) fn aim(entry: &mut Entry, fleet: &Fleet) {
         | Proposal::RedeemJoinToken { .. }
         | Proposal::RemoveNode { .. }
         | Proposal::SetFeatureLevel { .. }
+        | Proposal::SetMemberRole { .. }
+        | Proposal::TransferLeader { .. }
         | Proposal::UnderLease { .. }
         | Proposal::SetLabels(_)
         | Proposal::NoteSnapshot(_) => {}

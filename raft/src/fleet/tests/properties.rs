@@ -61,6 +61,8 @@ fn kind(proposal: &Proposal) -> &'static str {
         Proposal::RedeemJoinToken { .. } => "redeem",
         Proposal::RemoveNode { .. } => "remove node",
         Proposal::SetFeatureLevel { .. } => "level",
+        Proposal::SetMemberRole { .. } => "role",
+        Proposal::TransferLeader { .. } => "transfer",
     }
 }
 
@@ -177,7 +179,7 @@ fn any_log_keeps_the_fleet_whole() {
         panic!("{error}");
     }
     let seen = seen.into_inner().expect("whole");
-    assert_eq!(seen.len(), 43, "kinds that took effect: {seen:?}");
+    assert_eq!(seen.len(), 45, "kinds that took effect: {seen:?}");
     assert!(seen.values().all(|count| *count >= 5), "{seen:?}");
     let recorded = recorded.into_inner().expect("whole");
     let operators = [
@@ -202,6 +204,8 @@ fn any_log_keeps_the_fleet_whole() {
         "redeem",
         "remove node",
         "level",
+        "role",
+        "transfer",
     ];
     let kinds: BTreeSet<_> = recorded.keys().copied().collect();
     assert_eq!(

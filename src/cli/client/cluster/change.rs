@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::cli::CliError;
 use crate::cli::client::http::{Body, Call};
-use crate::cli::client::output::View;
+use crate::cli::client::output::{View, note};
 use crate::cli::client::text::{card, cell, found, items};
 use crate::cli::client::{ClientError, Session};
 
@@ -136,7 +136,16 @@ fn read(args: &JoinArgs) -> Result<String, CliError> {
 pub(super) async fn role(session: &Session, args: &NodeArgs, role: &str) -> Result<(), CliError> {
     let call = Call::new(Method::POST, &["cluster", "members"]);
     let form = json!({"node_id": args.node, "role": role});
-    tell(session, call, form, MEMBERSHIP).await
+    let answer = session.client.call(call.body(Body::Json(form))).await?;
+    session.show(&answer.body, MEMBERSHIP)?;
+    if answer.status == StatusCode::ACCEPTED {
+        note(&format!(
+            "node {} is to be a {role}, and is not yet: a node votes once it has caught up and the number of voters \
+             stays odd, and stops once enough others live",
+            args.node
+        ));
+    }
+    Ok(())
 }
 
 pub(super) async fn remove(session: &Session, args: &NodeArgs) -> Result<(), CliError> {

@@ -77,11 +77,15 @@ fn every_cut_and_every_changed_character_is_noticed() {
 #[test]
 fn a_form_of_another_version_is_named() {
     let mut bytes = said(&token());
-    bytes[0] = 2;
-    assert_eq!(
-        JoinToken::decode(&signed(&bytes)),
-        Err(TokenError::Newer(2))
-    );
+    for (version, why) in [
+        (0, TokenError::Older),
+        (1, TokenError::Older),
+        (3, TokenError::Newer(3)),
+        (255, TokenError::Newer(255)),
+    ] {
+        bytes[0] = version;
+        assert_eq!(JoinToken::decode(&signed(&bytes)), Err(why));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use ampora_raft::ids::{DispatchId, Epoch, Fence, NodeId};
 use ampora_raft::proposal::{Entry, Proposal};
-use ampora_raft::records::{JoinToken, Peer};
+use ampora_raft::records::{JoinToken, MemberRole, Peer};
 use ampora_storage::codec::{Kind, decode, encode};
 
 use super::entry;
@@ -34,7 +34,7 @@ pub(super) fn proposals() -> Vec<Proposal> {
         dispatch: DispatchId(7),
         cursor: None,
     };
-    vec![
+    let mut all = vec![
         Proposal::LeaderStart { grace_ms: 2_000 },
         Proposal::Tick {
             ttl_ms: 10_000,
@@ -68,6 +68,22 @@ pub(super) fn proposals() -> Vec<Proposal> {
         },
         Proposal::RemoveNode { node },
         Proposal::SetFeatureLevel { level: 2 },
+    ];
+    all.extend(asked_of_members());
+    all
+}
+
+/// What operators ask of members.
+fn asked_of_members() -> Vec<Proposal> {
+    let (node, term) = (NodeId(2), 300);
+    let (voter, learner) = (MemberRole::Voter, MemberRole::Learner);
+    let role = |before, role| Proposal::SetMemberRole { node, before, role };
+    let lead = |before, to| Proposal::TransferLeader { before, to, term };
+    vec![
+        role(voter, learner),
+        role(learner, voter),
+        lead(Some(NodeId(1)), Some(node)),
+        lead(None, None),
     ]
 }
 

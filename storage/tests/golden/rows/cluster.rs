@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ampora_raft::ids::{Epoch, Fence, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
-use ampora_raft::records::{ClusterHead, Lease, Liveness};
+use ampora_raft::records::{ClusterHead, Lease, Liveness, MemberNote};
 use ampora_raft::rows::{IdempotencyRow, Row};
 
 use ampora_raft::fleet::limits::{
@@ -91,6 +91,25 @@ pub(super) fn rows() -> Vec<Row> {
     rows
 }
 
+/// What level 3 brought.
+pub(super) fn members() -> Vec<Row> {
+    let asked = IdempotencyRow {
+        digest: [1; 32],
+        outcome: Outcome::LeaderAsked { term: 300 },
+        index: 2,
+        at_ms: 3,
+    };
+    vec![
+        Row::Idempotency(Arc::new(asked)),
+        Row::MemberNote(Arc::new(MemberNote::Held)),
+        Row::MemberNote(Arc::new(MemberNote::Removed {
+            key: [7; 32],
+            name: "host".into(),
+            removed_ms: 70_000,
+        })),
+    ]
+}
+
 /// `storage::rows` counts one change of the store for each of them.
 #[test]
 fn the_largest_rows_of_a_cluster_are_one_value_of_the_store() {
@@ -104,7 +123,13 @@ fn the_largest_rows_of_a_cluster_are_one_value_of_the_store() {
         removed: vec![NodeId(NODE_ID_MAX); REMOVED_MAX],
         removed_below: u64::MAX,
     };
+    let removed = MemberNote::Removed {
+        key: [255; 32],
+        name: "x".repeat(TEXT_BYTES_MAX).into(),
+        removed_ms: u64::MAX,
+    };
     for row in [
+        Row::MemberNote(Arc::new(removed)),
         Row::JoinToken(Arc::new(token)),
         Row::ClusterHead(Arc::new(head)),
     ] {

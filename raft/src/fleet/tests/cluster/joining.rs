@@ -3,10 +3,10 @@
 use super::*;
 use crate::effect::Effect;
 use crate::fleet::limits::{JOIN_TOKENS_MAX, JOIN_USES_MAX, NODE_ID_MAX, REMOVED_MAX};
-use crate::fleet::{FEATURE_LEVEL, JUMP, Restore};
+use crate::fleet::{JUMP, Restore};
 use crate::rows::{Row, RowKey};
 
-fn redeem(token: &str, peer: Peer) -> Proposal {
+pub(super) fn redeem(token: &str, peer: Peer) -> Proposal {
     Proposal::RedeemJoinToken {
         hash: [token.as_bytes()[0]; 32],
         peer,
@@ -14,14 +14,14 @@ fn redeem(token: &str, peer: Peer) -> Proposal {
     }
 }
 
-fn joined(node: u64) -> Outcome {
+pub(super) fn joined(node: u64) -> Outcome {
     let (node, lineage) = (NodeId(node), 5);
     Outcome::Joined { node, lineage }
 }
 
 impl Log {
     /// A founded fleet of one at the highest level, known to itself by key 1, with a token `a`.
-    fn with_token(uses: u32, expires_ms: u64) -> Self {
+    pub(super) fn with_token(uses: u32, expires_ms: u64) -> Self {
         let mut log = Self::with_node();
         for proposal in [
             Proposal::Found { lineage: 5 },
@@ -38,7 +38,7 @@ impl Log {
         log
     }
 
-    fn remove(&mut self, node: u64) -> Outcome {
+    pub(super) fn remove(&mut self, node: u64) -> Outcome {
         let node = NodeId(node);
         self.outcome(Proposal::RemoveNode { node }.asked("192.0.2.7".into()))
     }
@@ -92,7 +92,7 @@ fn a_token_that_is_wrong_or_over_changes_nothing() {
     };
     let low = Rejection::LevelTooLow {
         level: 1,
-        current: 2,
+        current: FEATURE_LEVEL,
     };
     assert_eq!(log.outcome(redeem("a", old)), refused(low));
     for id in [1, 9] {
@@ -331,7 +331,8 @@ fn the_level_rises_with_the_last_peer_and_never_falls() {
         ..peer(1, 1)
     };
     log.outcome(Proposal::PutPeer { peer: future });
-    assert_eq!(log.outcome(set(3)), high(3, FEATURE_LEVEL));
+    let beyond = FEATURE_LEVEL + 1;
+    assert_eq!(log.outcome(set(beyond)), high(beyond, FEATURE_LEVEL));
 }
 
 #[test]

@@ -3,8 +3,10 @@
 mod joining;
 mod leases;
 mod liveness;
+mod members;
 
 use super::*;
+use crate::fleet::FEATURE_LEVEL;
 use crate::outcome::Rejection;
 use crate::records::{JoinToken, Peer};
 
@@ -80,6 +82,6 @@ fn peer(id: u64, key: u8) -> Peer {
         id: NodeId(id),
         key: [key; 32],
         address: "host:4322".into(),
-        level: 2,
+        level: FEATURE_LEVEL,
     }
 }

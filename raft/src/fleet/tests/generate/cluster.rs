@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::number;
-use crate::records::{JoinToken, Peer};
+use crate::records::{JoinToken, MemberRole, Peer};
 
 fn node() -> impl Strategy<Value = NodeId> {
     (1..5_u64).prop_map(NodeId)
@@ -13,6 +13,10 @@ fn node() -> impl Strategy<Value = NodeId> {
 
 fn epoch() -> impl Strategy<Value = Epoch> {
     (1..4_u64).prop_map(Epoch)
+}
+
+fn role() -> impl Strategy<Value = MemberRole> {
+    prop_oneof![Just(MemberRole::Voter), Just(MemberRole::Learner)]
 }
 
 fn name() -> impl Strategy<Value = Arc<str>> {
@@ -83,5 +87,12 @@ pub(super) fn cluster() -> impl Strategy<Value = Proposal> {
         4 => redeem,
         1 => node().prop_map(|node| Proposal::RemoveNode { node }),
         1 => (0..4_u16).prop_map(|level| Proposal::SetFeatureLevel { level }),
+        2 => (node(), role(), role())
+            .prop_map(|(node, before, role)| Proposal::SetMemberRole { node, before, role }),
+        1 => (node(), node(), number()).prop_map(|(before, to, term)| Proposal::TransferLeader {
+            before: Some(before),
+            to: Some(to),
+            term,
+        }),
     ]
 }

@@ -20,6 +20,13 @@ pub(super) fn check(before: &Fleet, after: &Fleet, applied: &Applied) {
     for id in &before.cluster_head().removed {
         assert!(after.is_removed(*id), "node {id} came again");
     }
+    for (id, key) in after.removed_peers() {
+        assert!(after.is_removed(id), "node {id} is here");
+        let told = after.removed_peer(&key);
+        assert_eq!(told.is_none(), after.peer_with_key(&key).is_some());
+    }
+    assert!(after.held_back().all(|id| !after.is_removed(id)));
+    assert!(after.removed_peers().count() <= after.cluster_head().removed.len());
     assert!(after.meta().feature_level >= before.meta().feature_level);
     assert!(after.next_node() >= before.next_node());
 }
