@@ -97,7 +97,12 @@ impl Check {
     }
 
     pub(super) fn at_end(&self, book: &Book, views: &[(NodeId, Arc<View>)]) {
-        for (node, view) in views {
+        // who is behind lacks what comes later, which is for `liveness` to say
+        let newest = views.iter().map(|(_, view)| view.applied_index).max();
+        let level = views
+            .iter()
+            .filter(|(_, view)| Some(view.applied_index) == newest);
+        for (node, view) in level {
             for acked in &self.acked {
                 if !acked.is_in(&view.fleet) {
                     book.violation("acked_survives", format_args!("n{node} has no {acked:?}"));
