@@ -106,6 +106,12 @@ impl Machine {
         self.power = Power::Off;
     }
 
+    /// How many tasks live on it.
+    pub fn tasks(&self) -> usize {
+        let awake = self.runtime.as_ref();
+        awake.map_or(0, |awake| awake.runtime.metrics().num_alive_tasks())
+    }
+
     /// Lets `true_us` of true time pass, and everything happen that is due in it.
     pub fn step(&mut self, true_us: u64, wall_ms: u64) {
         let own_us = at_rate(true_us, self.rate);

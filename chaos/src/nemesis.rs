@@ -1,5 +1,7 @@
-//! Bad luck: what happens to machines, clocks and the network while a run is bad. One thing at a time or several, each
-//! for a while, chosen by dice of its own.
+//! Bad luck: what happens to machines, clocks and the network while a run is bad.
+//!
+//! One thing at a time or several, each for a while, chosen by dice of its own; what known mistakes need is on a deck,
+//! so that most runs meet all of it.
 
 use std::sync::atomic::Ordering;
 
@@ -15,6 +17,59 @@ use crate::world::World;
 const FASTEST: u64 = 1_000_000 + DRIFT_BOUND_PPM;
 const SLOWEST: u64 = 1_000_000 - DRIFT_BOUND_PPM;
 
+/// Longer than a liveness lease lasts on any clock.
+const LEASE_US: u64 = 5_600_000;
+
+/// What may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    Crash,
+    KillUnflushed,
+    Pause,
+    Suspend,
+    LongSuspend,
+    WallAhead,
+    WallBack,
+    Cut,
+    OneWay,
+    Isolate,
+    Outage,
+    Drift,
+    Weather,
+}
+
+impl Blow {
+    const ALL: &[Self] = &[
+        Self::Crash,
+        Self::Crash,
+        Self::KillUnflushed,
+        Self::Pause,
+        Self::Suspend,
+        Self::LongSuspend,
+        Self::WallAhead,
+        Self::WallBack,
+        Self::Cut,
+        Self::OneWay,
+        Self::Isolate,
+        Self::Outage,
+        Self::Drift,
+        Self::Weather,
+        Self::Weather,
+    ];
+
+    /// What mistakes are known by: luck alone would leave it out of many runs.
+    const DECK: &[Self] = &[
+        Self::KillUnflushed,
+        Self::LongSuspend,
+        Self::WallAhead,
+        Self::WallBack,
+        Self::OneWay,
+        Self::Isolate,
+        Self::Outage,
+        Self::Drift,
+    ];
+}
+
 /// What is going on at a machine, and until when.
 #[derive(Clone, Copy, Debug)]
 struct Spell {
@@ -26,6 +81,8 @@ struct Spell {
 #[derive(Debug)]
 pub struct Nemesis {
     dice: Dice,
+    /// What should happen in this run and has not yet, the next last.
+    deck: Vec<Blow>,
     next_us: u64,
     spells: Vec<Spell>,
     network_until_us: Option<u64>,
@@ -36,9 +93,15 @@ pub struct Nemesis {
 
 impl Nemesis {
     /// Draws from these dice.
-    pub fn new(dice: Dice) -> Self {
+    pub fn new(mut dice: Dice) -> Self {
+        let mut deck = Blow::DECK.to_vec();
+        for at in (1..deck.len()).rev() {
+            let with = dice.below(u64::try_from(at + 1).unwrap_or(1));
+            deck.swap(at, usize::try_from(with).unwrap_or(0));
+        }
         Self {
             dice,
+            deck,
             next_us: 0,
             spells: Vec::new(),
             network_until_us: None,
@@ -133,72 +196,128 @@ impl Nemesis {
         let Some(at) = self.victim(world) else {
             return;
         };
-        let now_us = world.book.now_us();
-        let node = at + 1;
-        let spell = |dice: &mut Dice, longest_us| Spell {
-            at,
-            until_us: now_us + dice.between(100_000, longest_us),
+        let wanted = self.deck.last().filter(|_| self.dice.happens(500));
+        let blow = wanted.or_else(|| self.dice.pick(Blow::ALL));
+        let Some(blow) = blow.copied() else {
+            return;
         };
-        match self.dice.below(13) {
-            0..=2 => {
-                let survivors = usize::try_from(self.dice.below(6)).unwrap_or(0);
-                world.crash(at, survivors);
-                self.spells.push(spell(&mut self.dice, 7_000_000));
-                world.book.note(
-                    "nemesis",
-                    format_args!("n{node} crashes, {survivors} batches survive"),
-                );
+        if self.deal(world, at, blow) {
+            // what has happened need not happen again
+            if let Some(place) = self.deck.iter().position(|card| *card == blow) {
+                self.deck.remove(place);
             }
-            3 | 4 => {
-                let power = if self.dice.happens(500) {
-                    Power::Paused
-                } else {
-                    Power::Suspended
-                };
-                let spell = spell(&mut self.dice, 12_000_000);
-                self.spells.push(spell);
-                if let Some(machine) = world.machines.get_mut(at) {
-                    machine.power = power;
-                }
-                let ms = (spell.until_us - now_us) / 1000;
-                world
-                    .book
-                    .note("nemesis", format_args!("n{node} is {power:?} for {ms} ms"));
-            }
-            5 => {
-                let off_ms = i64::try_from(self.dice.below(240_000)).unwrap_or(0) - 120_000;
-                if let Some(machine) = world.machines.get_mut(at) {
-                    machine.wall_off_ms = off_ms;
-                }
-                world.book.note(
-                    "nemesis",
-                    format_args!("the wall clock of n{node} is off by {off_ms} ms"),
-                );
-            }
-            6 | 7 => self.cut(world, at),
-            8 if self.outage_us.is_none() => {
-                // what is acknowledged meanwhile is in nobody's disk unless somebody waited for it
-                stall(world, true);
-                self.outage_us = Some(now_us + self.dice.between(200_000, 3_000_000));
-                world.book.note("nemesis", format_args!("all disks stall"));
-            }
-            9 | 10 => self.drift(world),
-            _ => self.weather(world),
         }
     }
 
-    /// Cuts a node off from some others, in one direction or both.
-    fn cut(&mut self, world: &World, at: usize) {
+    /// Deals a blow; false when it is none at this moment.
+    fn deal(&mut self, world: &mut World, at: usize, blow: Blow) -> bool {
+        match blow {
+            Blow::Crash => {
+                let survivors = usize::try_from(self.dice.below(6)).unwrap_or(0);
+                self.crash(world, at, survivors);
+            }
+            Blow::KillUnflushed => return self.kill_unflushed(world),
+            Blow::Pause => self.stop(world, at, Power::Paused, 100_000),
+            Blow::Suspend => self.stop(world, at, Power::Suspended, 100_000),
+            Blow::LongSuspend => self.stop(world, at, Power::Suspended, LEASE_US),
+            Blow::WallAhead => {
+                // it is the clock of the leader that could decide something
+                let at = world.leader().unwrap_or(at);
+                self.jump(world, at, 1);
+            }
+            Blow::WallBack => self.jump(world, at, -1),
+            Blow::Cut => {
+                let some = self.dice.happens(500);
+                let for_us = self.dice.between(300_000, 9_000_000);
+                self.cut(world, at, (true, true), some, for_us);
+            }
+            Blow::OneWay => {
+                let to = self.dice.happens(500);
+                let for_us = self.dice.between(300_000, 9_000_000);
+                self.cut(world, at, (to, !to), false, for_us);
+            }
+            Blow::Isolate => {
+                let for_us = self.dice.between(LEASE_US, 9_000_000);
+                self.cut(world, at, (true, true), false, for_us);
+            }
+            Blow::Outage if self.outage_us.is_some() => return false,
+            Blow::Outage => {
+                // what is acknowledged meanwhile is in nobody's disk unless somebody waited for it
+                stall(world, true);
+                let now_us = world.book.now_us();
+                self.outage_us = Some(now_us + self.dice.between(200_000, 3_000_000));
+                world.book.note("nemesis", format_args!("all disks stall"));
+            }
+            Blow::Drift => return self.drift(world),
+            Blow::Weather => self.weather(world),
+        }
+        true
+    }
+
+    fn crash(&mut self, world: &mut World, at: usize, survivors: usize) {
+        world.crash(at, survivors);
+        let until_us = world.book.now_us() + self.dice.between(100_000, 7_000_000);
+        self.spells.push(Spell { at, until_us });
+        world.book.note(
+            "nemesis",
+            format_args!("n{} crashes, {survivors} batches survive", at + 1),
+        );
+    }
+
+    /// The leader dies with entries that its own disk has not got; false while it has none.
+    fn kill_unflushed(&mut self, world: &mut World) -> bool {
+        let leader = world
+            .leader()
+            .filter(|leader| world.power(*leader) == Power::On);
+        let Some(at) = leader else {
+            return false;
+        };
+        let machine = world.machines.get(at);
+        if machine.is_none_or(|machine| machine.disk.unflushed() == 0) {
+            // the card stays: there is hardly a moment without one
+            self.next_us = world.book.now_us();
+            return false;
+        }
+        world.book.note(
+            "nemesis",
+            format_args!("the leader has not flushed what it says"),
+        );
+        self.crash(world, at, 0);
+        true
+    }
+
+    fn stop(&mut self, world: &mut World, at: usize, power: Power, shortest_us: u64) {
+        let now_us = world.book.now_us();
+        let until_us = now_us + self.dice.between(shortest_us, 12_000_000);
+        self.spells.push(Spell { at, until_us });
+        if let Some(machine) = world.machines.get_mut(at) {
+            machine.power = power;
+        }
+        let ms = (until_us - now_us) / 1000;
+        world.book.note(
+            "nemesis",
+            format_args!("n{} is {power:?} for {ms} ms", at + 1),
+        );
+    }
+
+    /// Somebody sets the wall clock of a machine.
+    fn jump(&mut self, world: &mut World, at: usize, sign: i64) {
+        let by_ms = i64::try_from(self.dice.between(20_000, 600_000)).unwrap_or(0) * sign;
+        if let Some(machine) = world.machines.get_mut(at) {
+            machine.wall_off_ms += by_ms;
+        }
+        world.book.note(
+            "nemesis",
+            format_args!("the wall clock of n{} jumps by {by_ms} ms", at + 1),
+        );
+    }
+
+    /// Cuts a node off from all others or some, in one direction or both.
+    fn cut(&mut self, world: &World, at: usize, (to, from): (bool, bool), some: bool, for_us: u64) {
         let nodes: Vec<NodeId> = world.machines.iter().map(|machine| machine.node).collect();
         let Some(victim) = nodes.get(at).copied() else {
             return;
         };
-        let (to, from) = match self.dice.below(4) {
-            0 => (true, false),
-            1 => (false, true),
-            _ => (true, true),
-        };
-        let some = self.dice.happens(300);
         for other in nodes {
             if other == victim || some && self.dice.happens(500) {
                 continue;
@@ -210,11 +329,19 @@ impl Nemesis {
                 world.network.cut(other, victim, true);
             }
         }
-        self.network_until_us = Some(world.book.now_us() + self.dice.between(300_000, 9_000_000));
+        self.until_network(world.book.now_us() + for_us);
         world.book.note(
             "nemesis",
-            format_args!("n{} is cut off, to others {to}, from others {from}", at + 1),
+            format_args!(
+                "n{victim} is cut off for {} ms, to others {to}, from others {from}",
+                for_us / 1000
+            ),
         );
+    }
+
+    /// The network is well again then, and not before whatever else it suffers from is over.
+    fn until_network(&mut self, until_us: u64) {
+        self.network_until_us = self.network_until_us.max(Some(until_us));
     }
 
     fn weather(&mut self, world: &World) {
@@ -225,7 +352,8 @@ impl Nemesis {
             delay_us: self.dice.between(1_000, 120_000),
         };
         world.network.set_weather(weather);
-        self.network_until_us = Some(world.book.now_us() + self.dice.between(500_000, 6_000_000));
+        let for_us = self.dice.between(500_000, 6_000_000);
+        self.until_network(world.book.now_us() + for_us);
         world.book.note("nemesis", format_args!("{weather:?}"));
     }
 
@@ -247,16 +375,16 @@ impl Nemesis {
 
     /// The leader's clock runs as fast as it may and that of another as slowly, which is then alone with its lease for
     /// longer than it lasts.
-    fn drift(&mut self, world: &mut World) {
+    fn drift(&mut self, world: &mut World) -> bool {
         let Some(leader) = world.leader() else {
-            return;
+            return false;
         };
         let others = 0..world.machines.len();
         let others: Vec<_> = others
             .filter(|at| *at != leader && world.power(*at) == Power::On)
             .collect();
         let Some(at) = self.dice.pick(&others).copied() else {
-            return;
+            return false;
         };
         for (at, rate) in [(leader, FASTEST), (at, SLOWEST)] {
             if let Some(machine) = world.machines.get_mut(at) {
@@ -265,20 +393,22 @@ impl Nemesis {
         }
         let nodes: Vec<NodeId> = world.machines.iter().map(|machine| machine.node).collect();
         let Some(alone) = nodes.get(at).copied() else {
-            return;
+            return false;
         };
         for other in nodes.into_iter().filter(|other| *other != alone) {
             world.network.cut(alone, other, true);
             world.network.cut(other, alone, true);
         }
         let now_us = world.book.now_us();
-        self.network_until_us = Some(now_us + self.dice.between(6_000_000, 8_000_000));
+        let for_us = self.dice.between(6_000_000, 8_000_000);
+        self.until_network(now_us + for_us);
         // nothing else for as long as the lease may last
         self.next_us = now_us + 6_000_000;
         world.book.note(
             "nemesis",
             format_args!("n{alone} is slow and cut off, the leader is fast"),
         );
+        true
     }
 }
 

@@ -7,6 +7,7 @@ use ampora::node::leases::Tenure;
 use ampora_raft::consensus::{Committed, Consensus, MemberStep, ProposeError, View};
 use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
+use ampora_storage::kv::CrashKv;
 use ampora_storage::rows::Rows;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -83,16 +84,18 @@ pub struct Seat {
     /// The node.
     pub node: NodeId,
     clocks: Arc<Clocks>,
+    disk: CrashKv,
     within_bound: bool,
     doors: Arc<Mutex<Doors>>,
 }
 
 impl Seat {
     /// A seat where nobody sits.
-    pub fn new(node: NodeId, clocks: Arc<Clocks>, within_bound: bool) -> Self {
+    pub fn new(node: NodeId, clocks: Arc<Clocks>, disk: CrashKv, within_bound: bool) -> Self {
         Self {
             node,
             clocks,
+            disk,
             within_bound,
             doors: Arc::default(),
         }
@@ -113,6 +116,11 @@ impl Seat {
     /// The clocks of its machine.
     pub fn clocks(&self) -> &Clocks {
         &self.clocks
+    }
+
+    /// The disk of its machine.
+    pub fn disk(&self) -> &CrashKv {
+        &self.disk
     }
 
     /// Whether its clocks keep to what leases are made for.

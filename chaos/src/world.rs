@@ -1,7 +1,6 @@
 //! One run: a cluster, its people and its bad luck, from a seed. True time goes in small steps; in each, messages arrive
 //! and every machine does what is due, one after the other on one thread.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +8,10 @@ use std::time::Duration;
 
 use ampora::node::origin;
 use ampora::tasks::Tasks;
-use ampora_raft::consensus::{Begin, MemberStep, RowStore, View};
+use ampora_raft::consensus::{Begin, MemberStep};
 use ampora_raft::fleet::FEATURE_LEVEL;
 use ampora_raft::ids::NodeId;
 use ampora_raft::proposal::Proposal;
-use ampora_raft::time::Clock;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -21,7 +19,7 @@ use crate::book::Book;
 use crate::clocks::DRIFT_BOUND_PPM;
 use crate::cluster::{Place, live};
 use crate::dice::Dice;
-use crate::invariants::{Oracle, Sizes};
+use crate::invariants::Oracle;
 use crate::machine::{Machine, Power};
 use crate::nemesis::Nemesis;
 use crate::network::{Load, Network};
@@ -51,9 +49,9 @@ pub struct World {
     pub machines: Vec<Machine>,
     /// The network between them.
     pub network: Network,
-    seats: Arc<Vec<Seat>>,
-    oracle: Oracle,
-    people: People,
+    pub(crate) seats: Arc<Vec<Seat>>,
+    pub(crate) oracle: Oracle,
+    pub(crate) people: People,
     crowd: Machine,
     dice: Dice,
     starts: u64,
@@ -81,7 +79,7 @@ impl World {
             .collect();
         let seats = machines
             .iter()
-            .map(|machine| Seat::new(machine.node, machine.clocks.clone(), !beyond));
+            .map(|m| Seat::new(m.node, m.clocks.clone(), m.disk.clone(), !beyond));
         let seats: Arc<Vec<Seat>> = Arc::new(seats.collect());
         let oracle = Oracle::new(book.clone(), seats.clone());
         let people = People {
@@ -225,108 +223,6 @@ impl World {
                 status.leader == Some(status.node)
             })
         })
-    }
-
-    fn look(&self) {
-        for seat in self.seats.iter() {
-            let Some(consensus) = seat.consensus() else {
-                continue;
-            };
-            let status = consensus.status();
-            let (rows, room) = seat.with(|doors| (doors.rows.clone(), doors.room.clone()));
-            if let Some(rows) = rows {
-                let durable = rows.durable_index();
-                self.oracle.purged(seat.node, status.purged_index, durable);
-            }
-            let Some(room) = room else {
-                continue;
-            };
-            self.book.note(
-                &seat.name(),
-                format_args!(
-                    "term {} leader {:?} log {} committed {} applied {} boot {}",
-                    status.term,
-                    status.leader.map(|leader| leader.0),
-                    status.last_log_index,
-                    status.committed_index,
-                    status.applied_index,
-                    seat.clocks().boot_ms(),
-                ),
-            );
-            self.oracle.sizes(&Sizes {
-                node: seat.node,
-                calls: self.network.calls(),
-                agents: room.registry.uids().len(),
-                timers: room.timers.lock().len(),
-                entries: status.last_log_index.saturating_sub(status.purged_index),
-            });
-        }
-    }
-
-    fn views(&self) -> Vec<(NodeId, Arc<View>)> {
-        let views = self.seats.iter().map(|seat| {
-            let consensus = seat.consensus()?;
-            Some((seat.node, consensus.view()))
-        });
-        views.flatten().collect()
-    }
-
-    /// What is not as it should be once everything has healed (design §9, 11), or nothing.
-    fn complaint(&self) -> Option<String> {
-        if !self.people.is_calm() {
-            return Some("the run is not over".to_owned());
-        }
-        let views = self.views();
-        if views.len() < self.machines.len() {
-            return Some("a node has not started".to_owned());
-        }
-        let indices: BTreeSet<_> = views.iter().map(|(_, view)| view.applied_index).collect();
-        let (_, view) = views.first()?;
-        let leaders: BTreeSet<_> = self
-            .seats
-            .iter()
-            .filter_map(|seat| seat.consensus()?.status().leader)
-            .collect();
-        if leaders.len() != 1 || indices.len() != 1 {
-            return Some(format!("leaders {leaders:?}, applied {indices:?}"));
-        }
-        for agent in self.people.agents.lock().iter() {
-            let Some(record) = view.fleet.agent(agent.uid) else {
-                return Some(format!("{} is not in the fleet", agent.uid));
-            };
-            let owner = view.fleet.valid_session(record).map(|session| session.node);
-            if agent.node.is_none() || owner != agent.node {
-                return Some(format!(
-                    "{} speaks to {:?} and is owned by {owner:?}",
-                    agent.uid, agent.node
-                ));
-            }
-        }
-        let unfinished = view
-            .fleet
-            .dispatches(None)
-            .find(|dispatch| dispatch.counts.queued + dispatch.counts.sent > 0);
-        unfinished.map(|dispatch| format!("dispatch {} is {:?}", dispatch.id, dispatch.counts))
-    }
-
-    fn is_well(&self) -> bool {
-        self.complaint().is_none()
-    }
-
-    fn judge(&self) {
-        if let Some(complaint) = self.complaint() {
-            self.book.violation("liveness", format_args!("{complaint}"));
-        }
-        self.oracle.at_end(&self.views());
-        let (lines, hash) = self.book.summary();
-        let index = self
-            .views()
-            .first()
-            .map_or(0, |(_, view)| view.applied_index);
-        self.book.note(
-            "world",
-            format_args!("ends at {index} after {lines} lines, {hash:016x}"),
-        );
     }
 
     /// The power of a machine.

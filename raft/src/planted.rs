@@ -25,6 +25,20 @@ pub enum Bug {
     LocalReads,
     /// A change of configuration goes to everybody at once.
     NoSlowStart,
+    /// Marks of deliveries that the log had at start are not applied again.
+    ReplaySkips,
+    /// A write takes effect whatever revision it expects.
+    RevisionIgnored,
+    /// A socket is written to without a look at the lease.
+    ActsPastLease,
+    /// The holder of a named lease takes it for kept until it is told otherwise.
+    HolderSure,
+    /// Nobody ends what a dead node has sent.
+    DeadUnfinished,
+    /// A node that begins again takes the claims of its agents for ones that are on their way.
+    AgentForgotten,
+    /// The log is never purged.
+    LogKept,
 }
 
 impl Bug {
@@ -40,6 +54,13 @@ impl Bug {
         (Self::MonotonicTime, "monotonic-time"),
         (Self::LocalReads, "local-reads"),
         (Self::NoSlowStart, "no-slow-start"),
+        (Self::ReplaySkips, "replay-skips"),
+        (Self::RevisionIgnored, "revision-ignored"),
+        (Self::ActsPastLease, "acts-past-lease"),
+        (Self::HolderSure, "holder-sure"),
+        (Self::DeadUnfinished, "dead-unfinished"),
+        (Self::AgentForgotten, "agent-forgotten"),
+        (Self::LogKept, "log-kept"),
     ];
 }
 

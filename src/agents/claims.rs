@@ -12,6 +12,7 @@ use ampora_proto::identity::Sender;
 use ampora_proto::session::ConnectionKey;
 use ampora_raft::ids::{Fence, InstanceUid};
 use ampora_raft::outcome::OpOutcome;
+use ampora_raft::planted::{self, Bug};
 use ampora_raft::records::{ReleaseReason, Session, Transport};
 use futures_util::future::join_all;
 
@@ -346,6 +347,7 @@ impl Room {
             for agent in some.iter().filter_map(|uid| self.registry.get(*uid)) {
                 let events = agent.with(|state| {
                     state.fence = None;
+                    state.claiming |= planted::is(Bug::AgentForgotten);
                     state.session.give_up(false)
                 });
                 self.conclude(&agent, events);

@@ -11,6 +11,7 @@ use ampora_proto::frame::{self, Malformed, Reason};
 use ampora_proto::session::ConnectionKey;
 use ampora_proto::wire;
 use ampora_raft::ids::InstanceUid;
+use ampora_raft::planted::{self, Bug};
 use ampora_raft::records::{ReleaseReason, Transport};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -194,7 +195,7 @@ impl Socket {
     async fn push_of(&mut self, uid: InstanceUid) -> Option<Push> {
         let agent = self.carried.get(&uid)?.clone();
         let now_ms = self.room.clock.boot_ms();
-        if !self.room.liveness.may_act(now_ms) {
+        if !self.room.liveness.may_act(now_ms) && !planted::is(Bug::ActsPastLease) {
             // everybody is rung for once it may
             return None;
         }

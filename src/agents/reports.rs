@@ -158,6 +158,12 @@ impl Reports {
         self.proposed.remove(&uid);
     }
 
+    /// Whether nothing waits or is on its way.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.in_flight.is_empty()
+    }
+
     /// When the next update is due.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.due.first().map(|(due_ms, _)| *due_ms)

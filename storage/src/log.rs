@@ -17,7 +17,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use crate::codec::{Kind, decode, encode};
 use crate::flush::Flusher;
-use crate::kv::{BATCH_OPS_MAX, Kv, Op};
+use crate::kv::{BATCH_OPS_MAX, CrashKv, Kv, Op};
 use crate::parts;
 
 /// Entries lie under this byte and their index, big-endian.
@@ -54,6 +54,13 @@ fn entry_key(index: u64) -> Vec<u8> {
     let mut key = vec![ENTRIES];
     key.extend_from_slice(&index.to_be_bytes());
     key
+}
+
+/// The index of the last entry that no crash of this disk can take; none when it holds no entry.
+pub fn durable_index(disk: &CrashKv) -> Option<u64> {
+    let (key, _) = disk.last_durable(&[ENTRIES], &[ENTRIES_END])?;
+    let index = key.get(1..ENTRY_KEY_BYTES)?.try_into().ok()?;
+    Some(u64::from_be_bytes(index))
 }
 
 impl Log {

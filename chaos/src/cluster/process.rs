@@ -44,10 +44,10 @@ const TTL: Duration = Duration::from_millis(4_900);
 /// How long a named lease stays unheld after an unclean end.
 const LOCK_DELAY: Duration = Duration::from_secs(1);
 
-/// A log of a few hundred entries, so that purges and snapshots are part of every run.
+/// A log of a few seconds, so that purges, and snapshots for those who were away, are part of every run.
 const LOG: LogLimits = LogLimits {
     bytes: 4 * 1024 * 1024,
-    entries: 600,
+    entries: 100,
 };
 
 /// What the process is given by its machine.

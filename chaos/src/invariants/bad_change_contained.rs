@@ -25,6 +25,10 @@ impl Check {
         self.bad.insert(hash.to_vec());
     }
 
+    pub(super) fn bad(&self) -> &BTreeSet<Vec<u8>> {
+        &self.bad
+    }
+
     pub(super) fn heard(&mut self, book: &Book, uid: InstanceUid, act: &Act) {
         let Act::Offer(hash) = act else {
             return;

@@ -6,6 +6,7 @@
 mod acked_survives;
 mod bad_change_contained;
 mod bounded;
+pub mod liveness;
 mod no_early_expiry;
 mod one_holder;
 mod one_owner;
@@ -14,6 +15,7 @@ mod replicas_agree;
 mod reports_in_order;
 mod terminal_once;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ampora::agents::room::Room;
@@ -105,6 +107,7 @@ impl Oracle {
                 after: change.fleet.row(key),
                 fleet_before: &before,
             };
+            note(&changed);
             state.terminal_once.changed(&changed);
             reports_in_order::changed(&changed);
             state.one_owner.changed(&changed);
@@ -114,10 +117,6 @@ impl Oracle {
 
     /// A node has given bytes to the socket of an agent, under the session that it has at this moment.
     pub fn written(&self, room: &Room, uid: InstanceUid, bytes: &[u8]) {
-        let fence = room
-            .registry
-            .get(uid)
-            .and_then(|agent| agent.with(|state| state.fence));
         let acts = acts(bytes);
         if acts.is_empty() {
             return;
@@ -126,23 +125,35 @@ impl Oracle {
         for act in acts {
             self.book
                 .note(&format!("n{node}"), format_args!("tells {uid} {act:?}"));
-            one_owner::acted(&self.book, node, uid, fence.filter(|_| room.may_act()));
         }
+        let seat = self.seats.iter().find(|seat| seat.node == node);
+        let within_bound = seat.is_some_and(Seat::is_within_bound);
+        let state = self.state.lock();
+        one_owner::acted(&self.book, room, uid, &state.fleet, within_bound);
     }
 
     /// An agent has heard something.
     pub fn heard(&self, uid: InstanceUid, act: &Act) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        state
-            .terminal_once
-            .heard(&self.book, &state.fleet, uid, act);
+        state.terminal_once.heard(&self.book, uid, act);
         state.bad_change_contained.heard(&self.book, uid, act);
+    }
+
+    /// What breaks every agent.
+    pub fn bad(&self) -> BTreeSet<Vec<u8>> {
+        self.state.lock().bad_change_contained.bad().clone()
     }
 
     /// This configuration breaks every agent that it reaches.
     pub fn is_bad(&self, hash: [u8; 32]) {
         self.state.lock().bad_change_contained.is_bad(hash);
+    }
+
+    /// An operator was told that the entry at this index has happened.
+    pub fn told(&self, index: u64) {
+        let mut state = self.state.lock();
+        state.acked_survives.told(&self.book, &self.seats, index);
     }
 
     /// An operator was told that something is done.
@@ -190,6 +201,46 @@ impl Oracle {
         replicas_agree::at_end(&self.book, views);
         state.acked_survives.at_end(&self.book, views);
         state.reads_linearizable.at_end(&self.book);
+    }
+}
+
+/// The trace of what leads to a violation: sessions, deliveries and incarnations.
+fn note(changed: &Changed<'_>) {
+    let book = changed.book;
+    match (&changed.before, &changed.after) {
+        (before, Some(Row::Delivery(after))) => {
+            let was = match before {
+                Some(Row::Delivery(before)) => Some(&before.state),
+                Some(_) | None => None,
+            };
+            let by = after.sent_by.map(|(node, epoch, _)| (node.0, epoch.0));
+            book.note(
+                "fleet",
+                format_args!(
+                    "delivery {} of {}: {was:?} -> {:?} by {by:?}",
+                    after.dispatch, after.agent, after.state
+                ),
+            );
+        }
+        (before, Some(Row::Agent(after))) => {
+            let was = match before {
+                Some(Row::Agent(before)) => before.session,
+                Some(_) | None => None,
+            };
+            if was != after.session {
+                let is = after.session.map(|s| (s.node.0, s.epoch.0, s.fence.0));
+                book.note("fleet", format_args!("{} is owned by {is:?}", after.uid));
+            }
+            let health = after.health.as_ref().map(|h| (h.healthy, &*h.status));
+            let had = match before {
+                Some(Row::Agent(before)) => before.health.as_ref(),
+                Some(_) | None => None,
+            };
+            if health != had.map(|h| (h.healthy, &*h.status)) {
+                book.note("fleet", format_args!("{} is {health:?}", after.uid));
+            }
+        }
+        (_, Some(_) | None) => {}
     }
 }
 

@@ -2,8 +2,8 @@
 //! clocks say.
 //!
 //! Judged at the true instant at which the first node applies the end, by the holder's own clock: that is the moment
-//! from which another could act. Only for clocks within the drift bound, and for holders that run: whoever is off
-//! or stands still believes nothing.
+//! from which another could act. Only for clocks within the drift bound. A holder that is off believes nothing; one
+//! that stands still or sleeps is asked what it would believe if it woke at this instant.
 
 use ampora_raft::rows::Row;
 

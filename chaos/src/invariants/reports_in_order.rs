@@ -1,7 +1,8 @@
 //! `reports_in_order` (design §9, 12): what the fleet says of an agent is never older than what its owner proposed last.
 //!
 //! Agents number their health reports in the status text, which nobody interprets. The number in an agent's record
-//! may skip, because reports coalesce, but it never goes back, over all owners and failures.
+//! may skip, because reports coalesce, but it never goes back from one entry to the next, over all owners and failures. What
+//! goes back within an entry is seen at the end, when `liveness` compares the record with the agent.
 
 use ampora_raft::records::AgentRecord;
 use ampora_raft::rows::Row;

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::records::{Action, DeliveryState};
 use ampora_raft::rows::Row;
@@ -69,7 +68,7 @@ impl Check {
         }
     }
 
-    pub(super) fn heard(&mut self, book: &Book, _fleet: &Fleet, uid: InstanceUid, act: &Act) {
+    pub(super) fn heard(&mut self, book: &Book, uid: InstanceUid, act: &Act) {
         match act {
             Act::Offer(_) => {}
             Act::Restart => {

@@ -34,6 +34,8 @@ pub struct AgentState {
     pub node: Option<NodeId>,
     /// The hash of what it runs.
     pub applied: Vec<u8>,
+    /// How it said that it is.
+    pub healthy: bool,
 }
 
 struct Life {
@@ -65,11 +67,17 @@ pub(super) async fn live(people: People, number: usize, mut dice: Dice) {
 }
 
 impl Life {
+    fn note(&self, what: std::fmt::Arguments<'_>) {
+        let name = format!("a{}", self.number);
+        self.people.book.note(&name, what);
+    }
+
     fn tell(&self, node: Option<NodeId>) {
         let state = AgentState {
             uid: self.speaker.uid,
             node,
             applied: self.speaker.applied().to_vec(),
+            healthy: self.speaker.is_healthy(),
         };
         if let Some(known) = self.people.agents.lock().get_mut(self.number) {
             *known = state;
@@ -103,6 +111,7 @@ impl Life {
         if say.send(hello).await.is_err() {
             return;
         }
+        self.note(format_args!("{} comes to n{}", self.speaker.uid, seat.node));
         self.tell(Some(seat.node));
         let mut silent = Duration::ZERO;
         loop {
@@ -127,7 +136,9 @@ impl Life {
                         return;
                     }
                     let said = if !self.people.is_calm() && self.dice.happens(150) {
-                        self.speaker.turns()
+                        let said = self.speaker.turns();
+                        self.note(format_args!("turns: {:?}", self.speaker));
+                        said
                     } else {
                         self.speaker.heartbeat()
                     };
@@ -152,10 +163,7 @@ impl Life {
         if let Some(new) = &message.agent_identification
             && let Ok(uid) = Uuid::from_slice(&new.new_instance_uid)
         {
-            self.people.book.note(
-                &format!("a{}", self.number),
-                format_args!("{} becomes {uid}", self.speaker.uid),
-            );
+            self.note(format_args!("{} becomes {uid}", self.speaker.uid));
             self.speaker.uid = uid;
         }
         if let Some(offer) = message.remote_config {

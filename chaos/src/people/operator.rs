@@ -131,6 +131,7 @@ impl Operator {
         for _ in 0..TRIES {
             match self.once(&origin, &proposal).await {
                 Ok(committed) => {
+                    self.people.oracle.told(committed.index);
                     self.note(format_args!(
                         "{} is done at {}",
                         origin.request_id, committed.index

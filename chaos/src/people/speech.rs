@@ -63,6 +63,11 @@ impl Speaker {
         &self.applied
     }
 
+    /// How it said that it is.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.healthy
+    }
+
     fn message(&mut self) -> wire::AgentToServer {
         self.sequence += 1;
         wire::AgentToServer {

@@ -244,6 +244,9 @@ impl Consensus {
     /// Purges in steps, each behind what the log has to do otherwise. Rows that are flushed up to there are
     /// a snapshot already, which costs a flush at most.
     async fn purge_surplus(&self) -> Result<(), Fatal<TypeConfig>> {
+        if planted::is(Bug::LogKept) {
+            return Ok(());
+        }
         let status = self.status();
         let mut purged = status.purged_index;
         for _ in 0..PURGE_STEPS {

@@ -67,8 +67,10 @@ impl Kept {
         self.last.index = index;
         self.last.bytes = self.last.bytes.saturating_add(bytes);
         let step = self.marks.back().copied().unwrap_or(first);
+        // a step is a small part of a log that is small
+        let step_entries = STEP_ENTRIES.min(self.limits.entries / 4).max(1);
         if self.last.bytes - step.bytes >= STEP_BYTES
-            || self.last.index - step.index >= STEP_ENTRIES
+            || self.last.index - step.index >= step_entries
         {
             self.marks.push_back(self.last);
         }

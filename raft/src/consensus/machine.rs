@@ -151,6 +151,13 @@ impl Machine {
                     StoredMembershipOf::<TypeConfig>::new(Some(id), membership.clone());
                 (Outcome::Done, Vec::new(), Vec::new(), Vec::new())
             }
+            EntryPayload::Normal(entry)
+                if planted::is(Bug::ReplaySkips)
+                    && index <= self.replayed
+                    && matches!(entry.proposal, Proposal::MarkDeliveries(_)) =>
+            {
+                (Outcome::Done, Vec::new(), Vec::new(), Vec::new())
+            }
             EntryPayload::Normal(entry) => {
                 let applied = self.fleet.apply(index, entry);
                 (

@@ -1,14 +1,16 @@
 //! Brings batch after batch to the log, numbered within an incarnation, until the node stops. Without a quorum it
 //! waits and says so once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_raft::consensus::ProposeError;
-use ampora_raft::ids::Epoch;
+use ampora_raft::ids::{Epoch, InstanceUid};
 use ampora_raft::outcome::{OpOutcome, Outcome, Rejection};
 use ampora_raft::planted::{self, Bug};
 use ampora_raft::proposal::{NodeBatch, Proposal, SessionOp};
+use ampora_raft::records::Session;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -43,13 +45,17 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
         if batch.epoch != epoch {
             (epoch, number) = (batch.epoch, 1);
         }
-        let mut batch = batch;
-        batch.ops.append(&mut late);
-        match commit(&room, number, batch, &stop).await {
-            Went::Late(batch) => late = batch.ops,
-            Went::Landed(done) => {
+        match commit(&room, number, batch, &mut late, &stop).await {
+            Went::Landed(done, unheard) => {
                 batches.landed(&done);
+                room.ask_again(unheard);
                 number += 1;
+                let ops = come_late(&done, &mut late);
+                if !ops.is_empty() {
+                    let batch = Batch { epoch, ops };
+                    drop(commit(&room, number, batch, &mut late, &stop).await);
+                    number += 1;
+                }
             }
             Went::Over(batch) => {
                 room.ask_again(batches.refused(batch));
@@ -66,18 +72,30 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
 
 /// What became of a batch.
 enum Went {
-    Landed(Vec<Done>),
+    /// It is applied; agents of whom the fleet took no report, because their claim is still on its way.
+    Landed(Vec<Done>, BTreeSet<InstanceUid>),
     /// Its incarnation is over, and nothing of it happened.
     Over(Batch),
     /// The fleet will never take it: a fault of ours, and agents say everything again.
     Unwelcome(Vec<Done>),
     Stopped,
-    /// A bug on purpose: it comes again behind what is newer.
-    Late(Batch),
+}
+
+/// A bug on purpose: reports that were left behind come again behind what is newer.
+fn come_late(done: &[Done], late: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let newer: BTreeSet<_> = done.iter().filter_map(Done::reported).collect();
+    let is_due = |op: &mut Waiting| op.reports_of().is_some_and(|uid| newer.contains(&uid));
+    late.extract_if(.., is_due).collect()
 }
 
 /// Proposes one batch until it is applied, and hands out the answers.
-async fn commit(room: &Room, number: u64, batch: Batch, stop: &CancellationToken) -> Went {
+async fn commit(
+    room: &Room,
+    number: u64,
+    mut batch: Batch,
+    late: &mut Vec<Waiting>,
+    stop: &CancellationToken,
+) -> Went {
     let (consensus, author) = (&room.consensus, room.author);
     let mut pause = RETRY_FIRST;
     loop {
@@ -110,9 +128,10 @@ async fn commit(room: &Room, number: u64, batch: Batch, stop: &CancellationToken
                     return Went::Unwelcome(done(&batch));
                 };
                 let done = done(&batch);
+                let unheard = unheard(&batch, &outcomes);
                 let answers = batch.ops.into_iter().map(|waiting| waiting.answer);
                 answer_all(answers, outcomes);
-                return Went::Landed(done);
+                return Went::Landed(done, unheard);
             }
             Err(ProposeError::Stopped) => return Went::Stopped,
             Err(error) => {
@@ -123,8 +142,10 @@ async fn commit(room: &Room, number: u64, batch: Batch, stop: &CancellationToken
                     return Went::Stopped;
                 }
                 if planted::is(Bug::ReportsOutOfOrder) {
-                    tokio::time::sleep(pause).await;
-                    return Went::Late(batch);
+                    let ops = batch.ops.drain(..);
+                    let (reports, rest) = ops.partition(|op| op.reports_of().is_some());
+                    late.extend::<Vec<_>>(reports);
+                    batch.ops = rest;
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(RETRY_LAST);
@@ -146,18 +167,23 @@ fn answer_all(
 }
 
 fn read_back(room: &Room, epoch: Epoch, op: &SessionOp) -> OpOutcome {
+    let view = room.consensus.view();
+    let session = |uid| view.fleet.agent(uid).and_then(|record| record.session);
+    let is_ours = |held: &Session| held.node == room.author.node && held.epoch == epoch;
     let uid = match op {
-        SessionOp::Claim { uid, .. } => uid,
+        SessionOp::Claim { uid, .. } => *uid,
         // whoever asked looks at the fleet with its next message
         SessionOp::Enroll { .. } => return OpOutcome::NotOwner,
-        SessionOp::Release { .. } | SessionOp::Report { .. } | SessionOp::Rename { .. } => {
-            return OpOutcome::Done;
+        SessionOp::Report { uid, .. } => {
+            return match session(*uid) {
+                Some(held) if is_ours(&held) => OpOutcome::Done,
+                Some(_) | None => OpOutcome::NotOwner,
+            };
         }
+        SessionOp::Release { .. } | SessionOp::Rename { .. } => return OpOutcome::Done,
     };
-    let view = room.consensus.view();
-    let session = view.fleet.agent(*uid).and_then(|record| record.session);
-    match session {
-        Some(held) if held.node == room.author.node && held.epoch == epoch => OpOutcome::Granted {
+    match session(uid) {
+        Some(held) if is_ours(&held) => OpOutcome::Granted {
             fence: held.fence,
             last_sequence: None,
             created: false,
@@ -165,6 +191,14 @@ fn read_back(room: &Room, epoch: Epoch, op: &SessionOp) -> OpOutcome {
         Some(held) => OpOutcome::Conflict(held),
         None => OpOutcome::AgentLimit,
     }
+}
+
+fn unheard(batch: &Batch, outcomes: &[OpOutcome]) -> BTreeSet<InstanceUid> {
+    let answered = batch.ops.iter().zip(outcomes);
+    answered
+        .filter(|(_, outcome)| **outcome == OpOutcome::NotOwner)
+        .filter_map(|(waiting, _)| waiting.reports_of())
+        .collect()
 }
 
 fn done(batch: &Batch) -> Vec<Done> {

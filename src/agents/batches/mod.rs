@@ -243,6 +243,18 @@ impl Batches {
         self.wake.notify_one();
     }
 
+    /// How many session changes wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.lock().session_ops.len()
+    }
+
+    /// Whether everything has reached the log.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.session_ops.is_empty() && queue.reports.is_idle()
+    }
+
     fn push(&self, waiting: Waiting) {
         let mut queue = self.queue.lock();
         if let Some(asking) = waiting.asking()

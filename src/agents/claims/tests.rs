@@ -277,3 +277,26 @@ fn a_forgotten_agent_is_let_go() {
         until(|| speaker.is_called(Call::Detached(speaker.uid))).await;
     });
 }
+
+#[test]
+fn what_is_said_before_the_claim_is_granted_is_asked_for_again() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let mut first = Speaker::new(nodes.node(1), 1, 10);
+        first.introduce().await;
+        until(|| nodes.owner(first.uid) == Some(1)).await;
+        let room = nodes.node(2);
+        // as if node 2 had taken the uid from somebody: it waits before it takes it again
+        let later_ms = room.clock.boot_ms() + 600_000;
+        room.takeovers.took(first.uid, NodeId(3), later_ms);
+        let mut second = first.again(room, 20);
+        second.introduce().await;
+        until(|| room.batches.is_idle()).await;
+        let reply = second.introduce().await;
+        assert_eq!(reply.flags & 1, 0, "it has just said everything");
+        until(|| room.batches.is_idle()).await;
+        assert_eq!(nodes.owner(first.uid), Some(1));
+        let reply = second.beat().await;
+        assert_eq!(reply.flags & 1, 1, "and nobody has taken it");
+    });
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ampora_raft::fleet::Fleet;
 use ampora_raft::ids::{DispatchId, InstanceUid};
 use ampora_raft::outcome::Outcome;
+use ampora_raft::planted::{self, Bug};
 use ampora_raft::proposal::{Mark, MarkDeliveries, MarkTo, Proposal};
 use ampora_raft::records::{ConfigStatus, Delivery, DeliveryError, DispatchState};
 
@@ -89,7 +90,7 @@ async fn finish_of_the_dead(tenure: &Tenure) -> bool {
     loop {
         let view = room.consensus.view();
         let marks = due(&view.fleet, view.fleet.sent());
-        if marks.is_empty() {
+        if marks.is_empty() || planted::is(Bug::DeadUnfinished) {
             return true;
         }
         let step = Proposal::MarkDeliveries(MarkDeliveries {

@@ -60,6 +60,11 @@ impl Evidence {
         }
     }
 
+    /// How many marks wait.
+    pub fn waiting(&self) -> usize {
+        self.marks.lock().len()
+    }
+
     fn add(&self, mark: Mark) {
         self.marks.lock().push(mark);
         self.wake.notify_one();

@@ -43,6 +43,14 @@ impl CrashKv {
         self.inner.lock().unflushed.len()
     }
 
+    /// The last pair from `from` on and before `to` that no crash can take.
+    pub fn last_durable(&self, from: &[u8], to: &[u8]) -> Option<Pair> {
+        let inner = self.inner.lock();
+        let bounds = (Bound::Included(from), Bound::Excluded(to));
+        let last = inner.durable.range::<[u8], _>(bounds).next_back();
+        last.map(|(k, v)| (k.clone(), v.clone()))
+    }
+
     /// A disk of its own that holds what this one would hold after a crash.
     #[must_use]
     pub fn after_crash(&self, survivors: usize) -> Self {
