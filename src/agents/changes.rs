@@ -258,6 +258,16 @@ impl EffectSink for Changes {
             self.rollout.notify_one();
         }
     }
+
+    /// Whatever the entries that were skipped did had effects that nobody hears of.
+    fn replaced(&self, _index: u64) {
+        self.everything();
+        self.rollout.notify_one();
+        self.deliveries_duty.notify_one();
+        self.nodes.notify_one();
+        self.tokens.notify_one();
+        self.spent_tokens.notify_one();
+    }
 }
 
 /// Whether a change that is under way may have got further.
@@ -287,6 +297,21 @@ mod tests {
             agents.add(InstanceUid::from_u128(n as u128 + 1));
         }
         assert_eq!(agents, Agents::All);
+    }
+
+    #[tokio::test]
+    async fn after_a_snapshot_everybody_looks_again() {
+        let changes = Changes::new(NodeId(1));
+        changes.replaced(9);
+        let (agents, ..) = changes.next_desired().await;
+        assert_eq!(agents, Agents::All);
+        let (agents, dispatches) = changes.next_deliveries().await;
+        assert!(agents == Agents::All && dispatches);
+        changes.next_rollout().await;
+        changes.next_deliveries_duty().await;
+        changes.next_nodes().await;
+        changes.next_tokens().await;
+        changes.next_spent_tokens().await;
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use ampora_raft::fleet::Fleet;
+use ampora_raft::ids::{Fence, InstanceUid};
 use tokio_util::sync::CancellationToken;
 
 use super::changes::Agents;
@@ -33,8 +35,18 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
         for some in uids.chunks(AGENTS_PER_TURN) {
             let view = room.consensus.view();
             for uid in some {
-                let (Some(agent), Some(record)) = (room.registry.get(*uid), view.fleet.agent(*uid))
-                else {
+                let Some(agent) = room.registry.get(*uid) else {
+                    continue;
+                };
+                // a snapshot brings no word of the sessions that were lost on its way
+                if let Some(fence) = agent.with(|state| state.fence)
+                    && !is_held(&view.fleet, *uid, fence)
+                    // a grant may be newer than the copy that was looked at
+                    && !is_held(&room.consensus.view().fleet, *uid, fence)
+                {
+                    room.session_moved(*uid, fence);
+                }
+                let Some(record) = view.fleet.agent(*uid) else {
                     continue;
                 };
                 let desired = view.fleet.desired(record).version.map(|v| v.hash.0);
@@ -43,4 +55,10 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Whether the fleet has the session of an agent under this fence.
+fn is_held(fleet: &Fleet, uid: InstanceUid, fence: Fence) -> bool {
+    let session = fleet.agent(uid).and_then(|record| record.session);
+    session.is_some_and(|session| session.fence == fence)
 }

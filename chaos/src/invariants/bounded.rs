@@ -38,7 +38,7 @@ const UNFLUSHED_MAX: usize = 2_000;
 
 /// Entries of the log: its limit for what an incarnation found and for what it has added, and what comes in while a
 /// snapshot waits for a disk that stalls.
-const ENTRIES_MAX: usize = 100 + 100 + 200;
+const ENTRIES_MAX: usize = 100 + 100 + 300;
 
 /// What there is.
 #[derive(Clone, Copy, Debug)]

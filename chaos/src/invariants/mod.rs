@@ -121,6 +121,8 @@ impl Oracle {
         if acts.is_empty() {
             return;
         }
+        // it may have been given another uid on this socket
+        let uid = addressee(bytes).unwrap_or(uid);
         let node = room.author.node;
         for act in acts {
             self.book
@@ -242,6 +244,14 @@ fn note(changed: &Changed<'_>) {
         }
         (_, Some(_) | None) => {}
     }
+}
+
+/// Whom a message of the server is for.
+fn addressee(bytes: &[u8]) -> Option<InstanceUid> {
+    use ampora_proto::wire::ServerToAgent;
+    use prost::Message;
+    let message = ServerToAgent::decode(bytes.get(1..)?).ok()?;
+    InstanceUid::from_slice(&message.instance_uid).ok()
 }
 
 /// What a message of the server asks for.

@@ -47,8 +47,8 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
         }
         match commit(&room, number, batch, &mut late, &stop).await {
             Went::Landed(done, unheard) => {
-                batches.landed(&done);
                 room.ask_again(unheard);
+                batches.landed(&done);
                 number += 1;
                 let ops = come_late(&done, &mut late);
                 if !ops.is_empty() {

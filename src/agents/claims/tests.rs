@@ -294,6 +294,7 @@ fn what_is_said_before_the_claim_is_granted_is_asked_for_again() {
         until(|| room.batches.is_idle()).await;
         let reply = second.introduce().await;
         assert_eq!(reply.flags & 1, 0, "it has just said everything");
+        second.report_health("said too early").await;
         until(|| room.batches.is_idle()).await;
         assert_eq!(nodes.owner(first.uid), Some(1));
         let reply = second.beat().await;
