@@ -56,8 +56,13 @@ enum Granted {
 
 impl Room {
     /// Makes sure that this node owns the session, waiting a moment for a claim. A claim that takes longer
-    /// goes on by itself: its offer follows then.
-    pub async fn enter(self: &Arc<Self>, agent: &Arc<Agent>, transport: Transport) -> Entered {
+    /// goes on by itself: its offer follows then. With `takes_over` from another live node too, if one has it.
+    pub async fn enter(
+        self: &Arc<Self>,
+        agent: &Arc<Agent>,
+        transport: Transport,
+        takes_over: bool,
+    ) -> Entered {
         let owned = agent.with(|state| match state.fence {
             Some(fence) => Some(Entered::Owned(fence)),
             None if state.claiming => Some(Entered::NotYet),
@@ -72,7 +77,7 @@ impl Room {
         let (room, claimer) = (self.clone(), agent.clone());
         let claim = self
             .tasks
-            .spawn(async move { room.claim(&claimer, transport).await });
+            .spawn(async move { room.claim(&claimer, transport, takes_over).await });
         match tokio::time::timeout(CLAIM_WAIT, claim).await {
             Ok(Ok(entered)) => entered,
             Ok(Err(panicked)) => {
@@ -96,7 +101,7 @@ impl Room {
         if let Some(transport) = claims {
             let (room, claimer) = (self.clone(), agent.clone());
             self.tasks
-                .spawn(async move { room.claim(&claimer, transport).await });
+                .spawn(async move { room.claim(&claimer, transport, true).await });
         }
     }
 
@@ -117,7 +122,7 @@ impl Room {
     }
 
     /// Claims the session until it is granted or refused, or the connection is gone.
-    async fn claim(&self, agent: &Agent, transport: Transport) -> Entered {
+    async fn claim(&self, agent: &Agent, transport: Transport, takes_over: bool) -> Entered {
         let uid = agent.uid;
         let mut seen = self.expected(uid);
         for _ in 0..CLAIM_TRIES {
@@ -128,7 +133,7 @@ impl Room {
                 return Entered::Refused;
             };
             let owner = self.owned_elsewhere(uid);
-            if owner.is_some() && !self.turn_to_take(agent).await {
+            if owner.is_some() && !(takes_over && self.turn_to_take(agent).await) {
                 break;
             }
             let expect = held.map(|session| session.fence);
@@ -374,7 +379,7 @@ impl Room {
                 });
                 if let Some(transport) = transport {
                     let room = self.clone();
-                    claims.push(async move { room.claim(&agent, transport).await });
+                    claims.push(async move { room.claim(&agent, transport, true).await });
                 } else {
                     self.drop_if_idle(agent.uid);
                 }

@@ -91,6 +91,7 @@ impl Agents for Door {
                 transport: Transport::WebSocket,
                 wake: Some(wake.clone()),
                 token: peer.token,
+                takes_over: true,
             },
             wake,
             carried: BTreeMap::new(),
@@ -109,9 +110,11 @@ impl Agents for Door {
     async fn poll(&self, peer: Peer, body: Bytes) -> Result<Answer, Later> {
         let started = SystemClock.micros();
         let incoming = frame::decode_http(body.clone());
+        let mut takes_over = false;
         if let Ok(incoming) = &incoming {
             match forward::hear(&self.room, &peer, incoming.uid, &body).await {
                 Heard::Here => {}
+                Heard::Unanswered => takes_over = true,
                 Heard::Answered(bytes) => return Ok(forwarded(bytes)),
                 Heard::Later => return Err(come_back(&self.room)),
             }
@@ -126,6 +129,7 @@ impl Agents for Door {
             transport: Transport::Http,
             wake: None,
             token: peer.token.clone(),
+            takes_over,
         };
         let malformed = incoming.is_err();
         let begun = exchange::begin(&self.room, &caller, incoming);

@@ -44,6 +44,8 @@ pub struct Caller {
     pub wake: Option<Arc<Wake>>,
     /// The id of the enrollment token that it came with; none where none is asked for.
     pub token: Option<Arc<str>>,
+    /// Whether it takes the session from another live node: a socket does, a poll only if that node did not answer it.
+    pub takes_over: bool,
 }
 
 /// A reply or a push, with what is to be done once it was handed to the transport.
@@ -167,7 +169,10 @@ async fn handle(
         let reply = enrollment::answer(room, uid, turned);
         return (encode(caller.transport, &reply), None);
     }
-    match room.enter(&agent, caller.transport).await {
+    match room
+        .enter(&agent, caller.transport, caller.takes_over)
+        .await
+    {
         Entered::Owned(_) => {}
         Entered::Refused => {
             frames::rejected(Rejected::Overload);

@@ -80,6 +80,8 @@ impl Elsewhere for Peers {
 pub(super) enum Heard {
     /// The session is this node's, or becomes it.
     Here,
+    /// The owner has not answered: the session becomes this node's.
+    Unanswered,
     /// The owner has answered.
     Answered(Bytes),
     /// The owner does not answer, and the session was taken from somebody a moment ago: the agent comes back.
@@ -94,7 +96,9 @@ pub(super) async fn hear(room: &Room, peer: &Peer, uid: InstanceUid, body: &Byte
     let (outcome, heard) = match ask(room, owner.node, peer, body).await {
         Some(bytes) => ("answered", Heard::Answered(bytes)),
         // it is claimed here instead, but not with every poll
-        None if !room.takeovers.is_recent(uid, room.clock.boot_ms()) => ("claimed", Heard::Here),
+        None if !room.takeovers.is_recent(uid, room.clock.boot_ms()) => {
+            ("claimed", Heard::Unanswered)
+        }
         None => ("refused", Heard::Later),
     };
     metrics::counter!(names::POLLS_FORWARDED, "outcome" => outcome).increment(1);
@@ -184,6 +188,7 @@ pub async fn answer(room: &Arc<Room>, asked: Exchange) -> Exchanged {
         transport: Transport::Http,
         wake: None,
         token: asked.token,
+        takes_over: false,
     };
     let begun = exchange::begin(room, &caller, Ok(incoming));
     let (reply, _) = begun.answer().await;

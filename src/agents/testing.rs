@@ -337,6 +337,7 @@ impl Speaker {
                 transport: Transport::WebSocket,
                 wake: Some(wake.clone()),
                 token: None,
+                takes_over: true,
             },
             wake,
             sequence: 0,

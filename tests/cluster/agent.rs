@@ -52,6 +52,8 @@ pub(crate) struct Agent {
     pub(crate) offers: Vec<AgentRemoteConfig>,
     /// How often it was asked for everything.
     pub(crate) full_states: usize,
+    /// Whether it has said everything again since the last offer: what it does not run yet is offered again then.
+    told_again: bool,
     /// How often it was given another uid.
     pub(crate) renamed: usize,
     /// How often it was told to restart.
@@ -72,6 +74,7 @@ impl Agent {
             link: Link::None,
             offers: Vec::new(),
             full_states: 0,
+            told_again: false,
             renamed: 0,
             restarts: 0,
             repeated: 0,
@@ -192,6 +195,7 @@ impl Agent {
     pub(crate) fn apply(&mut self) {
         let offer = self.offers.last().expect("an offer");
         self.running = offer.config_hash.clone();
+        self.told_again = false;
         let message = self.message();
         let full = AgentToServer {
             remote_config_status: Some(self.status(RemoteConfigStatuses::Applied)),
@@ -282,8 +286,15 @@ impl Agent {
         let asked = message.flags & 1 != 0;
         self.full_states += usize::from(asked);
         self.restarts += usize::from(message.command.is_some());
-        self.offers.extend(message.remote_config);
+        if let Some(offer) = message.remote_config {
+            let last = self.offers.last();
+            let is_same = last.is_some_and(|last| last.config_hash == offer.config_hash);
+            if !(is_same && std::mem::take(&mut self.told_again)) {
+                self.offers.push(offer);
+            }
+        }
         if asked {
+            self.told_again = true;
             self.hello();
         }
     }

@@ -16,7 +16,9 @@ fn a_restart_outlives_the_leader_that_took_it() {
     agent.hello();
     let path = format!("/agents/{}", agent.uid);
     all.until(owner, &path, "it is served", |shown| {
-        (shown["owner_node"] == owner).then_some(())
+        let can = shown["capabilities"].as_array()?;
+        let can = can.iter().any(|name| name == "AcceptsRestartCommand");
+        (can && shown["owner_node"] == owner).then_some(())
     });
     let form = json!({"action": {"restart": {}}, "target": {"agent": agent.uid.to_string()}});
     let (status, accepted) = all.post(owner, "/dispatches", &form);
