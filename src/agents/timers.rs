@@ -7,7 +7,7 @@ use std::time::Duration;
 use ampora_raft::records::{ReleaseReason, Transport};
 use tokio_util::sync::CancellationToken;
 
-use super::agent::POLLS;
+use super::agent::{POLLS, State};
 use super::room::Room;
 
 /// Deadlines are stated in seconds.
@@ -18,6 +18,9 @@ const ASKED_PER_TICK_MAX: usize = 4_096;
 
 /// Every so many ticks all polled agents are looked at; the window is tens of seconds.
 const TICKS_PER_SWEEP: u32 = 20;
+
+/// What was marked as sent and not written waits so long for its agent to come back to this node.
+const MAIL_KEPT_MS: u64 = 10 * 60 * 1000;
 
 /// Runs until `stop`.
 pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
@@ -34,6 +37,7 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(TICKS_PER_SWEEP) {
             release_silent_polls(&room);
+            give_up_mail(&room);
         }
     }
 }
@@ -113,6 +117,35 @@ fn release_silent_polls(room: &Room) {
         });
         if silent {
             room.leave(&agent, POLLS, ReleaseReason::Lost);
+        }
+    }
+}
+
+/// Ends what waits for agents that are another node's by now, or that stay away: it can leave from nowhere else, and the
+/// fleet would show it as sent for ever. An agent that gave its session up and came to another node moves none.
+fn give_up_mail(room: &Room) {
+    let now_ms = room.clock.boot_ms();
+    for uid in room.registry.uids() {
+        let Some(agent) = room.registry.get(uid) else {
+            continue;
+        };
+        let is_left = |state: &State| {
+            let is_here = state.connected || state.claiming || state.fence.is_some();
+            !is_here && !state.session.is_idle()
+        };
+        let away_ms =
+            agent.with(|state| is_left(state).then_some(now_ms.saturating_sub(state.heard_ms)));
+        let Some(away_ms) = away_ms else {
+            continue;
+        };
+        let moved = room.owned_elsewhere(uid).is_some();
+        if moved || away_ms > MAIL_KEPT_MS {
+            let events = agent.with(|state| match is_left(state) {
+                true => state.session.give_up(moved),
+                false => Vec::new(),
+            });
+            room.conclude(&agent, events);
+            room.drop_if_idle(uid);
         }
     }
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 use ampora_raft::ids::{DispatchId, InstanceUid};
 use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{CreateDispatch, Proposal};
-use ampora_raft::records::{Action, Counts, DeliveryError, DeliveryState, DispatchState, Target};
+use ampora_raft::records::{
+    Action, Counts, DeliveryError, DeliveryState, DispatchState, ReleaseReason, Target,
+};
 use ampora_raft::selector::Selector;
 
 use super::duty;
 use crate::agents::room::Room;
 use crate::agents::testing::{Nodes, Speaker, TTL, run, until};
+use crate::agents::timers;
 use crate::node::leases;
 use crate::tasks::Tasks;
 
@@ -93,6 +96,32 @@ fn a_restart_of_an_agent_that_comes_to_another_node_has_succeeded() {
         let mut elsewhere = speaker.again(nodes.node(1), 20);
         elsewhere.introduce().await;
         until(|| state(&nodes, dispatch, speaker.uid) == Some(DeliveryState::Succeeded)).await;
+    });
+}
+
+#[test]
+fn what_waits_for_an_agent_that_left_in_order_and_came_to_another_node_ends() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let tasks = Tasks::new();
+        tasks.spawn(timers::drive(nodes.node(2).clone(), tasks.stopping()));
+        let mut speaker = Speaker::new(nodes.node(2), 1, 10);
+        speaker.introduce().await;
+        until(|| nodes.owner(speaker.uid) == Some(2)).await;
+        let dispatch = restart(&nodes, Target::Agent(speaker.uid)).await;
+        let now = || state(&nodes, dispatch, speaker.uid);
+        until(|| now() == Some(DeliveryState::Sent)).await;
+        let agent = nodes.node(2).registry.get(speaker.uid).expect("is served");
+        nodes
+            .node(2)
+            .leave(&agent, speaker.caller.connection, ReleaseReason::Lost);
+        until(|| nodes.owner(speaker.uid).is_none()).await;
+        let mut elsewhere = speaker.again(nodes.node(1), 20);
+        elsewhere.introduce().await;
+        let unconfirmed = DeliveryState::Failed(DeliveryError::Unconfirmed);
+        until(|| now() == Some(unconfirmed.clone())).await;
+        tasks.stop();
+        assert!(tasks.finished(TTL).await);
     });
 }
 

@@ -25,7 +25,7 @@ use crate::node::leases::Tenure;
 /// At least this long between two rounds: what arrives meanwhile is looked at together.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
-/// A round that took long is followed by a pause so many times as long, so that the duty costs a twentieth of
+/// A look that took long is followed by a pause so many times as long, so that the duty costs a twentieth of
 /// a processor at most.
 const REST_FACTOR: u32 = 20;
 
@@ -41,9 +41,7 @@ pub async fn perform(tenure: Tenure) {
     let watched_since_ms = room.consensus.fleet_time_ms();
     let mut seen = Seen::new();
     loop {
-        let began_ms = room.clock.boot_ms();
-        let until_ms = round(&tenure, &mut seen, watched_since_ms).await;
-        let took = Duration::from_millis(room.clock.boot_ms().saturating_sub(began_ms));
+        let (until_ms, took) = round(&tenure, &mut seen, watched_since_ms).await;
         let rest = ROUND_PAUSE.max(took.saturating_mul(REST_FACTOR));
         tokio::time::sleep(rest).await;
         let now_ms = room.consensus.fleet_time_ms();
@@ -55,16 +53,19 @@ pub async fn perform(tenure: Tenure) {
     }
 }
 
-/// Looks at every change that is under way once; the fleet time at which to look again at the latest.
-async fn round(tenure: &Tenure, seen: &mut Seen, watched_since_ms: u64) -> Option<u64> {
+/// Looks at every change that is under way once; the fleet time at which to look again at the latest, and how long
+/// this node had to work for it. Waiting for the log is no work: a leader that dies then would cost minutes of rest.
+async fn round(tenure: &Tenure, seen: &mut Seen, watched_since_ms: u64) -> (Option<u64>, Duration) {
     let room = tenure.room();
     let view = room.consensus.view();
     let fleet = &view.fleet;
     if fleet.under_way().next().is_none() {
         seen.clear();
-        return None;
+        return (None, Duration::ZERO);
     }
+    let began_ms = room.clock.boot_ms();
     let groups = census::take(fleet).await;
+    let took = Duration::from_millis(room.clock.boot_ms().saturating_sub(began_ms));
     let now_ms = room.consensus.fleet_time_ms();
     seen.retain(|name, _| groups.contains_key(name));
     let mut wake: Option<u64> = None;
@@ -77,7 +78,7 @@ async fn round(tenure: &Tenure, seen: &mut Seen, watched_since_ms: u64) -> Optio
         };
         wake = [wake, until_ms].into_iter().flatten().min();
     }
-    wake
+    (wake, took)
 }
 
 /// The verdict on one group, with the revision that it was made on.
