@@ -2,7 +2,8 @@
 //!
 //! It is slow start as TCP has it. A window is open: ten agents first. When nobody in it is waited for any
 //! more, the threshold moves on by as many agents as it covers times the share of the window that confirmed,
-//! so that it doubles when all did and stands still when nobody did.
+//! so that it doubles when all did and stands still when nobody did. Windows below ten agents, which agents that were
+//! away leave behind, are judged with those before them.
 
 use ampora_raft::proposal::RolloutMove;
 use ampora_raft::records::Trial;
@@ -75,6 +76,9 @@ pub enum Verdict {
 /// The window in numbers.
 struct Window {
     covered: usize,
+    /// Who came with this window.
+    own: usize,
+    /// Whose words count: these, and as many before them as make ten.
     members: usize,
     confirmed: usize,
     waiting: usize,
@@ -133,19 +137,21 @@ fn count(case: &Case<'_>) -> Window {
             .partition_point(|member| member.placement < limit)
     };
     let covered = below(case.threshold);
-    let members = &case.members[below(case.trial.base).min(covered)..covered];
-    let of = |stand: Stand| {
-        members
-            .iter()
-            .filter(|member| member.stand == stand)
-            .count()
+    let base = below(case.trial.base).min(covered);
+    // the words of one agent decide nothing: a small window is judged together with those before it
+    let from = base.min(covered.saturating_sub(FIRST_WINDOW));
+    let of = |from: usize, stand: Stand| {
+        let members = case.members[from..covered].iter();
+        members.filter(|member| member.stand == stand).count()
     };
     Window {
         covered,
-        members: members.len(),
-        confirmed: of(Stand::Confirmed),
-        waiting: of(Stand::Waiting),
-        away: of(Stand::Away { sent: false }),
+        own: covered - base,
+        members: covered - from,
+        confirmed: of(from, Stand::Confirmed),
+        waiting: of(from, Stand::Waiting),
+        // who was away in an earlier window has given its place away then
+        away: of(base, Stand::Away { sent: false }),
     }
 }
 
@@ -153,9 +159,9 @@ fn count(case: &Case<'_>) -> Window {
 /// because they did not get the version; those that got it and went silent do not.
 fn target(window: &Window, is_over: bool) -> usize {
     let earned = (window.covered * window.confirmed).div_ceil(window.members.max(1));
-    let left = match (is_over, window.members) {
+    let left = match (is_over, window.own) {
         (false, _) => 0,
-        (true, 0) => FIRST_WINDOW,
+        (true, 0) => FIRST_WINDOW.saturating_sub(earned),
         (true, _) => window.away,
     };
     (window.covered + earned + left).max(FIRST_WINDOW)

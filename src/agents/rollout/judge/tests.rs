@@ -109,6 +109,18 @@ fn silence_widens_nothing_and_absence_gives_places_away() {
 }
 
 #[test]
+fn one_agent_stops_nothing_where_those_before_it_confirmed() {
+    // nine of the first ten were away, and their places were given away: the second window is of one agent
+    let fails = then(&[(DONE, 10), (Stand::Failed, 1), (WAITS, 389)]);
+    assert_eq!(judged(&fails, 10, 11, SOON), window(21));
+    let alone = then(&[(Stand::Failed, 10), (DONE, 1), (WAITS, 389)]);
+    assert_eq!(judged(&alone, 10, 11, SOON), window(13));
+    let breaks = then(&[(AWAY, 10), (Stand::Failed, 1), (WAITS, 389)]);
+    let stands = judged(&breaks, 10, 11, TIMEOUT_MS);
+    assert!(matches!(stands, Verdict::Wait { .. }));
+}
+
+#[test]
 fn what_nobody_runs_is_not_settled() {
     for stand in [AWAY, Stand::Failed, WAITS] {
         let verdict = judged(&[stand; 3], 0, 3, TIMEOUT_MS);
@@ -142,16 +154,18 @@ proptest! {
         let done = done.min(covered);
         let verdict = judged(&stands, done, covered, now_ms);
         let reached = stands.len().min(usize::try_from(covered).expect("small"));
-        let window = &stands[usize::try_from(done).expect("small").min(reached)..reached];
+        let base = usize::try_from(done).expect("small").min(reached);
+        let (own, window) = (&stands[base..reached], &stands[base.min(reached.saturating_sub(FIRST_WINDOW))..reached]);
         let has = |stand| window.contains(&stand);
         match verdict {
             Verdict::Move(RolloutMove::Window { threshold, size }) => {
                 let size = size as usize;
                 let below = members(&stands).iter().filter(|member| member.placement < threshold).count();
                 prop_assert_eq!(below, size);
-                prop_assert!(size > reached && size <= (2 * reached).max(FIRST_WINDOW + reached * usize::from(window.is_empty())));
+                prop_assert!(size > reached && size <= (2 * reached).max(FIRST_WINDOW + reached * usize::from(own.is_empty())));
                 prop_assert!(now_ms >= TIMEOUT_MS || !has(Stand::Waiting));
-                let earned = has(Stand::Confirmed) || now_ms >= TIMEOUT_MS && (has(AWAY) || window.is_empty());
+                let left = own.contains(&AWAY) || own.is_empty();
+                let earned = has(Stand::Confirmed) || now_ms >= TIMEOUT_MS && left;
                 prop_assert!(earned || reached < FIRST_WINDOW, "{:?}", window);
             }
             Verdict::Move(RolloutMove::Settle) => {
