@@ -16,7 +16,7 @@ use ampora_raft::planted::{self, Bug};
 use ampora_raft::records::{ReleaseReason, Session, Transport};
 use futures_util::future::join_all;
 
-use super::agent::{Agent, ELSEWHERE, POLLS};
+use super::agent::{Agent, ELSEWHERE, POLLS, State};
 use super::identity;
 use super::room::Room;
 use crate::telemetry::names;
@@ -129,7 +129,7 @@ impl Room {
             let Some(held) = seen else {
                 // whoever is refused comes back: the log is spared the question
                 acquired("agent_limit");
-                agent.with(|state| state.claiming = false);
+                agent.with(|state| self.settled(uid, state));
                 return Entered::Refused;
             };
             let owner = self.owned_elsewhere(uid);
@@ -167,9 +167,15 @@ impl Room {
             }
         }
         acquired("failed");
-        agent.with(|state| state.claiming = false);
+        agent.with(|state| self.settled(uid, state));
         self.drop_if_idle(uid);
         Entered::NotYet
+    }
+
+    /// The claim is over. In one step, so that the next one cannot begin between.
+    fn settled(&self, uid: InstanceUid, state: &mut State) {
+        state.claiming = false;
+        self.batches.claim_settled(uid);
     }
 
     /// Waits until the session may be taken from a live owner; false when the connection went meanwhile.
@@ -214,7 +220,10 @@ impl Room {
             if !is_held {
                 return None;
             }
-            state.claiming = false;
+            if !state.connected {
+                self.unsay(agent.uid, state);
+            }
+            self.settled(agent.uid, state);
             let is_forgotten = created && state.recorded;
             state.recorded = true;
             if is_forgotten {
@@ -235,7 +244,7 @@ impl Room {
             None => self.overtaken(agent),
             Some(false) => {
                 // the connection went while its claim was on the way: nobody else would give the session up
-                let last_sequence = agent.with(|state| state.session.last_sequence());
+                let last_sequence = agent.with(|state| state.session.complete_to());
                 self.batches
                     .release(agent.uid, fence, ReleaseReason::Lost, last_sequence);
                 self.drop_if_idle(agent.uid);
@@ -254,14 +263,17 @@ impl Room {
         let Some(owner) = self.owned_elsewhere(agent.uid) else {
             return Granted::Stale;
         };
-        agent.with(|state| state.claiming = false);
+        agent.with(|state| self.settled(agent.uid, state));
         self.detach(agent, owner);
         Granted::Settled(Entered::NotYet)
     }
 
     /// Another connection or node has the session under a newer fence.
     pub fn session_moved(self: &Arc<Self>, uid: InstanceUid, fence: Fence) {
-        self.batches.forget(uid);
+        if self.batches.forget(uid) {
+            // it may have come back meanwhile, and wait for its next session
+            self.ask_again(BTreeSet::from([uid]));
+        }
         let Some(agent) = self.registry.get(uid) else {
             return;
         };

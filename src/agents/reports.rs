@@ -21,6 +21,8 @@ pub struct Reports {
     pending: BTreeMap<InstanceUid, Pending>,
     due: BTreeSet<(u64, InstanceUid)>,
     proposed: BTreeMap<InstanceUid, Proposed>,
+    /// Agents whose claim is on its way: what they said waits until it is known what came of it.
+    held: BTreeSet<InstanceUid>,
     /// How many updates of an agent were taken and have not landed: the fleet's record does not show them yet.
     in_flight: BTreeMap<InstanceUid, u32>,
 }
@@ -88,7 +90,9 @@ impl Reports {
             (Urgency::Deciding, Some(last)) => now_ms.max(last + DECIDING_INTERVAL_MS),
             (Urgency::Text, Some(last)) => now_ms.max(last + TEXT_INTERVAL_MS),
         };
-        self.due.insert((due_ms, uid));
+        if !self.held.contains(&uid) {
+            self.due.insert((due_ms, uid));
+        }
         let pending = Pending {
             failed,
             update,
@@ -139,11 +143,31 @@ impl Reports {
         Some(pending.update)
     }
 
-    /// Drops what is pending for one agent: another node speaks for it.
-    pub fn drop_pending(&mut self, uid: InstanceUid) {
-        if let Some(pending) = self.pending.remove(&uid) {
+    /// Holds back what is pending for one agent, and what comes.
+    pub fn hold(&mut self, uid: InstanceUid) {
+        self.held.insert(uid);
+        if let Some(pending) = self.pending.get(&uid) {
             self.due.remove(&(pending.due_ms, uid));
         }
+    }
+
+    /// What was held back for one agent is due when it would have been.
+    pub fn let_on(&mut self, uid: InstanceUid) {
+        if self.held.remove(&uid)
+            && let Some(pending) = self.pending.get(&uid)
+        {
+            self.due.insert((pending.due_ms, uid));
+        }
+    }
+
+    /// Drops what is pending for one agent: another node speaks for it, or its claim came too late. Whether there was
+    /// anything.
+    pub fn drop_pending(&mut self, uid: InstanceUid) -> bool {
+        let pending = self.pending.remove(&uid);
+        if let Some(pending) = &pending {
+            self.due.remove(&(pending.due_ms, uid));
+        }
+        pending.is_some()
     }
 
     /// Drops everything that is pending, and whose it was.

@@ -153,15 +153,26 @@ impl Room {
             state.connected = false;
             state.empty_messages = 0;
             state.session.connection_lost(connection);
-            let fence = state.fence.take()?;
+            let Some(fence) = state.fence.take() else {
+                self.unsay(agent.uid, state);
+                return None;
+            };
             state.session.set_owned(false);
-            Some((fence, state.session.last_sequence()))
+            Some((fence, state.session.complete_to()))
         });
         if let Some((fence, last_sequence)) = released {
             self.batches
                 .release(agent.uid, fence, reason, last_sequence);
         }
         self.drop_if_idle(agent.uid);
+    }
+
+    /// Drops what an agent without session said here: by the time its claim is granted, if ever, another node may have
+    /// heard newer things. Whoever serves it next asks for everything.
+    pub(super) fn unsay(&self, uid: InstanceUid, state: &mut State) {
+        if self.batches.unsay(uid) {
+            state.session.request_full_state();
+        }
     }
 
     /// A pong: the socket that the agent speaks over is alive.

@@ -1,7 +1,7 @@
 //! Where the agent's stream of messages stands, and whether its full state must be asked for. It knows numbers
 //! and times only, not what the messages say.
 
-use super::Known;
+use super::{Known, Session};
 
 /// After a request, the next one waits this long; an agent answers within milliseconds, or with its next poll.
 pub const FULL_STATE_FIRST_MS: u64 = 5_000;
@@ -21,6 +21,16 @@ pub(super) enum Step {
     Gap,
     /// There is nothing to compare with.
     First,
+}
+
+impl Session {
+    /// The last sequence number heard, if nothing that was said before it is missing here: whoever goes on from there
+    /// need not ask for the full state.
+    pub fn complete_to(&self) -> Option<u64> {
+        self.stream
+            .last()
+            .filter(|_| !self.stream.needs_full_state())
+    }
 }
 
 /// The state of one stream.

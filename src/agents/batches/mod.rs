@@ -147,15 +147,18 @@ impl Batches {
         unsaid
     }
 
-    /// The session is another node's: nothing that waits here may be said of the agent any more.
-    pub fn forget(&self, uid: InstanceUid) {
+    /// The session is another node's: nothing that waits here may be said of the agent any more. Whether there was
+    /// anything.
+    pub fn forget(&self, uid: InstanceUid) -> bool {
         let mut queue = self.queue.lock();
-        queue.drop_ops(|waiting| waiting.outlives() || (waiting.reports_of() != Some(uid)));
-        queue.reports.drop_pending(uid);
+        let ops =
+            queue.drop_ops(|waiting| waiting.outlives() || (waiting.reports_of() != Some(uid)));
         queue.reports.forget(uid);
+        queue.reports.drop_pending(uid) || ops.contains(&uid)
     }
 
-    /// Asks for the session of an agent. The receiver fails when the node stops first.
+    /// Asks for the session of an agent, whose reports wait for [`Self::claim_settled`]: a grant may find the connection
+    /// gone on which they came. The receiver fails when the node stops first.
     pub fn claim(
         &self,
         uid: InstanceUid,
@@ -163,7 +166,9 @@ impl Batches {
         transport: Transport,
     ) -> oneshot::Receiver<OpOutcome> {
         let (answer, outcome) = oneshot::channel();
-        self.push(Waiting {
+        let mut queue = self.queue.lock();
+        queue.reports.hold(uid);
+        queue.session_ops.push_back(Waiting {
             op: SessionOp::Claim {
                 uid,
                 expect,
@@ -171,7 +176,21 @@ impl Batches {
             },
             answer: Some(answer),
         });
+        drop(queue);
+        self.wake.notify_one();
         outcome
+    }
+
+    /// It is known what came of the claim of an agent.
+    pub fn claim_settled(&self, uid: InstanceUid) {
+        self.queue.lock().reports.let_on(uid);
+        self.wake.notify_one();
+    }
+
+    /// The agent is gone without a session: it may have told another node newer things by the time its claim is granted.
+    /// Whether anything it said is dropped.
+    pub fn unsay(&self, uid: InstanceUid) -> bool {
+        self.queue.lock().reports.drop_pending(uid)
     }
 
     /// Gives a session up, after what is still pending for the agent.
@@ -253,6 +272,13 @@ impl Batches {
     pub(super) fn is_idle(&self) -> bool {
         let queue = self.queue.lock();
         queue.session_ops.is_empty() && queue.reports.is_idle()
+    }
+
+    /// Lets nothing out, as if the log were slow, or everything again.
+    #[cfg(test)]
+    pub(super) fn hold_back(&self, held: bool) {
+        self.queue.lock().suspended = held;
+        self.wake.notify_one();
     }
 
     fn push(&self, waiting: Waiting) {

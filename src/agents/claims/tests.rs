@@ -301,3 +301,103 @@ fn what_is_said_before_the_claim_is_granted_is_asked_for_again() {
         assert_eq!(reply.flags & 1, 1, "and nobody has taken it");
     });
 }
+
+fn health(nodes: &Nodes, speaker: &Speaker) -> Option<String> {
+    let view = nodes.consensus.view();
+    let record = view.fleet.agent(speaker.uid)?;
+    record.health.as_ref().map(|h| h.status.to_string())
+}
+
+#[test]
+fn what_came_over_a_dead_connection_is_not_said_when_its_claim_is_granted_late() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let mut agent_there = Speaker::new(nodes.node(1), 1, 10);
+        agent_there.introduce().await;
+        until(|| nodes.owner(agent_there.uid) == Some(1)).await;
+        // its hello was read late, and its claim is slow
+        let slow = nodes.node(2);
+        slow.batches.hold_back(true);
+        let mut dead = agent_there.again(slow, 20);
+        dead.report_health("old").await;
+        let there = agent(slow, &dead);
+        slow.leave(&there, dead.caller.connection, ReleaseReason::Lost);
+        agent_there.report_health("new").await;
+        until(|| health(&nodes, &dead).as_deref() == Some("new")).await;
+        slow.batches.hold_back(false);
+        until(|| there.with(|state| !state.claiming)).await;
+        until(|| nodes.session(dead.uid).is_none()).await;
+        assert_eq!(health(&nodes, &dead).as_deref(), Some("new"));
+    });
+}
+
+#[test]
+fn whoever_serves_an_agent_after_its_words_were_dropped_asks_for_everything() {
+    run(async {
+        let nodes = Nodes::start(3).await;
+        let mut speaker = Speaker::new(nodes.node(1), 1, 10);
+        speaker.introduce().await;
+        nodes.node(1).leave(
+            &agent(nodes.node(1), &speaker),
+            speaker.caller.connection,
+            ReleaseReason::Lost,
+        );
+        until(|| nodes.session(speaker.uid).is_none()).await;
+        let slow = nodes.node(2);
+        slow.batches.hold_back(true);
+        let mut speaker = speaker.again(slow, 20);
+        speaker.report_health("dropped").await;
+        let there = agent(slow, &speaker);
+        slow.leave(&there, speaker.caller.connection, ReleaseReason::Lost);
+        slow.batches.hold_back(false);
+        until(|| there.with(|state| !state.claiming)).await;
+        until(|| nodes.session(speaker.uid).is_none()).await;
+        let mut speaker = speaker.again(nodes.node(3), 30);
+        let reply = speaker.beat().await;
+        assert_eq!(reply.flags & 1, 1, "it is asked for everything");
+        assert_eq!(health(&nodes, &speaker), None);
+    });
+}
+
+#[test]
+fn what_is_said_before_a_late_claim_is_granted_is_said_then() {
+    run(async {
+        let nodes = Nodes::start(1).await;
+        let slow = nodes.node(1);
+        slow.batches.hold_back(true);
+        let mut speaker = Speaker::new(slow, 1, 10);
+        speaker.introduce().await;
+        speaker.report_health("early").await;
+        slow.batches.hold_back(false);
+        until(|| health(&nodes, &speaker).as_deref() == Some("early")).await;
+    });
+}
+
+#[test]
+fn what_was_said_before_an_earlier_session_moved_is_asked_for_again() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let slow = nodes.node(1);
+        let mut speaker = Speaker::new(slow, 1, 10);
+        speaker.introduce().await;
+        until(|| nodes.owner(speaker.uid) == Some(1)).await;
+        slow.batches.hold_back(true);
+        let here = agent(slow, &speaker);
+        slow.leave(&here, speaker.caller.connection, ReleaseReason::Lost);
+        let mut back = speaker.again(slow, 11);
+        back.report_health("back").await;
+        // meanwhile another node takes the session that this one has not given up yet
+        let mut passing = speaker.again(nodes.node(2), 20);
+        passing.introduce().await;
+        until(|| nodes.owner(speaker.uid) == Some(2)).await;
+        until(|| here.with(|state| state.session.complete_to().is_none())).await;
+        let there = agent(nodes.node(2), &passing);
+        let connection = passing.caller.connection;
+        nodes.node(2).leave(&there, connection, ReleaseReason::Lost);
+        until(|| nodes.session(speaker.uid).is_none()).await;
+        slow.batches.hold_back(false);
+        until(|| nodes.owner(speaker.uid) == Some(1)).await;
+        let reply = back.beat().await;
+        assert_eq!(reply.flags & 1, 1, "it is asked for everything");
+    });
+}
