@@ -454,42 +454,4 @@ fn report(uid: InstanceUid, update: AgentUpdate) -> SessionOp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_never_larger_than_the_fleet_takes() {
-        let batches = Batches::default();
-        let uid = |n: u16| InstanceUid::from_u128(u128::from(n) + 1);
-        for n in 0..2_000 {
-            if n % 3 == 0 {
-                drop(batches.rename(uid(n), uid(n + 10_000)));
-            } else {
-                drop(batches.claim(uid(n), None, Transport::WebSocket));
-            }
-        }
-        let large = || AgentUpdate {
-            components_hash: Some(vec![1; 3_000]),
-            ..AgentUpdate::default()
-        };
-        for n in 0..300 {
-            let op = report(uid(n), large());
-            let mut queue = batches.queue.lock();
-            queue.session_ops.push_back(Waiting { op, answer: None });
-        }
-        let (mut ops, mut rounds) = (0, 0);
-        loop {
-            let batch = batches.next_batch(u64::MAX).ops;
-            if batch.is_empty() {
-                break;
-            }
-            assert!(batch.iter().map(|w| rows_of(&w.op)).sum::<usize>() <= OPS_PROPOSED_MAX);
-            let bytes: usize = batch.iter().map(|w| op_bytes(&w.op)).sum();
-            assert!(bytes <= ENTRY_BYTES_MAX, "{bytes} bytes");
-            ops += batch.len();
-            rounds += 1;
-        }
-        assert_eq!(ops, 2_300);
-        assert!(rounds > 4, "{rounds} batches");
-    }
-}
+mod tests;
