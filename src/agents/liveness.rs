@@ -148,10 +148,13 @@ fn is_over(fleet: &Fleet, node: NodeId, epoch: Epoch) -> bool {
 pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
     let mut acted = false;
     loop {
+        let ended_ms = room.liveness.until_ms.load(Ordering::Acquire);
         let looked = tokio::select! {
             looked = look(&room) => looked,
             () = stop.cancelled() => return,
         };
+        // what was held back between the end of one lease and the next waits to be woken
+        acted &= !room.may_act() || room.clock.boot_ms() < ended_ms;
         let pause = match looked {
             Looked::On => room.liveness.ttl / RENEWALS_PER_TTL,
             Looked::Fenced => {
