@@ -263,18 +263,21 @@ async fn may_write(room: &Room, dispatch: DispatchId, uid: InstanceUid, fence: F
     let Some(asking) = room.evidence.unsure.ask(uid, dispatch) else {
         return false;
     };
-    if !asking.again || unsure::look(room, dispatch, uid, Some(fence)) == Found::Queued {
+    let was_queued = unsure::look(room, dispatch, uid, Some(fence)) == Found::Queued;
+    if was_queued {
         match mark_sent(room, dispatch, uid, fence, None).await {
             Some(true) => {
                 asking.answered();
                 return true;
             }
+            // a proposal that reached the leader twice is answered for the second time
             Some(false) => {}
             None => return false,
         }
     }
-    // an earlier try was taken, or nothing will be
-    asking.answered() && unsure::look(room, dispatch, uid, Some(fence)) == Found::Ours
+    // this turn, or an earlier one that was not answered, has marked it, and nobody else had one since
+    let is_unwritten = asking.answered() || was_queued;
+    is_unwritten && unsure::look(room, dispatch, uid, Some(fence)) == Found::Ours
 }
 
 async fn push(room: &Room, fleet: &Fleet, dispatch: DispatchId, agent: &Agent, fence: Fence) {
