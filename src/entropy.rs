@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rand::RngCore;
 
-/// Where whoever serves agents takes random numbers from: the operating system, or the seed of a simulated world.
+/// Where a part of the node takes random numbers from: the operating system, or the seed of a simulated world.
 #[derive(Clone)]
 pub struct Entropy(Arc<dyn Fn() -> u64 + Send + Sync>);
 

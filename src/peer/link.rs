@@ -24,10 +24,10 @@ use super::book::{AddressBook, Known};
 use super::frames::{self, FRAME_BYTES_MAX, What};
 use super::key::{KeyHash, NodeKey};
 use super::listener::WRITE_WITHIN;
-use super::network::Random;
 use super::serve::{BUDGET_UNIT_BYTES, IN_FLIGHT_MAX, units};
 use super::trust::{client_settings, key_shown};
 use crate::clock::SystemClock;
+use crate::entropy::Entropy;
 use crate::sockets::Unread;
 use crate::telemetry::peers::Refused;
 
@@ -89,7 +89,7 @@ impl Lane {
 pub(super) struct Ground {
     pub(super) key: Arc<NodeKey>,
     pub(super) book: AddressBook,
-    pub(super) random: Random,
+    pub(super) entropy: Entropy,
 }
 
 /// A way to one node.
@@ -219,7 +219,7 @@ impl Runner {
                 held.fail(&why);
             }
             self.failures = self.failures.saturating_add(1);
-            let pause = pause(self.failures, (self.ground.random)());
+            let pause = pause(self.failures, self.ground.entropy.number());
             // an end of the pause is the only end: calls are refused for ever otherwise
             drop(timeout(pause, refuse(&mut calls, &why)).await);
         }

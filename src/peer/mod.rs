@@ -23,7 +23,7 @@ pub use calls::{
 pub use key::{KeyError, KeyHash, NodeKey};
 pub use link::NotLetIn;
 pub use listener::PeerListener;
-pub use network::{Peers, Random, greet, join};
+pub use network::{Peers, greet, join};
 pub use trust::{Caller, Trust};
 
 #[cfg(test)]

@@ -22,11 +22,9 @@ use super::frames::{self, What};
 use super::key::{KeyHash, NodeKey};
 use super::link::{Ground, Lane, Link, connect, plain, unknown};
 use super::serve::SMALL_BYTES;
+use crate::entropy::Entropy;
 use crate::tasks::Tasks;
 use crate::telemetry::peers::Refused;
-
-/// Where chance comes from.
-pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The other nodes; clones share their connections.
 #[derive(Clone)]
@@ -49,10 +47,10 @@ impl fmt::Debug for Peers {
 
 impl Peers {
     /// The nodes in `book`, called with `key`. Connections run in `tasks`, each on the runtime that first needs it.
-    pub fn new(key: Arc<NodeKey>, book: AddressBook, tasks: &Tasks, random: Random) -> Self {
+    pub fn new(key: Arc<NodeKey>, book: AddressBook, tasks: &Tasks, entropy: Entropy) -> Self {
         Self {
             shared: Arc::new(Shared {
-                ground: Ground { key, book, random },
+                ground: Ground { key, book, entropy },
                 tasks: tasks.clone(),
                 links: Mutex::default(),
             }),

@@ -182,7 +182,12 @@ pub(super) async fn node(id: u64) -> Node {
     let listening = tasks.group();
     let opened = PeerListener::open(any, &key, trust.clone(), answers.clone(), &listening);
     let address = opened.await.expect("a port");
-    let peers = Peers::new(key.clone(), book.clone(), &tasks, Arc::new(|| u64::MAX / 2));
+    let peers = Peers::new(
+        key.clone(),
+        book.clone(),
+        &tasks,
+        crate::entropy::Entropy::drawn(|| u64::MAX / 2),
+    );
     Node {
         id,
         key,

@@ -18,6 +18,7 @@ use super::testing::{
 use super::*;
 use crate::clock::SystemClock;
 use crate::doors;
+use crate::entropy::Entropy;
 use crate::tasks::Tasks;
 
 mod impostor;
@@ -113,12 +114,12 @@ async fn bearers_of_a_token_join_with_their_own_key_and_do_nothing_else() {
     assert_eq!(*member.answers.caller.borrow(), shown);
     // over links as members have them
     newcomer.meet(&[&member]);
-    let random = Arc::new(|| u64::MAX / 2);
+    let entropy = Entropy::drawn(|| u64::MAX / 2);
     let as_bearer = Peers::new(
         Arc::new(bearer.clone()),
         newcomer.book.clone(),
         &newcomer.tasks,
-        random,
+        entropy,
     );
     let polled = as_bearer.exchange(member.id, exchange("poll"), LONG).await;
     let refused = polled.expect_err("no member");

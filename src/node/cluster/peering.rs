@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
 use crate::config::Config;
-use crate::entropy;
+use crate::entropy::Entropy;
 use crate::peer::{
     AddressBook, BookError, KeyError, Known, NodeKey, PeerListener, Peers, Removed, Trust,
 };
@@ -80,9 +80,8 @@ impl Peering {
         let key = Arc::new(NodeKey::load_or_make(&data_dir)?);
         let book = AddressBook::load(&data_dir)?;
         let tasks = Tasks::new();
-        let random = Arc::new(entropy::number);
         let peering = Self {
-            peers: Peers::new(key.clone(), book.clone(), &tasks, random),
+            peers: Peers::new(key.clone(), book.clone(), &tasks, Entropy::system()),
             key,
             book,
             trust: Trust::new(),
