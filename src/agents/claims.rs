@@ -238,6 +238,7 @@ impl Room {
             state
                 .session
                 .set_desired(desired.map(|version| version.hash.0));
+            self.arm(agent.uid, state.session.poll_timeout());
             Some(true)
         });
         match owned {

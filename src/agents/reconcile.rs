@@ -51,6 +51,10 @@ pub async fn drive(room: Arc<Room>, stop: CancellationToken) {
                 };
                 let desired = view.fleet.desired(record).version.map(|v| v.hash.0);
                 agent.set_desired(desired);
+                if desired.is_none() {
+                    // a push that waited for what is not assigned any more has come to its end
+                    room.arm(*uid, agent.with(|state| state.session.poll_timeout()));
+                }
             }
             tokio::task::yield_now().await;
         }

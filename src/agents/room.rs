@@ -153,6 +153,7 @@ impl Room {
             state.connected = false;
             state.empty_messages = 0;
             state.session.connection_lost(connection);
+            self.arm(agent.uid, state.session.poll_timeout());
             let Some(fence) = state.fence.take() else {
                 self.unsay(agent.uid, state);
                 return None;

@@ -120,6 +120,12 @@ impl Errands {
         Ok(())
     }
 
+    /// Nothing is assigned to the agent any more: there is nothing that a waiting push could wait for.
+    pub(super) fn drop_pushes(&mut self) {
+        self.events
+            .extend(self.pushes.drain(..).map(Event::PushUnassigned));
+    }
+
     /// Takes a push whose offer is known not to fit into a message, and fails it.
     pub(super) fn fail_push(&mut self, token: Token) {
         self.events

@@ -1,4 +1,4 @@
-//! What operators tell one agent to do, as the session takes it: nothing leaves here, it waits to be asked for.
+//! What one agent should run and is told to do, as the session takes it: nothing leaves here, it waits to be asked for.
 
 use super::Session;
 use super::errands::{Refused, Token};
@@ -7,6 +7,21 @@ use crate::capabilities::agent;
 use crate::wire;
 
 impl Session {
+    /// What the agent should run; `None` while nothing is assigned (C-135).
+    pub fn set_desired(&mut self, hash: Option<[u8; 32]>) {
+        self.offers.set_desired(hash);
+        self.drop_pushes_of_nothing();
+    }
+
+    /// A push waits for an offer; where none can come, its end must not wait either.
+    pub(super) fn drop_pushes_of_nothing(&mut self) {
+        if self.offers.desired().is_none()
+            && let Some(errands) = &mut self.errands
+        {
+            errands.drop_pushes();
+        }
+    }
+
     /// Offers the desired configuration again even if it is in use or has failed.
     ///
     /// # Errors

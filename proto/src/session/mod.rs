@@ -232,11 +232,6 @@ impl Session {
         self.owned = owned;
     }
 
-    /// What the agent should run; `None` while nothing is assigned (C-135).
-    pub fn set_desired(&mut self, hash: Option<[u8; 32]>) {
-        self.offers.set_desired(hash);
-    }
-
     /// Asks the agent for everything at its next message, because something it once sent was lost here.
     pub fn request_full_state(&mut self) {
         self.stream.need_full_state();
@@ -270,6 +265,7 @@ impl Session {
         if let Some(errands) = &mut self.errands {
             errands.connection_lost();
         }
+        self.drop_pushes_of_nothing();
     }
 
     /// When to call [`Self::handle_timeout`] and then [`Self::next_push`]; a time that has passed means at once.
@@ -338,6 +334,7 @@ impl Session {
             if let Some(errands) = &mut self.errands {
                 errands.connection_lost();
             }
+            self.drop_pushes_of_nothing();
         }
         changed && before.is_some()
     }

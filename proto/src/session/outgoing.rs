@@ -54,6 +54,8 @@ pub enum Event {
     PushFailed(Token, String),
     /// Nothing was heard of it in time.
     PushUnconfirmed(Token),
+    /// What was to be pushed is not assigned to the agent any more; it never left.
+    PushUnassigned(Token),
     /// A custom message was written whole.
     MessageWritten(Token),
     /// The connection ended before a custom message was known to be written whole.

@@ -116,6 +116,7 @@ fn mark_of(agent: InstanceUid, event: Event) -> Option<Mark> {
             let text = super::convert::clip(&text);
             (token, MarkTo::Failed(DeliveryError::AgentFailed(text)))
         }
+        Event::PushUnassigned(token) => (token, MarkTo::Failed(DeliveryError::NothingAssigned)),
         Event::Unsupported(token) => (token, MarkTo::Failed(DeliveryError::LacksCapability)),
         Event::GapSeen | Event::FullStateRequested | Event::ComponentsRequested => return None,
     };

@@ -277,6 +277,7 @@ impl Run {
                 | Event::PushUnconfirmed(token)
                 | Event::MessageWritten(token)
                 | Event::MessageLost(token)
+                | Event::PushUnassigned(token)
                 | Event::Unsupported(token) => *token,
             };
             assert!(!self.seen.ended.contains(&token), "{token:?} ended twice");

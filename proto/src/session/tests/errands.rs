@@ -18,6 +18,38 @@ fn an_agent_without_the_bit_gets_no_command() {
     );
 }
 
+/// Nothing will ever be offered that such a push could leave with.
+#[test]
+fn a_waiting_push_ends_when_nothing_is_assigned_any_more() {
+    let mut dialogue = Dialogue::introduced();
+    dialogue.session.set_desired(Some(A));
+    dialogue.session.push_config(ONE).unwrap();
+    dialogue.session.set_desired(None);
+    assert_eq!(dialogue.session.poll_timeout(), Some(0));
+    assert_eq!(
+        dialogue.session.handle_timeout(0),
+        [Event::PushUnassigned(ONE)]
+    );
+    assert!(dialogue.session.is_idle());
+}
+
+/// It left, was not written, and waits again: for nothing.
+#[test]
+fn a_lost_push_of_what_is_not_assigned_any_more_ends_with_its_connection() {
+    let mut dialogue = Dialogue::introduced();
+    dialogue.delivers = false;
+    dialogue.session.set_desired(Some(A));
+    dialogue.session.push_config(ONE).unwrap();
+    assert_eq!(dialogue.pushed(), Some(offer(A)));
+    dialogue.session.set_desired(None);
+    assert_eq!(dialogue.session.handle_timeout(0), []);
+    dialogue.session.connection_lost(dialogue.connection);
+    assert_eq!(
+        dialogue.session.handle_timeout(0),
+        [Event::PushUnassigned(ONE)]
+    );
+}
+
 /// C-240: two messages, the command alone; C-242: each once.
 #[test]
 fn commands_are_pushed_in_order_apart_from_the_offer() {
