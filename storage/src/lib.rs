@@ -1,4 +1,4 @@
-//! Durable things over a small key-value seam: the log, the rows of the fleet, and files of reported bodies.
+//! Durable things over a small key-value seam: the log, the rows of the fleet, files of reported bodies, and history.
 //!
 //! [`kv`] is the seam (sled, or the crash model in tests), [`codec`] the only place that encodes, [`log`] and
 //! [`rows`] what consensus needs, [`store`] opens it all in one directory. Nothing here knows OpAMP or HTTP.
@@ -9,6 +9,7 @@ pub mod bodies;
 pub mod codec;
 pub mod disk;
 pub mod flush;
+pub mod history;
 pub mod kv;
 pub mod log;
 pub mod parts;
