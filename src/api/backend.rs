@@ -74,24 +74,25 @@ pub trait Backend: Send + Sync + 'static {
     /// The row could not be read.
     fn row(&self, key: &RowKey) -> io::Result<Option<Row>>;
 
-    /// The files of an effective configuration that an agent reported; `None` when this node has no such file.
+    /// The files of an effective configuration that an agent reported; `None` when neither this node nor its home gives
+    /// them.
     ///
     /// # Errors
     /// The file could not be read.
     fn reported_files(
         &self,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>>;
 
-    /// A reported health tree or component list in the form that REST shows; `None` when this node has no such
-    /// file.
+    /// A reported health tree or component list in the form that REST shows; `None` when neither this node nor its home
+    /// gives it.
     ///
     /// # Errors
     /// The file could not be read.
     fn reported_json(
         &self,
         kind: ReportedKind,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Value>>>;
 
     /// What this node's registry knows of an agent that it serves; `None` when it does not serve it.
@@ -205,6 +206,15 @@ pub enum ProposeError {
     /// There is no quorum, or the node refuses writes; nothing happened.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// A body that an agent reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// Its name.
+    pub hash: BodyHash,
+    /// The node whose files have it.
+    pub home: NodeId,
 }
 
 /// A reported body that is shown as JSON.

@@ -30,7 +30,7 @@ pub(crate) use ask::{Answer, Ask};
 
 use super::backend::{
     Backend, ClusterError, Committed, Health, MemberStep, Now, Part, Presence, Progress,
-    ProposeError, RaftStatus, ReportedFile, ReportedKind, View,
+    ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
 };
 use super::settings::Settings;
 use super::{Api, admin};
@@ -172,18 +172,18 @@ impl Backend for Memory {
 
     fn reported_files(
         &self,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>> {
-        let found = self.state.lock().files.get(&hash).cloned();
+        let found = self.state.lock().files.get(&body.hash).cloned();
         Box::pin(std::future::ready(Ok(found)))
     }
 
     fn reported_json(
         &self,
         _: ReportedKind,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Value>>> {
-        let found = self.state.lock().json.get(&hash).cloned();
+        let found = self.state.lock().json.get(&body.hash).cloned();
         Box::pin(std::future::ready(Ok(found)))
     }
 

@@ -32,7 +32,7 @@ use self::raw::{BodyQuery, Components, EffectiveConfig, HealthTree, Raw};
 use self::shape::Agent;
 use self::state::AgentState;
 use super::Api;
-use super::backend::{ReportedKind, View};
+use super::backend::{Reported, ReportedKind, View};
 use super::extract::{Params, Reader, Segments};
 use super::paging::{List, Page};
 use super::problem::{Code, Detail, Problem};
@@ -271,6 +271,13 @@ fn of(record: &AgentRecord, body: RawBody, hash: Option<BodyHash>) -> NoteRead {
     }
 }
 
+fn home(record: &AgentRecord, hash: BodyHash) -> Reported {
+    Reported {
+        hash,
+        home: record.home,
+    }
+}
+
 fn not_reported(what: &str) -> Problem {
     Problem::new(
         Code::NotReported,
@@ -303,7 +310,7 @@ pub(crate) async fn effective_config(
     raw.note(&api, &reader, read).await?;
     let files = api
         .backend
-        .reported_files(hash)
+        .reported_files(home(&record, hash))
         .await
         .map_err(|error| unreadable(&error))?
         .ok_or_else(|| unavailable(hash))?;
@@ -318,15 +325,15 @@ pub(crate) async fn effective_config(
 async fn reported(
     api: &Api,
     kind: ReportedKind,
-    hash: BodyHash,
+    body: Reported,
     raw: Raw,
 ) -> Result<Value, Problem> {
     let mut value = api
         .backend
-        .reported_json(kind, hash)
+        .reported_json(kind, body)
         .await
         .map_err(|error| unreadable(&error))?
-        .ok_or_else(|| unavailable(hash))?;
+        .ok_or_else(|| unavailable(body.hash))?;
     raw.json(&mut value);
     Ok(value)
 }
@@ -347,7 +354,7 @@ pub(crate) async fn health(
     let read = of(&record, RawBody::Health, health.body);
     raw.note(&api, &reader, read).await?;
     let value = match health.body {
-        Some(hash) => reported(&api, ReportedKind::Health, hash, raw).await?,
+        Some(hash) => reported(&api, ReportedKind::Health, home(&record, hash), raw).await?,
         None => {
             let mut value = json!(HealthTree {
                 healthy: health.healthy,
@@ -377,7 +384,7 @@ pub(crate) async fn components(
     let read = of(&record, RawBody::Components, record.components);
     raw.note(&api, &reader, read).await?;
     let components = match record.components {
-        Some(hash) => reported(&api, ReportedKind::Components, hash, raw).await?,
+        Some(hash) => reported(&api, ReportedKind::Components, home(&record, hash), raw).await?,
         None => Value::Null,
     };
     Ok(Json(Components {
