@@ -13,6 +13,7 @@ use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::{AuditRecord, MemberRole, Transport};
 use ampora_raft::rows::{Row, RowKey};
+use ampora_storage::history::query::{self, Query};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -95,6 +96,12 @@ pub trait Backend: Send + Sync + 'static {
         body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Value>>>;
 
+    /// A page of what happened to an agent.
+    ///
+    /// # Errors
+    /// [`HistoryError`]: nothing is known of it at this moment.
+    fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>>;
+
     /// What this node's registry knows of an agent that it serves; `None` when it does not serve it.
     fn presence(&self, uid: InstanceUid) -> Option<Presence>;
 
@@ -133,6 +140,26 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// [`ClusterError`] says who refused and why; nothing has changed.
     fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>>;
+}
+
+/// A page of what happened to an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The page.
+    pub page: query::Part,
+    /// Whether everybody who keeps some of it was heard.
+    pub complete: bool,
+}
+
+/// Why the past cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// The store is away, or does not answer in time.
+    #[error("{0}")]
+    Away(String),
+    /// The store cannot answer such a question, whenever it is asked.
+    #[error("{0}")]
+    Unsupported(String),
 }
 
 /// A step of membership.

@@ -51,6 +51,8 @@ pub enum List {
     EnrollmentTokens = 8,
     /// `GET /cluster/sessions`.
     Sessions = 9,
+    /// `GET /agents/{uid}/history`.
+    History = 12,
 }
 
 /// A question about a list: which list, and by what it was filtered.

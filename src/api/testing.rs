@@ -2,6 +2,7 @@
 
 mod ask;
 mod cluster;
+mod past;
 mod time;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use ampora_raft::records::{
     ReleaseReason, Role, Token, Transport,
 };
 use ampora_raft::rows::{Row, RowKey};
+use ampora_storage::history::query::Query;
 use axum::Router;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -29,8 +31,8 @@ use sha2::{Digest, Sha256};
 pub(crate) use ask::{Answer, Ask};
 
 use super::backend::{
-    Backend, ClusterError, Committed, Health, MemberStep, Now, Part, Presence, Progress,
-    ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, Health, History, HistoryError, MemberStep, Now, Part,
+    Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
 };
 use super::settings::Settings;
 use super::{Api, admin};
@@ -54,6 +56,7 @@ struct State {
     fails: Option<ProposeError>,
     health: Option<Health>,
     among: cluster::Among,
+    past: past::Past,
 }
 
 /// A node in memory.
@@ -185,6 +188,11 @@ impl Backend for Memory {
     ) -> BoxFuture<'_, io::Result<Option<Value>>> {
         let found = self.state.lock().json.get(&body.hash).cloned();
         Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>> {
+        let answer = self.state.lock().past.answer(&query);
+        Box::pin(std::future::ready(answer))
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {
@@ -448,16 +456,6 @@ impl Site {
     /// Takes away what is not in memory.
     pub(crate) fn forget_rows_beside_memory(&self) {
         self.memory.state.lock().beside.clear();
-    }
-
-    /// Lets boot time go on, and no other.
-    pub(crate) fn boot_passes(&self, ms: u64) {
-        self.memory.state.lock().now.boot_ms += ms;
-    }
-
-    /// Lets the wall clock go on, and no other.
-    pub(crate) fn wall_passes(&self, ms: u64) {
-        self.memory.state.lock().now.wall_ms += ms;
     }
 
     /// Every proposal from here on fails so.

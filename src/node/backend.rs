@@ -17,6 +17,7 @@ use ampora_raft::records::{AuditRecord, MemberRole};
 use ampora_raft::rows::{Row, RowKey};
 use ampora_raft::time::Clock;
 use ampora_storage::bodies::Bodies;
+use ampora_storage::history::query::Query;
 use ampora_storage::store::Store;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -29,8 +30,8 @@ use super::{health, join};
 use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, ClusterError, Committed, Health, Heard, MemberStep, Now, Presence, Progress,
-    ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, Health, Heard, History, HistoryError, MemberStep, Now,
+    Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
 };
 use crate::config::Config;
 use crate::entropy;
@@ -335,6 +336,10 @@ impl Backend for NodeBackend {
             ReportedKind::Components => reported::components,
         };
         async move { self.body(body).await?.map(read).transpose() }.boxed()
+    }
+
+    fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>> {
+        std::future::ready(Err(HistoryError::Away(query.agent.to_string()))).boxed()
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {

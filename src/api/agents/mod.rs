@@ -2,6 +2,7 @@
 
 mod described;
 mod forget;
+mod history;
 mod labels;
 #[cfg(test)]
 mod manage_tests;
@@ -25,6 +26,7 @@ use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use described::operations;
 pub(crate) use forget::forget;
+pub(crate) use history::history;
 pub(crate) use labels::{delete_labels, put_labels};
 pub(crate) use shape::Lens;
 

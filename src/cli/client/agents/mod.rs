@@ -12,6 +12,7 @@ use crate::cli::CliError;
 
 mod bodies;
 mod card;
+mod history;
 mod list;
 mod manage;
 
@@ -31,6 +32,12 @@ Examples:
   ampora agents show UID
   ampora agents show UID --effective-config")]
     Show(ShowArgs),
+    /// Show what happened to an agent, newest first
+    #[command(after_help = "\
+Examples:
+  ampora agents history UID --since 2026-11-24T00:00:00Z
+  ampora agents history UID --kind health,config_status -o wide")]
+    History(history::HistoryArgs),
     /// Show the list of agents again whenever it changes, until Ctrl-C
     Watch(FilterArgs),
     /// Restart agents, and wait until they are back
@@ -147,6 +154,7 @@ pub(super) async fn run(session: &Session, command: AgentsCommand) -> Result<(),
         AgentsCommand::List(args) => list(session, args.filter, args.watch).await,
         AgentsCommand::Watch(filter) => list(session, filter, WatchArgs { watch: true }).await,
         AgentsCommand::Show(args) => show(session, args).await,
+        AgentsCommand::History(args) => history::run(session, args).await,
         AgentsCommand::Restart(args) => instruct::run(session, Action::Restart, args).await,
         AgentsCommand::Push(args) => instruct::run(session, Action::PushConfig, args).await,
         AgentsCommand::Message(args) => {
