@@ -13,7 +13,7 @@ use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::{AuditRecord, MemberRole, Transport};
 use ampora_raft::rows::{Row, RowKey};
-use ampora_storage::history::query::{self, Query};
+use ampora_storage::history::query::{self, AgentThen, Query};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -101,6 +101,17 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// [`HistoryError`]: nothing is known of it at this moment.
     fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>>;
+
+    /// At most `limit` agents behind `after`, in uid order, as they were at a wall time.
+    ///
+    /// # Errors
+    /// [`HistoryError`]: what keeps the past cannot tell.
+    fn fleet_at(
+        &self,
+        at_ms: u64,
+        after: Option<InstanceUid>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<AgentThen>, HistoryError>>;
 
     /// What this node's registry knows of an agent that it serves; `None` when it does not serve it.
     fn presence(&self, uid: InstanceUid) -> Option<Presence>;

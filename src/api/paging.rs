@@ -53,6 +53,8 @@ pub enum List {
     Sessions = 9,
     /// `GET /agents/{uid}/history`.
     History = 12,
+    /// `GET /agents?at=TIME`.
+    PastAgents = 13,
 }
 
 /// A question about a list: which list, and by what it was filtered.

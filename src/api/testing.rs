@@ -3,6 +3,7 @@
 mod ask;
 mod cluster;
 mod past;
+mod rows;
 mod time;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use ampora_raft::records::{
     ReleaseReason, Role, Token, Transport,
 };
 use ampora_raft::rows::{Row, RowKey};
-use ampora_storage::history::query::Query;
+use ampora_storage::history::query::{AgentThen, Query};
 use axum::Router;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -192,6 +193,16 @@ impl Backend for Memory {
 
     fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>> {
         let answer = self.state.lock().past.answer(&query);
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn fleet_at(
+        &self,
+        at_ms: u64,
+        after: Option<InstanceUid>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<AgentThen>, HistoryError>> {
+        let answer = self.state.lock().past.fleet_at(at_ms, after, limit);
         Box::pin(std::future::ready(answer))
     }
 
@@ -439,23 +450,6 @@ impl Site {
         let hash = BodyHash(Sha256::digest(value.to_string()).into());
         self.memory.state.lock().json.insert(hash, value);
         hash
-    }
-
-    /// Changes a stored audit record, or takes it away.
-    pub(crate) fn tamper(&self, seq: u64, change: impl FnOnce(AuditRecord) -> Option<AuditRecord>) {
-        let mut state = self.memory.state.lock();
-        let key = RowKey::Audit(seq);
-        let Some(Row::Audit(record)) = state.beside.remove(&key) else {
-            panic!("no record {seq}");
-        };
-        if let Some(changed) = change((*record).clone()) {
-            state.beside.insert(key, Row::Audit(Arc::new(changed)));
-        }
-    }
-
-    /// Takes away what is not in memory.
-    pub(crate) fn forget_rows_beside_memory(&self) {
-        self.memory.state.lock().beside.clear();
     }
 
     /// Every proposal from here on fails so.

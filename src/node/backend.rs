@@ -17,7 +17,7 @@ use ampora_raft::records::{AuditRecord, MemberRole};
 use ampora_raft::rows::{Row, RowKey};
 use ampora_raft::time::Clock;
 use ampora_storage::bodies::Bodies;
-use ampora_storage::history::query::Query;
+use ampora_storage::history::query::{AgentThen, Query};
 use ampora_storage::store::Store;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -340,6 +340,15 @@ impl Backend for NodeBackend {
 
     fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>> {
         std::future::ready(Err(HistoryError::Away(query.agent.to_string()))).boxed()
+    }
+
+    fn fleet_at(
+        &self,
+        at_ms: u64,
+        after: Option<InstanceUid>,
+        _limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<AgentThen>, HistoryError>> {
+        std::future::ready(Err(HistoryError::Away(format!("{at_ms} {after:?}")))).boxed()
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {

@@ -306,6 +306,7 @@ pub trait PeerCalls: Send + Sync + 'static {
 
 #[cfg(test)]
 mod tests {
+    use ampora_raft::ids::Fence;
     use ampora_storage::codec::{Kind, encode_message};
     use ampora_storage::history::event::StreamId;
     use ampora_storage::history::query::{Item, Position};
@@ -426,6 +427,7 @@ mod tests {
                 items: vec![Item {
                     position: position(),
                     node: NodeId(1),
+                    fence: Fence(300),
                     kind: EventKind::Packages,
                     body: "{}".to_owned(),
                 }],
@@ -475,7 +477,7 @@ mod tests {
         "0605",
         "0606",
         "070304",
-        "0801fb2c0107010106027b7d01",
+        "0801fb2c01070101fb2c0106027b7d01",
     ];
 
     #[test]

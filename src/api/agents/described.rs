@@ -9,7 +9,7 @@ use super::history::{HistoryList, HistoryQuery};
 use super::labels::LabelsQuery;
 use super::raw::{BodyQuery, Components, EffectiveConfig, HealthTree};
 use super::shape::Agent;
-use super::{AgentList, ListQuery};
+use super::{ListQuery, Listed};
 use crate::api::openapi::Operation;
 use crate::api::problem::Code;
 
@@ -26,8 +26,13 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Agents of the whole cluster, in uid order",
         )
         .query::<ListQuery>()
-        .answers::<AgentList>(200, "A page")
-        .fails(&[Code::InvalidSelector]),
+        .says("With `at` they are told as they were, from the history in Postgres.")
+        .answers::<Listed>(200, "A page")
+        .fails(&[
+            Code::HistoryUnavailable,
+            Code::HistoryUnsupported,
+            Code::InvalidSelector,
+        ]),
         Operation::get("/api/v1/agents/{uid}", "show_agent", "One agent")
             .answers::<Agent>(200, "The agent")
             .fails(&[Code::AgentNotFound, Code::InvalidParameter]),

@@ -6,6 +6,7 @@ mod history;
 mod labels;
 #[cfg(test)]
 mod manage_tests;
+mod past;
 mod raw;
 pub(crate) mod shape;
 pub(crate) mod state;
@@ -30,6 +31,7 @@ pub(crate) use history::history;
 pub(crate) use labels::{delete_labels, put_labels};
 pub(crate) use shape::Lens;
 
+use self::past::PastAgentList;
 use self::raw::{BodyQuery, Components, EffectiveConfig, HealthTree, Raw};
 use self::shape::Agent;
 use self::state::AgentState;
@@ -64,8 +66,21 @@ pub(crate) struct ListQuery {
     /// The name of a group, exactly.
     #[param(example = "edge")]
     group: Option<String>,
+    /// As they were at this time, RFC 3339, told from history; goes with `limit` and `continue` alone.
+    #[param(format = DateTime, example = "2026-11-24T17:00:00Z")]
+    at: Option<String>,
     limit: Option<String>,
     r#continue: Option<String>,
+}
+
+/// Agents as they are, or as they were.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Listed {
+    /// Without `at`.
+    Now(AgentList),
+    /// With `at`.
+    Then(PastAgentList),
 }
 
 /// A page of agents, in uid order.
@@ -179,8 +194,17 @@ pub(crate) fn parse_selector(text: &str, pointer: &str) -> Result<Selector, Prob
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<AgentList>, Problem> {
-    let filter = Filter::parse(&query)?;
+) -> Result<Json<Listed>, Problem> {
+    if let Some(at) = query.at.as_deref() {
+        let then = past::list(&api, &query, at).await?;
+        return Ok(Json(Listed::Then(then)));
+    }
+    now(&api, &query).await.map(|list| Json(Listed::Now(list)))
+}
+
+/// Agents as they are.
+async fn now(api: &Api, query: &ListQuery) -> Result<AgentList, Problem> {
+    let filter = Filter::parse(query)?;
     let page = Page::new(
         List::Agents,
         query.limit.as_deref(),
@@ -196,7 +220,7 @@ pub(crate) async fn list(
         .map(|key| InstanceUid::from_slice(&key).map_err(|_| page.foreign()))
         .transpose()?;
     let view = api.backend.view();
-    let mut lens = Lens::new(&api, &view);
+    let mut lens = Lens::new(api, &view);
     let search = view.fleet.search(filter.chooses(&view));
     let mut found: Vec<Arc<AgentRecord>> = Vec::new();
     let mut more = false;
@@ -226,12 +250,12 @@ pub(crate) async fn list(
     }
     lens.ask_owners(&found).await;
     let last = found.last().map(|record| record.uid);
-    Ok(Json(AgentList {
+    Ok(AgentList {
         items: found.iter().map(|record| lens.agent(record)).collect(),
         r#continue: last.filter(|_| more).map(|uid| page.token(uid.as_bytes())),
         applied_index: view.applied_index,
         total: filter.is_open().then(|| view.fleet.agents_len()),
-    }))
+    })
 }
 
 /// Parses the uid of a path.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ampora_raft::ids::InstanceUid;
-use ampora_storage::history::query::{Item, Part, Query};
+use ampora_storage::history::event::EventKind;
+use ampora_storage::history::query::{AgentThen, Item, Part, Query};
 
 use super::Site;
 use crate::api::backend::{History, HistoryError};
@@ -27,6 +28,38 @@ impl Past {
             page: Part::of(items, query.limit.into()),
             complete: true,
         })
+    }
+
+    pub(super) fn fleet_at(
+        &self,
+        at_ms: u64,
+        after: Option<InstanceUid>,
+        limit: usize,
+    ) -> Result<Vec<AgentThen>, HistoryError> {
+        if let Some(error) = &self.fails {
+            return Err(error.clone());
+        }
+        let behind = self.items.iter();
+        let behind = behind.filter(|(uid, _)| after.is_none_or(|after| **uid > after));
+        let agents = behind.map(|(uid, items)| {
+            let mut newest: BTreeMap<EventKind, Item> = BTreeMap::new();
+            for item in items.iter().filter(|item| item.position.at_ms <= at_ms) {
+                let is_newer = newest
+                    .get(&item.kind)
+                    .is_none_or(|held| (held.fence, held.position) < (item.fence, item.position));
+                if is_newer {
+                    newest.insert(item.kind, item.clone());
+                }
+            }
+            AgentThen {
+                agent: *uid,
+                items: newest.into_values().collect(),
+            }
+        });
+        Ok(agents
+            .filter(|then| !then.items.is_empty())
+            .take(limit)
+            .collect())
     }
 }
 

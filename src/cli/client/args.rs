@@ -116,7 +116,7 @@ impl SpanArgs {
 }
 
 /// Checks a time before it becomes part of an address.
-fn time(text: &str) -> Result<String, String> {
+pub(super) fn time(text: &str) -> Result<String, String> {
     match crate::api::timestamp::parse_rfc3339(text) {
         Some(_) => Ok(text.to_owned()),
         None => Err("a time is RFC 3339, such as 2026-11-24T17:00:00Z".to_owned()),

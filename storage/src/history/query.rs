@@ -1,7 +1,7 @@
 //! What is asked of history, and how it is answered; spool and Postgres answer alike. Nodes send these to each other:
 //! fields are never changed.
 
-use ampora_raft::ids::{InstanceUid, NodeId};
+use ampora_raft::ids::{Fence, InstanceUid, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::event::{EventKind, StreamId};
@@ -58,10 +58,21 @@ pub struct Item {
     pub position: Position,
     /// Who wrote it.
     pub node: NodeId,
+    /// Under which ownership: of one agent, what has the larger one happened later.
+    pub fence: Fence,
     /// What kind.
     pub kind: EventKind,
     /// A JSON object.
     pub body: String,
+}
+
+/// An agent as it was at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentThen {
+    /// Which.
+    pub agent: InstanceUid,
+    /// The newest event of each kind up to that time, by fence, then place; at least one.
+    pub items: Vec<Item>,
 }
 
 /// A page, or the part of one that a single store has.
@@ -125,6 +136,7 @@ mod tests {
                 seq,
             },
             node: NodeId(1),
+            fence: Fence(1),
             kind: EventKind::Health,
             body: "x".repeat(bytes),
         }

@@ -1,6 +1,6 @@
 //! History through the real router: pages, filters, and what cannot be asked.
 
-use ampora_raft::ids::{InstanceUid, NodeId};
+use ampora_raft::ids::{Fence, InstanceUid, NodeId};
 
 use super::*;
 use crate::api::testing::{Site, WALL_MS};
@@ -17,6 +17,7 @@ fn item(seq: u64, kind: EventKind) -> Item {
             seq,
         },
         node: NodeId(1),
+        fence: Fence(1),
         kind,
         body: format!(r#"{{"n":{seq}}}"#),
     }
