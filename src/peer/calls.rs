@@ -431,7 +431,7 @@ mod tests {
                     kind: EventKind::Packages,
                     body: "{}".to_owned(),
                 }],
-                more: true,
+                next: Some(position()),
             }),
         ]
     }
@@ -477,7 +477,7 @@ mod tests {
         "0605",
         "0606",
         "070304",
-        "0801fb2c01070101fb2c0106027b7d01",
+        "0801fb2c01070101fb2c0106027b7d01fb2c010701",
     ];
 
     #[test]

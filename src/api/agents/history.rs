@@ -112,13 +112,13 @@ pub(crate) async fn history(
     let view = api.backend.view();
     let found = api.backend.history(asked).await.map_err(refused)?;
     let items = found.page.items;
-    if items.is_empty() && below.is_none() && view.fleet.agent(agent).is_none() {
+    let is_nothing = items.is_empty() && found.page.next.is_none() && below.is_none();
+    if is_nothing && view.fleet.agent(agent).is_none() {
         let text = format_args!("there is no agent {agent}, and nothing is known of one");
         return Err(Problem::new(Code::AgentNotFound, text));
     }
-    let last = items.last().filter(|_| found.page.more);
     Ok(Json(HistoryList {
-        r#continue: last.map(|item| page.token(&key(item.position))),
+        r#continue: found.page.next.map(|next| page.token(&key(next))),
         items: items.into_iter().map(HistoryItem::of).collect(),
         applied_index: view.applied_index,
         complete: found.complete,
