@@ -292,6 +292,7 @@ fn room(
         sockets: Default::default(),
         attempts: Default::default(),
         unasked: Default::default(),
+        history: Default::default(),
         full_states: FullStates::new(
             config.opamp.full_states_per_second,
             config.opamp.full_state_bytes_per_second,
