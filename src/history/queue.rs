@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ampora_raft::ids::{Fence, InstanceUid};
 use parking_lot::{Condvar, Mutex};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::said::Said;
 use crate::telemetry::history::Dropped;
@@ -45,6 +46,8 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     kept_bytes: Mutex<usize>,
+    /// The writer is gone.
+    written: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +129,19 @@ impl Queue {
             shared.state.lock().closed = true;
             shared.wake.notify_all();
         }
+    }
+
+    /// Waits until everything in a closed queue is written, as far as it could be.
+    pub async fn written(&self) {
+        if let Some(shared) = &self.0 {
+            shared.written.cancelled().await;
+        }
+    }
+
+    /// What whoever writes holds as long as it does.
+    pub(super) fn writing(&self) -> Option<DropGuard> {
+        let shared = self.0.as_ref()?;
+        Some(shared.written.clone().drop_guard())
     }
 
     /// Waits at most `patience` until there is a note; false when the queue is closed and empty.

@@ -38,7 +38,8 @@ pub trait EventSink: Send + Sync + 'static {
     /// Fails when the disk does; some of the events may have been added then.
     fn append(&self, events: &[Event], documents: &[Document]) -> io::Result<()>;
 
-    /// Waits until everything so far has reached the disk, and answers the number of the last event.
+    /// Waits until everything so far has reached the disk, and answers the number of the last event, from 1 and
+    /// without gaps.
     ///
     /// # Errors
     /// Fails when the disk does.
@@ -79,11 +80,6 @@ impl Flushed {
     pub async fn more(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
-
-    /// Waits until the writer has ended, which it does once the queue is closed.
-    pub async fn ended(mut self) {
-        while self.more().await {}
-    }
 }
 
 /// Starts the thread.
@@ -98,11 +94,16 @@ pub fn start(queue: Queue, sink: Arc<dyn EventSink>, clock: Arc<dyn Clock>) -> i
         flushed,
         upkeep_ms: clock.boot_ms(),
         clock,
+        offered: 0,
+        appends: false,
         failing: false,
     };
     std::thread::Builder::new()
         .name("history".to_owned())
-        .spawn(move || writer.run())?;
+        .spawn(move || {
+            let _writing = writer.queue.writing();
+            writer.run();
+        })?;
     Ok(Flushed(receiver))
 }
 
@@ -113,6 +114,10 @@ struct Writer {
     flushed: watch::Sender<u64>,
     /// Boot time of the next look at what is to be let go.
     upkeep_ms: u64,
+    /// Events that were handed to the spool since it was flushed last.
+    offered: u64,
+    /// Some of them were taken.
+    appends: bool,
     /// Said already.
     failing: bool,
 }
@@ -133,42 +138,43 @@ impl Writer {
         }
     }
 
-    /// Appends notes and flushes them. Where an append fails, all that it was to add count as dropped.
+    /// Appends notes and flushes them.
     fn write(&mut self, notes: &[Note]) {
         let mut group = Group::default();
-        let mut written = 0;
         for note in notes {
             group.add(note);
             if group.document_bytes >= GROUP_DOCUMENT_BYTES {
-                written += self.append(std::mem::take(&mut group));
+                self.append(&std::mem::take(&mut group));
             }
         }
-        written += self.append(group);
-        if written == 0 {
-            return;
-        }
+        self.append(&group);
         match self.sink.flush() {
-            Ok(number) => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("history is written again");
-                }
-                counted::written(written);
-                self.flushed.send_replace(number);
-            }
-            // it reaches the disk with the next flush, if there is one
+            Ok(number) => self.durable(number),
+            // what was added is counted with the next flush
             Err(error) => self.failed(&error),
         }
     }
 
-    fn append(&mut self, group: Group) -> u64 {
-        let events = group.events.len() as u64;
+    fn append(&mut self, group: &Group) {
+        self.offered += group.events.len() as u64;
         match self.sink.append(&group.events, &group.documents) {
-            Ok(()) => events,
-            Err(error) => {
-                Dropped::SpoolFailed.count(events);
-                self.failed(&error);
-                0
-            }
+            Ok(()) => self.appends = true,
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Everything up to this number is durable. What has no number was not taken, in whole appends or their ends.
+    fn durable(&mut self, number: u64) {
+        let written = number.saturating_sub(*self.flushed.borrow());
+        let dropped = self.offered.saturating_sub(written);
+        self.offered = 0;
+        counted::written(written);
+        Dropped::SpoolFailed.count(dropped);
+        if std::mem::take(&mut self.appends) && dropped == 0 && std::mem::take(&mut self.failing) {
+            tracing::info!("history is written again");
+        }
+        if written > 0 {
+            self.flushed.send_replace(number);
         }
     }
 

@@ -16,9 +16,12 @@ fn kinds(room: &Room) -> Vec<EventKind> {
 
 fn ends(room: &Room) -> Vec<Ended> {
     let notes = room.history.take_all().into_iter();
-    let ends = notes.filter_map(|note| match note.said {
-        Said::Disconnected(why) => Some(why),
-        _ => None,
+    let ends = notes.filter_map(|note| {
+        if let Said::Disconnected(why) = note.said {
+            Some(why)
+        } else {
+            None
+        }
     });
     ends.collect()
 }

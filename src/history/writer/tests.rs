@@ -113,7 +113,7 @@ async fn what_a_full_disk_does_not_take_is_left_and_the_next_is_written() {
     queue.note(note(4));
     until(&mut flushed, 2).await;
     queue.close();
-    tokio::time::timeout(PATIENCE, flushed.ended())
+    tokio::time::timeout(PATIENCE, queue.written())
         .await
         .expect("it ends");
     let at: Vec<_> = memory
@@ -127,12 +127,12 @@ async fn what_a_full_disk_does_not_take_is_left_and_the_next_is_written() {
 
 #[tokio::test]
 async fn what_waits_at_the_end_is_flushed_before_the_writer_ends() {
-    let (queue, memory, flushed) = started();
+    let (queue, memory, _flushed) = started();
     for number in 1..=2_500 {
         queue.note(note(number));
     }
     queue.close();
-    tokio::time::timeout(PATIENCE, flushed.ended())
+    tokio::time::timeout(PATIENCE, queue.written())
         .await
         .expect("it ends");
     assert_eq!(memory.flushes.lock().last(), Some(&2_500));
