@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::days;
-use super::error::StoreError;
 use super::jsonb::Jsonb;
+use super::rows::{Parameter, get};
 use super::storable::{escaped, storable};
+use super::{Connection, Error, Purpose};
 use crate::history::event::{Document, Spooled};
 use ampora_raft::ids::BodyHash;
 
@@ -31,10 +31,10 @@ ON CONFLICT (hash) DO NOTHING";
 
 /// Writes what is missing of the documents and notes when each was named last.
 pub(super) async fn put(
-    client: &Client,
+    connection: &mut Connection,
     events: &[Spooled],
     documents: &[Document],
-) -> Result<(), StoreError> {
+) -> Result<(), Error> {
     let mut named = BTreeMap::<BodyHash, u64>::new();
     for event in events.iter().map(|spooled| &spooled.event) {
         if let Some(hash) = event.document {
@@ -52,46 +52,44 @@ pub(super) async fn put(
     }
     let hashes: Vec<&[u8]> = named.keys().map(|hash| &hash.0[..]).collect();
     let times: Vec<_> = named.values().map(|at| days::instant(*at)).collect();
-    let rows = client
-        .query_typed(KNOWN, &[(&hashes, Type::BYTEA_ARRAY)])
-        .await?;
-    let known: Result<BTreeSet<Vec<u8>>, _> = rows.iter().map(|row| row.try_get(0)).collect();
-    let known = known?;
+    let tx = connection.begin(Purpose::Write).await?;
+    let asked: [Parameter<'_>; 1] = [(&hashes, Type::BYTEA_ARRAY)];
+    let rows = tx.query("documents_known", KNOWN, &asked).await?;
+    let known = rows.iter().map(|row| get(row, 0));
+    let known = known.collect::<Result<BTreeSet<Vec<u8>>, _>>()?;
     if !known.is_empty() {
-        let touched = [
-            (
-                &hashes as &(dyn tokio_postgres::types::ToSql + Sync),
-                Type::BYTEA_ARRAY,
-            ),
+        let touched: [Parameter<'_>; 2] = [
+            (&hashes, Type::BYTEA_ARRAY),
             (&times, Type::TIMESTAMPTZ_ARRAY),
         ];
-        client.execute_typed(TOUCH, &touched).await?;
+        tx.execute("documents_named", TOUCH, &touched).await?;
     }
+    tx.commit().await?;
     let missing: Vec<&Document> = documents
         .iter()
         .filter(|document| !known.contains(&document.hash.0[..]))
         .collect();
-    insert_all(client, &missing, &named).await
+    insert_all(connection, &missing, &named).await
 }
 
 async fn insert_all(
-    client: &Client,
+    connection: &mut Connection,
     documents: &[&Document],
     named: &BTreeMap<BodyHash, u64>,
-) -> Result<(), StoreError> {
+) -> Result<(), Error> {
     let rows = documents
         .iter()
         .map(|document| (*document, storable(&document.body)));
     let rows: Vec<_> = rows.collect();
-    match insert(client, &rows, named).await {
+    match insert(connection, &rows, named).await {
         Err(error) if error.is_about_data() => {}
         done => return done,
     }
     for (document, body) in rows {
-        match insert(client, &[(document, body)], named).await {
+        match insert(connection, &[(document, body)], named).await {
             Err(error) if error.is_about_data() => {
                 let body = escaped(&document.body, None).into();
-                insert(client, &[(document, body)], named).await?;
+                insert(connection, &[(document, body)], named).await?;
             }
             done => done?,
         }
@@ -100,10 +98,10 @@ async fn insert_all(
 }
 
 async fn insert(
-    client: &Client,
+    connection: &mut Connection,
     rows: &[(&Document, std::borrow::Cow<'_, str>)],
     named: &BTreeMap<BodyHash, u64>,
-) -> Result<(), StoreError> {
+) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -111,14 +109,12 @@ async fn insert(
     let hashes: Vec<&[u8]> = rows.iter().map(|(it, _)| &it.hash.0[..]).collect();
     let bodies: Vec<_> = rows.iter().map(|(_, body)| Jsonb(body)).collect();
     let times: Vec<_> = rows.iter().map(|(it, _)| at(&it.hash)).collect();
-    let parameters = [
-        (
-            &hashes as &(dyn tokio_postgres::types::ToSql + Sync),
-            Type::BYTEA_ARRAY,
-        ),
+    let parameters: [Parameter<'_>; 3] = [
+        (&hashes, Type::BYTEA_ARRAY),
         (&bodies, Type::JSONB_ARRAY),
         (&times, Type::TIMESTAMPTZ_ARRAY),
     ];
-    client.execute_typed(INSERT, &parameters).await?;
-    Ok(())
+    let tx = connection.begin(Purpose::Write).await?;
+    tx.execute("documents", INSERT, &parameters).await?;
+    tx.commit().await
 }

@@ -1,14 +1,87 @@
-//! What a write or a read may come to.
+//! Why Postgres does not do what it was asked, for operators. No text repeats a URL or a password.
 
-use tokio_postgres::error::SqlState;
+use std::io;
+use std::path::PathBuf;
 
-/// Why the tables did not take or give something. Whether a transaction whose end failed was committed is unknown:
-/// the cursor tells.
+use tokio_postgres::error::{DbError, SqlState};
+
+/// Why something in Postgres did not work.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The server, or the way to it.
-    #[error("postgres did not do it")]
-    Postgres(#[from] tokio_postgres::Error),
+pub enum Error {
+    /// A URL cannot be used.
+    #[error("the URL of Postgres cannot be used: {0}")]
+    Url(String),
+    /// The file of authorities cannot be used.
+    #[error("the authorities of sslrootcert, {}, cannot be used", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// TLS cannot be spoken at all.
+    #[error("TLS to Postgres cannot be set up")]
+    TlsSettings(#[source] rustls::Error),
+    /// Nobody answers there, or the connection broke.
+    #[error("Postgres at {server} is away")]
+    Away {
+        /// Where.
+        server: String,
+        /// What is known of it.
+        source: tokio_postgres::Error,
+    },
+    /// The server is there and does not let us in: user, password, database or its own rules.
+    #[error("Postgres at {server} lets nobody in with this URL: {says}")]
+    Refused {
+        /// Where.
+        server: String,
+        /// In its own words.
+        says: String,
+    },
+    /// TLS was refused by one of the two sides.
+    #[error("TLS to Postgres at {server} fails")]
+    Tls {
+        /// Where.
+        server: String,
+        /// Why.
+        source: tokio_postgres::Error,
+    },
+    /// No answer in time.
+    #[error("Postgres at {server} has not answered within {seconds} s ({what})")]
+    Timeout {
+        /// Where.
+        server: String,
+        /// The query, or `connect`.
+        what: &'static str,
+        /// The limit.
+        seconds: u64,
+    },
+    /// Every connection of the pool is in use.
+    #[error("all {size} connections to Postgres at {server} are in use (`postgres.max_pool_size`)")]
+    Full {
+        /// Where.
+        server: String,
+        /// How many there are.
+        size: usize,
+    },
+    /// A query was refused.
+    #[error("the query {name} was refused: {says}")]
+    Query {
+        /// Which.
+        name: &'static str,
+        /// In the words of the server.
+        says: String,
+        /// SQLSTATE.
+        code: SqlState,
+    },
+    /// An answer or a parameter was not of the expected type.
+    #[error("the query {name} does not fit the schema")]
+    Misfit {
+        /// Which.
+        name: &'static str,
+        /// Where.
+        source: tokio_postgres::Error,
+    },
     /// Somebody wrote under a newer fence of this duty: nothing was changed.
     #[error("the lease `{name}` was held under a newer fence than {fence}")]
     StaleFence {
@@ -17,31 +90,173 @@ pub enum StoreError {
         /// What was shown.
         fence: u64,
     },
-    /// There is no partition at all that could take a row.
+    /// No partition can take a row.
     #[error("agent_status_history has no partition")]
     NoPartition,
-    /// A number that a column cannot hold.
+    /// A number that no column can hold.
     #[error("the number {0} is too large for a column")]
     Number(u64),
 }
 
-impl StoreError {
-    /// What the server said, if it said something.
-    pub fn state(&self) -> Option<&SqlState> {
+impl Error {
+    /// What the server said, if it refused a query.
+    pub(super) fn code(&self) -> Option<&SqlState> {
         match self {
-            Self::Postgres(error) => error.code(),
-            Self::StaleFence { .. } | Self::NoPartition | Self::Number(_) => None,
+            Self::Query { code, .. } => Some(code),
+            Self::Url(_)
+            | Self::Authorities { .. }
+            | Self::TlsSettings(_)
+            | Self::Away { .. }
+            | Self::Refused { .. }
+            | Self::Tls { .. }
+            | Self::Timeout { .. }
+            | Self::Full { .. }
+            | Self::Misfit { .. }
+            | Self::StaleFence { .. }
+            | Self::NoPartition
+            | Self::Number(_) => None,
         }
     }
 
     /// Whether the server refuses what was sent (classes 22 and 54), which it would again.
     pub(super) fn is_about_data(&self) -> bool {
-        let code = self.state().map(SqlState::code);
+        let code = self.code().map(SqlState::code);
         code.is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
+    }
+
+    /// A value that is not of the type that the query asks for.
+    pub(super) fn misfit(name: &'static str) -> impl Fn(tokio_postgres::Error) -> Self {
+        move |source| Self::Misfit { name, source }
+    }
+
+    /// Whether the same may work later without anybody changing anything: the server is away, busy or being replaced.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Away { .. } | Self::Timeout { .. } | Self::Full { .. } => true,
+            Self::Query { code, .. } => is_passing(code),
+            Self::Url(_)
+            | Self::Authorities { .. }
+            | Self::TlsSettings(_)
+            | Self::Refused { .. }
+            | Self::Tls { .. }
+            | Self::Misfit { .. }
+            | Self::StaleFence { .. }
+            | Self::NoPartition
+            | Self::Number(_) => false,
+        }
+    }
+
+    /// The whole chain of reasons in one line.
+    pub fn reason(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+
+    /// Why a connection could not be made.
+    pub(super) fn connecting(server: &str, error: tokio_postgres::Error) -> Self {
+        let server = server.to_owned();
+        if let Some(says) = error.as_db_error() {
+            if is_passing(says.code()) {
+                return Self::Away {
+                    server,
+                    source: error,
+                };
+            }
+            let says = in_words(says);
+            return Self::Refused { server, says };
+        }
+        // the library tells kinds by their texts alone
+        match error.to_string().as_str() {
+            "error performing TLS handshake" => Self::Tls {
+                server,
+                source: error,
+            },
+            "authentication error" => Self::Refused {
+                server,
+                says: chain(&error),
+            },
+            _ => Self::Away {
+                server,
+                source: error,
+            },
+        }
+    }
+
+    /// Why a query did not work.
+    pub(super) fn querying(name: &'static str, server: &str, error: tokio_postgres::Error) -> Self {
+        if let Some(says) = error.as_db_error() {
+            let code = says.code().clone();
+            let says = in_words(says);
+            return Self::Query { name, says, code };
+        }
+        let text = error.to_string();
+        if text.starts_with("error communicating") || error.is_closed() {
+            return Self::Away {
+                server: server.to_owned(),
+                source: error,
+            };
+        }
+        Self::Misfit {
+            name,
+            source: error,
+        }
+    }
+
+    /// Whether the connection is of no use after this.
+    pub(super) fn ends_connection(&self) -> bool {
+        match self {
+            Self::Away { .. } | Self::Timeout { .. } | Self::Misfit { .. } => true,
+            // a primary that has become a replica goes on to answer, and never accepts a word again
+            Self::Query { code, .. } => {
+                *code == SqlState::READ_ONLY_SQL_TRANSACTION || code.code().starts_with("57P")
+            }
+            Self::Url(_)
+            | Self::Authorities { .. }
+            | Self::TlsSettings(_)
+            | Self::Refused { .. }
+            | Self::Tls { .. }
+            | Self::Full { .. }
+            | Self::StaleFence { .. }
+            | Self::NoPartition
+            | Self::Number(_) => false,
+        }
+    }
+}
+
+/// Classes of SQLSTATE that pass: connections, resources, shutdown and start, conflicts with others, and a primary that
+/// is a replica for the moment. A query that ran too long is among them: the server is slow.
+fn is_passing(code: &SqlState) -> bool {
+    let passing = ["08", "53", "57", "58", "40"];
+    passing.contains(&&code.code()[..2])
+        || [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ]
+        .contains(code)
+}
+
+/// What the server says, in one line.
+fn in_words(error: &DbError) -> String {
+    let mut text = format!("{} ({})", error.message(), error.code().code());
+    if let Some(hint) = error.hint() {
+        text = format!("{text}; {hint}");
+    }
+    text.replace('\n', " ")
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
     }
 }
 
 /// A number for a `bigint`.
-pub(super) fn bigint(number: u64) -> Result<i64, StoreError> {
-    i64::try_from(number).map_err(|_| StoreError::Number(number))
+pub(super) fn bigint(number: u64) -> Result<i64, Error> {
+    i64::try_from(number).map_err(|_| Error::Number(number))
 }

@@ -5,24 +5,24 @@
 //! ```
 //! A transaction whose end is not known is found out by the cursor, which the caller reads before it goes on.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::pin::pin;
+use std::time::SystemTime;
 
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Transaction};
+use ampora_raft::ids::{InstanceUid, NodeId};
+use tokio_postgres::types::{ToSql, Type};
 
+use super::cursor::Part;
 use super::days::{self, Day};
-use super::error::{StoreError, bigint};
+use super::error::bigint;
 use super::jsonb::Jsonb;
 use super::partitions::{self, AHEAD_DAYS, PLAIN, Spans};
 use super::repair::Bodies;
-use super::{cursor, documents};
+use super::{Connection, Error, Purpose, Transaction, cursor, documents};
 use crate::history::event::{Document, Spooled, StreamId};
-use ampora_raft::ids::NodeId;
 
-/// `DEALLOCATE`: the copy is prepared under a name that an earlier client of a pooled connection may have left behind.
-const LOCKED: &str = "LOCK TABLE agent_status_history IN ROW EXCLUSIVE MODE; DEALLOCATE ALL";
+/// Partitions neither come nor go until the end of the transaction that has looked at them.
+const LOCKED: &str = "LOCK TABLE agent_status_history IN ROW EXCLUSIVE MODE";
 
 const COPY: &str = "COPY agent_status_history (at, stream, seq, node_id, instance_uid, kind, \
                     fence, document, body) FROM STDIN (FORMAT binary)";
@@ -58,47 +58,48 @@ enum Attempt {
     Lacks(BTreeSet<Day>),
 }
 
-/// Writes the events above the cursor, in the order of their numbers, with the documents that they name. Answers
-/// where the cursor stands afterwards.
+/// Writes the events of a part that are above the cursor, in the order of their numbers, with the documents that they
+/// name. Answers where the cursor stands afterwards.
 ///
 /// # Errors
 /// Those of Postgres; nothing was written then, or all.
 pub async fn write_events(
-    client: &mut Client,
+    connection: &mut Connection,
     source: Source,
+    part: Part,
     events: &[Spooled],
     documents: &[Document],
-) -> Result<u64, StoreError> {
-    documents::put(client, events, documents).await?;
+) -> Result<u64, Error> {
+    documents::put(connection, events, documents).await?;
     let mut bodies = Bodies::of(events);
     let mut may_make = true;
     loop {
-        match attempt(client, source, events, &bodies, may_make).await {
+        match attempt(connection, source, part, (events, &bodies), may_make).await {
             Ok(Attempt::Written(seq)) => return Ok(seq),
             Ok(Attempt::Lacks(days)) => {
                 may_make = false;
-                partitions::ensure(client, days).await?;
+                partitions::ensure(connection, days).await?;
             }
-            Err(error) => bodies.repair(client, error).await?,
+            Err(error) => bodies.repair(connection, error).await?,
         }
     }
 }
 
 async fn attempt(
-    client: &mut Client,
+    connection: &mut Connection,
     source: Source,
-    events: &[Spooled],
-    bodies: &Bodies<'_>,
+    part: Part,
+    (events, bodies): (&[Spooled], &Bodies<'_>),
     may_make: bool,
-) -> Result<Attempt, StoreError> {
+) -> Result<Attempt, Error> {
     let key = cursor::events_key(source.stream);
-    let tx = partitions::begin(client).await?;
-    tx.batch_execute(&format!("{PLAIN}; {LOCKED}")).await?;
+    let tx = connection.begin(Purpose::Write).await?;
+    tx.batch("lock", &format!("{PLAIN}; {LOCKED}")).await?;
     let done = cursor::lock(&tx, &key).await?;
     let first = events.partition_point(|spooled| spooled.seq <= done);
-    let Some(last) = events[first..].last() else {
+    if part.is_nothing(done) {
         return Ok(Attempt::Written(done));
-    };
+    }
     let spans = Spans::read(&tx).await?;
     if may_make {
         let lacking = lacking(&spans, &events[first..], source.kept_days);
@@ -107,15 +108,18 @@ async fn attempt(
         }
     }
     copy(&tx, source, &spans, (events, first), bodies).await?;
-    cursor::advance(&tx, &key, last.seq).await?;
+    cursor::advance(&tx, &key, part.upto).await?;
     tx.commit().await?;
-    Ok(Attempt::Written(last.seq))
+    Ok(Attempt::Written(part.upto))
 }
 
 /// Days without a partition that are within what is kept and what is made ahead, by the server's clock.
 fn lacking(spans: &Spans, events: &[Spooled], kept_days: u64) -> BTreeSet<Day> {
     let today = Day::of(spans.now_ms);
     let (oldest, newest) = (today.before(kept_days.max(1)), today.after(AHEAD_DAYS));
+    if spans.is_empty() {
+        return BTreeSet::from([today]);
+    }
     let times = events.iter().map(|spooled| spooled.event.at_ms);
     times
         .filter(|at| !spans.has(*at))
@@ -124,35 +128,69 @@ fn lacking(spans: &Spans, events: &[Spooled], kept_days: u64) -> BTreeSet<Day> {
         .collect()
 }
 
+/// A row, in the order of the columns of the copy.
+struct Row<'a> {
+    at: SystemTime,
+    stream: uuid::Uuid,
+    seq: i64,
+    node: i64,
+    agent: InstanceUid,
+    kind: &'static str,
+    fence: i64,
+    document: Option<&'a [u8]>,
+    body: Jsonb<Cow<'a, str>>,
+}
+
+impl<'a> Row<'a> {
+    fn of(
+        source: Source,
+        spooled: &'a Spooled,
+        placed_ms: u64,
+        body: Cow<'a, str>,
+    ) -> Result<Self, Error> {
+        let event = &spooled.event;
+        Ok(Self {
+            at: days::instant(placed_ms),
+            stream: uuid::Uuid::from_u128(source.stream.0),
+            seq: bigint(spooled.seq)?,
+            node: source.node.0.cast_signed(),
+            agent: event.agent,
+            kind: event.kind.word(),
+            fence: bigint(event.fence.0)?,
+            document: event.document.as_ref().map(|hash| &hash.0[..]),
+            body: Jsonb(body),
+        })
+    }
+
+    fn columns(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.at,
+            &self.stream,
+            &self.seq,
+            &self.node,
+            &self.agent,
+            &self.kind,
+            &self.fence,
+            &self.document,
+            &self.body,
+        ]
+    }
+}
+
 async fn copy(
     tx: &Transaction<'_>,
     source: Source,
     spans: &Spans,
     (events, first): (&[Spooled], usize),
     bodies: &Bodies<'_>,
-) -> Result<(), StoreError> {
-    let stream = uuid::Uuid::from_u128(source.stream.0);
-    let node = source.node.0.cast_signed();
-    let mut writer = pin!(BinaryCopyInWriter::new(tx.copy_in(COPY).await?, &TYPES));
+) -> Result<(), Error> {
+    let mut rows = Vec::with_capacity(events.len() - first);
     for (at, spooled) in events.iter().enumerate().skip(first) {
-        let event = &spooled.event;
-        let placed_ms = spans.place(event.at_ms).ok_or(StoreError::NoPartition)?;
-        let document = event.document.as_ref().map(|hash| &hash.0[..]);
-        let writer = writer.as_mut();
-        writer
-            .write(&[
-                &days::instant(placed_ms),
-                &stream,
-                &bigint(spooled.seq)?,
-                &node,
-                &event.agent,
-                &event.kind.word(),
-                &bigint(event.fence.0)?,
-                &document,
-                &Jsonb(bodies.body(at, placed_ms)),
-            ])
-            .await?;
+        let placed_ms = spans.place(spooled.event.at_ms).ok_or(Error::NoPartition)?;
+        let body = bodies.body(at, placed_ms);
+        rows.push(Row::of(source, spooled, placed_ms, body)?);
     }
-    writer.finish().await?;
+    let columns = rows.iter().map(Row::columns);
+    tx.copy("events", COPY, &TYPES, columns).await?;
     Ok(())
 }

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use tokio_postgres::Client;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
-use super::error::StoreError;
+use super::cursor::Part;
 use super::export::Source;
 use super::jsonb::Jsonb;
 use super::repair::Bodies;
-use super::{cursor, days, partitions};
+use super::rows::Parameter;
+use super::{Connection, Error, Purpose, cursor, days};
 use crate::history::event::{EventKind, Spooled};
 use ampora_raft::ids::{Fence, InstanceUid};
 
@@ -41,42 +41,42 @@ fn order(spooled: &Spooled) -> Order {
     (spooled.event.fence, spooled.event.at_ms, spooled.seq)
 }
 
-/// Writes the newest of each kind among the events above the cursor, and moves the cursor up to `upto`. Answers where
-/// it stands afterwards.
+/// Writes the newest of each kind among the events of a part that are above the cursor. Answers where the cursor stands
+/// afterwards.
 ///
 /// # Errors
 /// Those of Postgres; nothing was written then, or all.
 pub async fn write_latest(
-    client: &mut Client,
+    connection: &mut Connection,
     source: Source,
-    upto: u64,
+    part: Part,
     events: &[Spooled],
-) -> Result<u64, StoreError> {
+) -> Result<u64, Error> {
     let mut bodies = Bodies::of(events);
     loop {
-        match attempt(client, source, upto, events, &bodies).await {
+        match attempt(connection, source, part, events, &bodies).await {
             Ok(seq) => return Ok(seq),
-            Err(error) => bodies.repair(client, error).await?,
+            Err(error) => bodies.repair(connection, error).await?,
         }
     }
 }
 
 async fn attempt(
-    client: &mut Client,
+    connection: &mut Connection,
     source: Source,
-    upto: u64,
+    part: Part,
     events: &[Spooled],
     bodies: &Bodies<'_>,
-) -> Result<u64, StoreError> {
+) -> Result<u64, Error> {
     let key = cursor::latest_key(source.stream);
-    let tx = partitions::begin(client).await?;
+    let tx = connection.begin(Purpose::Write).await?;
     let done = cursor::lock(&tx, &key).await?;
-    if upto <= done {
+    if part.is_nothing(done) {
         return Ok(done);
     }
     let mut agents = BTreeMap::<InstanceUid, BTreeMap<EventKind, usize>>::new();
     for (at, spooled) in events.iter().enumerate() {
-        if spooled.seq <= done || spooled.seq > upto {
+        if spooled.seq <= done || spooled.seq > part.upto {
             continue;
         }
         let kinds = agents.entry(spooled.event.agent).or_default();
@@ -87,11 +87,12 @@ async fn attempt(
     }
     if !agents.is_empty() {
         let rows = Rows::of(source, events, bodies, &agents);
-        tx.execute_typed(UPSERT, &rows.parameters()).await?;
+        let parameters = rows.parameters();
+        tx.execute("latest", UPSERT, &parameters).await?;
     }
-    cursor::advance(&tx, &key, upto).await?;
+    cursor::advance(&tx, &key, part.upto).await?;
     tx.commit().await?;
-    Ok(upto)
+    Ok(part.upto)
 }
 
 /// The columns of the rows.
@@ -131,7 +132,7 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 6] {
+    fn parameters(&self) -> [Parameter<'_>; 6] {
         [
             (&self.agents, Type::UUID_ARRAY),
             (&self.at, Type::TIMESTAMPTZ_ARRAY),
@@ -159,7 +160,7 @@ fn state(
             "{comma}\"{}\":{{\"at\":\"{}\",\"node\":{},\"order\":[{},{},{},\"{stream}\"],\"body\":{}}}",
             kind.word(),
             days::text(event.at_ms),
-            source.node.0,
+            source.node.0.cast_signed(),
             event.fence.0,
             event.at_ms,
             spooled.seq,

@@ -2,11 +2,13 @@
 //!
 //! Partitions of other shapes, which operators made, are used as they are and never touched.
 
+use std::time::SystemTime;
+
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, GenericClient, IsolationLevel, Transaction};
 
 use super::days::{self, Day};
-use super::error::StoreError;
+use super::rows::get;
+use super::{Connection, Error, Purpose, Transaction};
 
 /// Days that are made ahead.
 pub const AHEAD_DAYS: u64 = 7;
@@ -41,6 +43,15 @@ pub(super) struct Span {
     pub(super) to_ms: u64,
 }
 
+impl Span {
+    /// The day that it is the partition of, if it is one of ours.
+    pub(super) fn day(&self) -> Option<Day> {
+        let day = Day::of(self.from_ms);
+        let is_whole = self.from_ms == day.start_ms() && self.to_ms == day.after(1).start_ms();
+        (is_whole && self.name == day.partition()).then_some(day)
+    }
+}
+
 /// All partitions, in the order of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spans {
@@ -52,24 +63,27 @@ pub(super) struct Spans {
 
 impl Spans {
     /// Reads them, under [`PLAIN`]. They stay as they are while the table is locked against changes.
-    pub(super) async fn read(client: &impl GenericClient) -> Result<Self, StoreError> {
+    pub(super) async fn read(tx: &Transaction<'_>) -> Result<Self, Error> {
         let mut all = Self::default();
-        for row in client.query_typed(BOUNDS, &[]).await? {
-            all.now_ms = days::millis(row.try_get(2)?);
-            let bound = |at: usize| -> Result<Option<u64>, tokio_postgres::Error> {
-                Ok(row.try_get::<_, Option<_>>(at)?.map(days::millis))
-            };
-            if row.try_get::<_, Option<bool>>(1)? == Some(true) {
+        for row in tx.query("partitions", BOUNDS, &[]).await? {
+            all.now_ms = days::millis(get(&row, 2)?);
+            let bound = |at| get::<Option<SystemTime>>(&row, at).map(|at| at.map(days::millis));
+            if get::<Option<bool>>(&row, 1)? == Some(true) {
                 all.has_default = true;
                 continue;
             }
             all.spans.push(Span {
-                name: row.try_get(0)?,
+                name: get(&row, 0)?,
                 from_ms: bound(3)?.unwrap_or(0),
                 to_ms: bound(4)?.unwrap_or(u64::MAX),
             });
         }
         Ok(all)
+    }
+
+    /// Whether no row can be taken at all.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_default && self.spans.is_empty()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Span> {
@@ -106,32 +120,28 @@ impl Spans {
     }
 }
 
-/// A transaction that reads what others have committed, whatever the database's own default is.
-pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, StoreError> {
-    let builder = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::ReadCommitted);
-    Ok(builder.start().await?)
-}
-
 /// Makes the partitions of yesterday, today and the [`AHEAD_DAYS`] to come, and says how many were missing. Any node may.
 ///
 /// # Errors
 /// A day that cannot be made, after those that can.
-pub async fn ensure_ahead(client: &mut Client, now_ms: u64) -> Result<usize, StoreError> {
+pub async fn ensure_ahead(connection: &mut Connection, now_ms: u64) -> Result<usize, Error> {
     let first = Day::of(now_ms).before(1);
-    ensure(client, (0..AHEAD_DAYS + 2).map(|days| first.after(days))).await
+    ensure(
+        connection,
+        (0..AHEAD_DAYS + 2).map(|days| first.after(days)),
+    )
+    .await
 }
 
 /// Makes the partitions of some days where they are missing; days beyond [`MADE_MAX`] are left.
 pub(super) async fn ensure(
-    client: &mut Client,
+    connection: &mut Connection,
     days: impl IntoIterator<Item = Day>,
-) -> Result<usize, StoreError> {
+) -> Result<usize, Error> {
     let mut made = 0;
     let mut failed = None;
     for day in days.into_iter().take(MADE_MAX) {
-        match ensure_day(client, day).await {
+        match ensure_day(connection, day).await {
             Ok(is_new) => made += usize::from(is_new),
             Err(error) => failed = Some(error),
         }
@@ -139,13 +149,14 @@ pub(super) async fn ensure(
     failed.map_or(Ok(made), Err)
 }
 
-async fn ensure_day(client: &mut Client, day: Day) -> Result<bool, StoreError> {
-    let tx = begin(client).await?;
-    tx.batch_execute(&format!("{PLAIN}; {WAIT}")).await?;
+async fn ensure_day(connection: &mut Connection, day: Day) -> Result<bool, Error> {
+    let tx = connection.begin(Purpose::Upkeep).await?;
+    tx.batch("settings", PLAIN).await?;
     if Spans::read(&tx).await?.touches(day) {
         return Ok(false);
     }
-    tx.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
+    let lock = "SELECT pg_advisory_xact_lock($1)";
+    tx.query("partition_lock", lock, &[(&LOCK, Type::INT8)])
         .await?;
     // somebody may have made it while this one waited
     if Spans::read(&tx).await?.touches(day) {
@@ -158,18 +169,18 @@ async fn ensure_day(client: &mut Client, day: Day) -> Result<bool, StoreError> {
          ALTER TABLE agent_status_history ATTACH PARTITION {name} \
          FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00')"
     );
-    tx.batch_execute(&sql).await?;
+    tx.batch("make_partition", &sql).await?;
     tx.commit().await?;
     Ok(true)
 }
 
 /// Takes away one partition of ours with all its rows. Waits for nobody longer than half a second.
-pub(super) async fn drop_day(tx: &Transaction<'_>, day: Day) -> Result<(), StoreError> {
+pub(super) async fn drop_day(tx: &Transaction<'_>, day: Day) -> Result<(), Error> {
     let name = day.partition();
     let sql = format!(
         "{WAIT}; ALTER TABLE agent_status_history DETACH PARTITION {name}; DROP TABLE {name}"
     );
-    Ok(tx.batch_execute(&sql).await?)
+    tx.batch("drop_partition", &sql).await
 }
 
 #[cfg(test)]

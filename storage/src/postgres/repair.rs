@@ -3,13 +3,12 @@
 
 use std::borrow::Cow;
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::days;
-use super::error::StoreError;
 use super::jsonb::Jsonb;
 use super::storable::{escaped, storable, with_time};
+use super::{Connection, Error, Purpose};
 use crate::history::event::Spooled;
 
 /// Bodies of a batch that are looked for one by one; beyond that all of it is escaped.
@@ -50,14 +49,14 @@ impl<'a> Bodies<'a> {
     /// Escapes one more body, or all. Gives the error back when there is nothing left to escape.
     pub(super) async fn repair(
         &mut self,
-        client: &Client,
-        error: StoreError,
-    ) -> Result<(), StoreError> {
+        connection: &mut Connection,
+        error: Error,
+    ) -> Result<(), Error> {
         if !error.is_about_data() || self.forced.iter().all(|forced| *forced) {
             return Err(error);
         }
         self.found += 1;
-        match self.refused(client).await? {
+        match self.refused(connection).await? {
             Some(at) if self.found <= FOUND_MAX => self.forced[at] = true,
             Some(_) | None => self.forced.fill(true),
         }
@@ -65,14 +64,14 @@ impl<'a> Bodies<'a> {
     }
 
     /// One body that the server refuses.
-    async fn refused(&self, client: &Client) -> Result<Option<usize>, StoreError> {
+    async fn refused(&self, connection: &mut Connection) -> Result<Option<usize>, Error> {
         let (mut from, mut to) = (0, self.events.len());
-        if self.takes(client, from, to).await? {
+        if self.takes(connection, from, to).await? {
             return Ok(None);
         }
         while to - from > 1 {
             let middle = from.midpoint(to);
-            if self.takes(client, from, middle).await? {
+            if self.takes(connection, from, middle).await? {
                 from = middle;
             } else {
                 to = middle;
@@ -81,13 +80,16 @@ impl<'a> Bodies<'a> {
         Ok(Some(from))
     }
 
-    async fn takes(&self, client: &Client, from: usize, to: usize) -> Result<bool, StoreError> {
+    async fn takes(
+        &self,
+        connection: &mut Connection,
+        from: usize,
+        to: usize,
+    ) -> Result<bool, Error> {
         let bodies: Vec<_> = (from..to).map(|at| Jsonb(self.own(at))).collect();
-        let asked = client
-            .query_typed("SELECT cardinality($1)", &[(&bodies, Type::JSONB_ARRAY)])
-            .await
-            .map_err(StoreError::from);
-        match asked {
+        let tx = connection.begin(Purpose::Write).await?;
+        let (sql, bodies) = ("SELECT cardinality($1)", (&bodies as _, Type::JSONB_ARRAY));
+        match tx.query("probe", sql, &[bodies]).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_about_data() => Ok(false),
             Err(error) => Err(error),
