@@ -132,8 +132,12 @@ impl Parts {
                 };
                 self.addresses = all;
             }
-            "user" => drop(config.user(value)),
-            "password" => drop(config.password(value)),
+            "user" => {
+                config.user(value);
+            }
+            "password" => {
+                config.password(value);
+            }
             "dbname" => self.database = Some(value),
             "sslmode" => match value.as_str() {
                 // these fall back to plain text silently: the default, which is stricter, stands instead
@@ -145,10 +149,16 @@ impl Parts {
             },
             "sslrootcert" if value == "system" => self.authorities = Some(Authorities::System),
             "sslrootcert" => self.authorities = Some(Authorities::File(PathBuf::from(value))),
-            "application_name" => drop(config.application_name(value)),
-            "options" => drop(config.options(value)),
+            "application_name" => {
+                config.application_name(value);
+            }
+            "options" => {
+                config.options(value);
+            }
             "connect_timeout" => match value.parse() {
-                Ok(seconds @ 1..) => drop(config.connect_timeout(Duration::from_secs(seconds))),
+                Ok(seconds @ 1..) => {
+                    config.connect_timeout(Duration::from_secs(seconds));
+                }
                 Ok(0) | Err(_) => return wrong("a number of seconds from 1 on"),
             },
             "target_session_attrs" => {
@@ -203,11 +213,15 @@ impl Parts {
             shown.push(format!("{}:{port}", host.unwrap_or_default()));
         }
         let mut shown = shown.join(",");
-        self.hosts.iter().for_each(|host| drop(config.host(host)));
-        self.addresses
-            .iter()
-            .for_each(|ip| drop(config.hostaddr(*ip)));
-        ports.iter().for_each(|port| drop(config.port(*port)));
+        for host in &self.hosts {
+            config.host(host);
+        }
+        for ip in &self.addresses {
+            config.hostaddr(*ip);
+        }
+        for port in &ports {
+            config.port(*port);
+        }
         if let Some(database) = &self.database {
             config.dbname(database);
             shown = format!("{shown}/{database}");

@@ -8,9 +8,9 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::error::bigint;
 use super::jsonb::Jsonb;
 use super::lease::Held;
+use super::refused::bigint;
 use super::rows::{Columns, Form, Parameter, get, put};
 use super::storable::restored;
 use super::{Connection, Error, Purpose, cursor, days};

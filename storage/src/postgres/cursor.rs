@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::error::bigint;
+use super::refused::bigint;
 use super::rows::{Parameter, get};
 use super::{Error, Transaction};
 use crate::history::event::StreamId;

@@ -7,8 +7,8 @@ use ampora_raft::ids::{ConfigHash, DispatchId, Fence, InstanceUid, NodeId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::error::bigint;
 use super::lease::Held;
+use super::refused::bigint;
 use super::rows::{Columns, Form, Parameter, get, put};
 use super::{Connection, Error, Purpose, cursor, days};
 use crate::history::query::PAGE_MAX;

@@ -82,6 +82,55 @@ pub enum Error {
         /// Where.
         source: tokio_postgres::Error,
     },
+    /// A query that always has a row had none.
+    #[error("the query {name} was answered with nothing")]
+    Empty {
+        /// Which.
+        name: &'static str,
+    },
+    /// The schema belongs to a newer binary.
+    #[error(
+        "the schema in Postgres has version {found}, this binary knows up to {known}: a newer Ampora has migrated it"
+    )]
+    SchemaNewer {
+        /// The version that is there.
+        found: u32,
+        /// The newest that this binary knows.
+        known: u32,
+    },
+    /// The schema has to be migrated first.
+    #[error(
+        "the schema in Postgres has version {found}, this binary needs {known}: run `ampora migrate`"
+    )]
+    SchemaOlder {
+        /// The version that is there; 0 is none.
+        found: u32,
+        /// What this binary needs.
+        known: u32,
+    },
+    /// A pooler stands between, which gives every transaction another backend.
+    #[error(
+        "Postgres at {server} is behind a pooler in transaction mode, through which a migration cannot hold its lock: \
+         run `ampora migrate` with a `postgres.url` that leads to the server itself"
+    )]
+    Pooled {
+        /// Where.
+        server: String,
+    },
+    /// Another migration is under way and does not come to its end.
+    #[error("another node is migrating Postgres at {server}")]
+    Migrating {
+        /// Where.
+        server: String,
+    },
+    /// A migration failed; those before it have been applied.
+    #[error("Postgres at {server} cannot be migrated")]
+    Migration {
+        /// Where.
+        server: String,
+        /// Which, and why.
+        source: Box<refinery::Error>,
+    },
     /// Somebody wrote under a newer fence of this duty: nothing was changed.
     #[error("the lease `{name}` was held under a newer fence than {fence}")]
     StaleFence {
@@ -99,46 +148,24 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the server said, if it refused a query.
-    pub(super) fn code(&self) -> Option<&SqlState> {
-        match self {
-            Self::Query { code, .. } => Some(code),
-            Self::Url(_)
-            | Self::Authorities { .. }
-            | Self::TlsSettings(_)
-            | Self::Away { .. }
-            | Self::Refused { .. }
-            | Self::Tls { .. }
-            | Self::Timeout { .. }
-            | Self::Full { .. }
-            | Self::Misfit { .. }
-            | Self::StaleFence { .. }
-            | Self::NoPartition
-            | Self::Number(_) => None,
-        }
-    }
-
-    /// Whether the server refuses what was sent (classes 22 and 54), which it would again.
-    pub(super) fn is_about_data(&self) -> bool {
-        let code = self.code().map(SqlState::code);
-        code.is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
-    }
-
-    /// A value that is not of the type that the query asks for.
-    pub(super) fn misfit(name: &'static str) -> impl Fn(tokio_postgres::Error) -> Self {
-        move |source| Self::Misfit { name, source }
-    }
-
     /// Whether the same may work later without anybody changing anything: the server is away, busy or being replaced.
     pub fn is_away(&self) -> bool {
         match self {
-            Self::Away { .. } | Self::Timeout { .. } | Self::Full { .. } => true,
+            Self::Away { .. }
+            | Self::Timeout { .. }
+            | Self::Full { .. }
+            | Self::Migrating { .. } => true,
             Self::Query { code, .. } => is_passing(code),
             Self::Url(_)
             | Self::Authorities { .. }
             | Self::TlsSettings(_)
             | Self::Refused { .. }
             | Self::Tls { .. }
+            | Self::Empty { .. }
+            | Self::SchemaNewer { .. }
+            | Self::SchemaOlder { .. }
+            | Self::Pooled { .. }
+            | Self::Migration { .. }
             | Self::Misfit { .. }
             | Self::StaleFence { .. }
             | Self::NoPartition
@@ -220,6 +247,12 @@ impl Error {
             | Self::TlsSettings(_)
             | Self::Refused { .. }
             | Self::Tls { .. }
+            | Self::Empty { .. }
+            | Self::SchemaNewer { .. }
+            | Self::SchemaOlder { .. }
+            | Self::Pooled { .. }
+            | Self::Migration { .. }
+            | Self::Migrating { .. }
             | Self::Full { .. }
             | Self::StaleFence { .. }
             | Self::NoPartition
@@ -254,9 +287,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         Some(source) => format!("{error}: {}", chain(source)),
         None => error.to_string(),
     }
-}
-
-/// A number for a `bigint`.
-pub(super) fn bigint(number: u64) -> Result<i64, Error> {
-    i64::try_from(number).map_err(|_| Error::Number(number))
 }

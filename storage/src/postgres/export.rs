@@ -14,9 +14,9 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::cursor::Part;
 use super::days::{self, Day};
-use super::error::bigint;
 use super::jsonb::Jsonb;
 use super::partitions::{self, AHEAD_DAYS, PLAIN, Spans};
+use super::refused::bigint;
 use super::repair::Bodies;
 use super::{Connection, Error, Purpose, Transaction, cursor, documents};
 use crate::history::event::{Document, Spooled, StreamId};

@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::error::bigint;
+use super::refused::bigint;
 use super::rows::Parameter;
 use super::{Error, Transaction};
 

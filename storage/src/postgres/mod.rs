@@ -24,9 +24,11 @@ pub mod lease;
 pub mod partitions;
 pub mod pool;
 pub mod read;
+mod refused;
 mod repair;
 pub mod retention;
 mod rows;
+pub mod schema;
 pub mod storable;
 pub mod tls;
 

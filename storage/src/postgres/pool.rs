@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool, PoolError, Runtime, TimeoutType};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{IsolationLevel, Row, SimpleQueryMessage};
 
 use super::connect::{Door, Options};
@@ -394,4 +394,13 @@ impl Transaction<'_> {
             .timed("commit", self.limit, self.inner.commit())
             .await
     }
+}
+
+/// The only value of an answer.
+pub(super) fn value<T: FromSqlOwned>(rows: &[Row], name: &'static str) -> Result<T, Error> {
+    let Some(row) = rows.first() else {
+        return Err(Error::Empty { name });
+    };
+    row.try_get(0)
+        .map_err(|source| Error::Misfit { name, source })
 }

@@ -7,8 +7,8 @@ use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::error::bigint;
 use super::jsonb::Jsonb;
+use super::refused::bigint;
 use super::rows::{Parameter, get};
 use super::storable::restored;
 use super::{Connection, Error, Purpose, days};

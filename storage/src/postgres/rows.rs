@@ -15,7 +15,9 @@ pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// A value of a row.
 pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Error> {
-    row.try_get(at).map_err(Error::misfit("row"))
+    let name = "row";
+    row.try_get(at)
+        .map_err(|source| Error::Misfit { name, source })
 }
 
 /// A table that takes rows as columns of one statement.

@@ -35,22 +35,21 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(server: &Server) -> Self {
-        Self::with(server, "")
+    pub(crate) async fn new(server: &Server) -> Self {
+        Self::with(server, "").await
     }
 
     /// `settings` are run before the schema is made.
-    pub(crate) fn with(server: &Server, settings: &str) -> Self {
-        let database = server.database();
-        Self::of(database, settings)
+    pub(crate) async fn with(server: &Server, settings: &str) -> Self {
+        Self::of(server.database(), settings).await
     }
 
-    pub(crate) fn of(database: Database, settings: &str) -> Self {
+    pub(crate) async fn of(database: Database, settings: &str) -> Self {
         if !settings.is_empty() {
             sql_at(&database.url, settings);
         }
-        sql_at(&database.url, &schema());
         let pool = pool(&database.url);
+        pool.migrate().await.expect("migrated");
         Self { database, pool }
     }
 
@@ -68,7 +67,10 @@ impl Store {
         let sql = "SELECT count(*), count(DISTINCT (stream, seq)) FROM agent_status_history";
         let text = self.sql(sql);
         let (rows, different) = text.split_once('|').expect("two columns");
-        (rows.parse().expect("a number"), different.parse().expect("a number"))
+        (
+            rows.parse().expect("a number"),
+            different.parse().expect("a number"),
+        )
     }
 
     pub(crate) async fn cursor(&self, key: &str) -> u64 {
@@ -89,24 +91,12 @@ pub(crate) fn pool(url: &str) -> Postgres {
     Postgres::new(&options).expect("a URL")
 }
 
-/// All migrations in their order.
-fn schema() -> String {
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
-    let files = std::fs::read_dir(dir).expect("migrations");
-    let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
-    let number = |path: &std::path::Path| -> u32 {
-        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
-        let number = name.trim_start_matches('V').split("__").next();
-        number.and_then(|it| it.parse().ok()).expect("a number")
-    };
-    files.sort_by_key(|path| number(path));
-    let texts = files.iter().map(|file| std::fs::read_to_string(file).expect("a text"));
-    texts.collect()
-}
-
 /// The time of the server, as good as ours.
 pub(crate) fn now_ms() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "the days of the server are those of today")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the days of the server are those of today"
+    )]
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(now.expect("after 1970").as_millis()).expect("before the end")
 }
