@@ -16,6 +16,7 @@ use super::cursor::Part;
 use super::days::{self, Day};
 use super::jsonb::Jsonb;
 use super::partitions::{self, AHEAD_DAYS, PLAIN, Spans};
+use super::pool::CopyRow;
 use super::refused::bigint;
 use super::repair::Bodies;
 use super::{Connection, Error, Purpose, Transaction, cursor, documents};
@@ -161,7 +162,9 @@ impl<'a> Row<'a> {
             body: Jsonb(body),
         })
     }
+}
 
+impl CopyRow for Row<'_> {
     fn columns(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![
             &self.at,
@@ -190,7 +193,6 @@ async fn copy(
         let body = bodies.body(at, placed_ms);
         rows.push(Row::of(source, spooled, placed_ms, body)?);
     }
-    let columns = rows.iter().map(Row::columns);
-    tx.copy("events", COPY, &TYPES, columns).await?;
+    tx.copy("events", COPY, &TYPES, &rows).await?;
     Ok(())
 }
