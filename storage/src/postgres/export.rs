@@ -117,11 +117,11 @@ async fn attempt(
 fn lacking(spans: &Spans, events: &[Spooled], kept_days: u64) -> BTreeSet<Day> {
     let today = Day::of(spans.now_ms);
     let (oldest, newest) = (today.before(kept_days.max(1)), today.after(AHEAD_DAYS));
-    if spans.is_empty() {
-        return BTreeSet::from([today]);
-    }
     let times = events.iter().map(|spooled| spooled.event.at_ms);
+    // where there is none at all, one for those that are of none of these days
+    let now_ms = spans.is_empty().then_some(spans.now_ms);
     times
+        .chain(now_ms)
         .filter(|at| !spans.has(*at))
         .map(Day::of)
         .filter(|day| (oldest..=newest).contains(day))
