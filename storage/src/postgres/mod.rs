@@ -29,6 +29,7 @@ mod repair;
 pub mod retention;
 mod rows;
 pub mod schema;
+pub mod sink;
 pub mod storable;
 pub mod tls;
 

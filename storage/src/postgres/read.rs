@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
+use ampora_raft::ids::{BodyHash, Fence, InstanceUid, NodeId};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -17,14 +17,14 @@ use crate::history::query::{Item, PAGE_MAX, Position, Query};
 
 /// Every condition on the time is one on `at` alone as well, which chooses partitions; the row comparison does not.
 const PAGE: &str = "\
-SELECT at, stream, seq, node_id, kind, body FROM agent_status_history
+SELECT at, stream, seq, node_id, fence, kind, body FROM agent_status_history
 WHERE instance_uid = $1 AND at >= $2 AND at < $3 AND (at, stream, seq) < ($4, $5, $6)
 ORDER BY at DESC, stream DESC, seq DESC LIMIT $7";
 
 /// The newest of each kind, then the newest of all: each kind is read from its end of the index.
 const PAGE_OF_KINDS: &str = "\
 SELECT h.* FROM unnest($8) AS k (kind) CROSS JOIN LATERAL (
-    SELECT at, stream, seq, node_id, kind, body FROM agent_status_history AS h
+    SELECT at, stream, seq, node_id, fence, kind, body FROM agent_status_history AS h
     WHERE h.instance_uid = $1 AND h.kind = k.kind AND at >= $2 AND at < $3
       AND (at, stream, seq) < ($4, $5, $6)
     ORDER BY at DESC, stream DESC, seq DESC LIMIT $7) AS h
@@ -74,10 +74,10 @@ pub async fn history(connection: &mut Connection, query: &Query) -> Result<Vec<I
 
 /// Nothing for a kind that only a newer binary knows.
 fn item(row: &Row) -> Result<Option<Item>, Error> {
-    let Some(kind) = EventKind::from_word(get(row, 4)?) else {
+    let Some(kind) = EventKind::from_word(get(row, 5)?) else {
         return Ok(None);
     };
-    let body: Jsonb<String> = get(row, 5)?;
+    let body: Jsonb<String> = get(row, 6)?;
     Ok(Some(Item {
         position: Position {
             at_ms: days::millis(get(row, 0)?),
@@ -85,6 +85,7 @@ fn item(row: &Row) -> Result<Option<Item>, Error> {
             seq: get::<i64>(row, 2)?.cast_unsigned(),
         },
         node: NodeId(get::<i64>(row, 3)?.cast_unsigned()),
+        fence: Fence(get::<i64>(row, 4)?.cast_unsigned()),
         kind,
         body: restored(body.0),
     }))
@@ -138,17 +139,17 @@ pub struct Past {
 /// newest of all stands in, if it is that old.
 const FLEET: &str = "\
 SELECT coalesce(h.at, n.at), coalesce(h.stream, n.stream), coalesce(h.seq, n.seq), coalesce(h.node_id, n.node_id),
-       k.kind, coalesce(h.body, n.body), a.instance_uid
+       coalesce(h.fence, n.fence), k.kind, coalesce(h.body, n.body), a.instance_uid
 FROM (SELECT instance_uid, state FROM agent_latest WHERE instance_uid > $1 ORDER BY 1 LIMIT $2) AS a
 CROSS JOIN LATERAL jsonb_each(a.state) AS k (kind, newest)
 LEFT JOIN LATERAL (
-    SELECT at, stream, seq, node_id, body FROM agent_status_history AS h
+    SELECT at, stream, seq, node_id, fence, body FROM agent_status_history AS h
     WHERE h.instance_uid = a.instance_uid AND h.kind = k.kind AND h.at <= $3
     ORDER BY at DESC, stream DESC, seq DESC LIMIT 1) AS h ON true
 LEFT JOIN LATERAL (
     SELECT (newest ->> 'at')::timestamptz AS at, (newest #>> '{order,3}')::uuid AS stream,
            (newest #>> '{order,2}')::bigint AS seq, (newest ->> 'node')::bigint AS node_id,
-           newest -> 'body' AS body) AS n ON h.seq IS NULL AND n.at <= $3
+           (newest #>> '{order,0}')::bigint AS fence, newest -> 'body' AS body) AS n ON h.seq IS NULL AND n.at <= $3
 ORDER BY a.instance_uid, k.kind";
 
 /// A page of the fleet at a past time, and the agent after which the next one begins: nothing when this was the last.
@@ -174,7 +175,7 @@ pub async fn fleet_at(
     let rows = tx.query("fleet_at", FLEET, &parameters).await?;
     let mut fleet = BTreeMap::<InstanceUid, Vec<Item>>::new();
     for row in &rows {
-        let events = fleet.entry(get(row, 6)?).or_default();
+        let events = fleet.entry(get(row, 7)?).or_default();
         if get::<Option<i64>>(row, 2)?.is_some() {
             events.extend(item(row)?);
         }

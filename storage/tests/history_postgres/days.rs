@@ -2,7 +2,6 @@
 
 use ampora_storage::history::query::Query;
 use ampora_storage::postgres::days::{DAY_MS, Day};
-use ampora_storage::postgres::export::write_events;
 use ampora_storage::postgres::partitions::ensure_ahead;
 use ampora_storage::postgres::read::history;
 use futures_util::future::join_all;
@@ -154,9 +153,9 @@ async fn partitions_of_operators_take_rows_and_stay_as_they_are() {
     assert_eq!(store.sql(names), "1|mine\n2|mine");
     store.sql("CREATE TABLE rest PARTITION OF agent_status_history DEFAULT");
     let any = [event(3, 7, "{}")];
-    let part = ampora_storage::postgres::cursor::Part { from: 2, upto: 3 };
-    let written = write_events(&mut connection, source(1), part, &any, &[]).await;
-    assert_eq!(written.expect("written"), 3);
+    write(&mut connection, source(1), &any)
+        .await
+        .expect("written");
     let body = "SELECT tableoid::regclass, body FROM agent_status_history WHERE seq = 3";
     assert_eq!(store.sql(body), "rest|{}");
 }

@@ -2,13 +2,13 @@
 
 use ampora_raft::ids::Fence;
 use ampora_storage::history::event::{Document, EventKind, Spooled};
+use ampora_storage::history::export::Batch;
 use ampora_storage::history::query::Query;
-use ampora_storage::postgres::cursor::Part;
 use ampora_storage::postgres::export::write_events;
 use ampora_storage::postgres::latest::write_latest;
 use ampora_storage::postgres::read::{document, history};
 
-use crate::data::{Store, agent, event, hash, now_ms, source, write};
+use crate::data::{Store, agent, batch, event, hash, now_ms, source, write};
 use crate::postgres::{Database, Server, Version};
 
 /// Whether each comes back as it was, or in its escaped form because readers of JSON refuse it too.
@@ -105,11 +105,8 @@ async fn the_newest_state_takes_hostile_bodies_too() {
         let mut bad = event(seq, now_ms(), &body);
         bad.event.fence = Fence(seq);
         bad.event.kind = EventKind::ALL[number % 7];
-        let part = Part {
-            from: seq - 1,
-            upto: seq,
-        };
-        let written = write_latest(&mut connection, source(1), part, &[bad]).await;
+        let bad = [bad];
+        let written = write_latest(&mut connection, &batch(source(1), &bad)).await;
         assert_eq!(written.expect("written"), seq, "{body}");
     }
     let kinds = store.sql(
@@ -137,13 +134,13 @@ async fn documents_that_jsonb_cannot_hold_are_kept() {
             body: body.into(),
         });
     }
-    let part = Part {
-        from: 0,
-        upto: events.len() as u64,
-    };
-    for source in [source(1), source(2)] {
-        let written = write_events(&mut connection, source, part, &events, &documents).await;
-        assert_eq!(written.expect("written"), part.upto);
+    for stream in [source(1), source(2)] {
+        let batch = Batch {
+            documents: &documents,
+            ..batch(stream, &events)
+        };
+        let written = write_events(&mut connection, &batch, 30).await;
+        assert_eq!(written.expect("written"), batch.upto);
     }
     assert_eq!(
         store.sql("SELECT count(*) FROM history_documents"),
@@ -184,8 +181,7 @@ async fn a_database_that_is_not_utf_8_holds_what_it_cannot_spell() {
             .expect("written"),
         3
     );
-    let part = Part { from: 0, upto: 3 };
-    let written = write_latest(&mut connection, source(1), part, &events).await;
+    let written = write_latest(&mut connection, &batch(source(1), &events)).await;
     assert_eq!(written.expect("written"), 3);
     let items = history(&mut connection, &page()).await.expect("a page");
     let read: Vec<_> = items.iter().rev().map(|item| value(&item.body)).collect();
