@@ -1,6 +1,7 @@
 //! Audit records in `audit_events`, once each by their hash.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use ampora_raft::records::AuditRecord;
@@ -25,14 +26,14 @@ pub async fn write_audit(
     connection: &mut Connection,
     held: Held,
     lineage: u128,
-    records: &[AuditRecord],
+    records: &[Arc<AuditRecord>],
 ) -> Result<u64, Error> {
     let key = cursor::audit_key(lineage);
     let tx = connection.begin(Purpose::Read).await?;
     let done = cursor::read(&tx, &key).await?;
     drop(tx);
     let first = records.partition_point(|record| record.seq <= done);
-    let rows: Vec<_> = records[first..].iter().map(|it| (lineage, it)).collect();
+    let rows: Vec<_> = records[first..].iter().map(|it| (lineage, &**it)).collect();
     let Some((_, last)) = rows.last() else {
         return Ok(done);
     };

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::refused::bigint;
 use super::rows::{Parameter, get};
-use super::{Error, Transaction};
+use super::{Connection, Error, Purpose, Transaction};
 use crate::history::event::StreamId;
 use crate::history::export::Batch;
 
@@ -41,6 +41,15 @@ pub fn dispatch_key(lineage: u128) -> String {
 pub async fn read(tx: &Transaction<'_>, key: &str) -> Result<u64, Error> {
     let sql = "SELECT seq FROM history_cursor WHERE stream = $1";
     standing(tx, sql, key).await.map(Option::unwrap_or_default)
+}
+
+/// The last number that was written, in a transaction of its own.
+///
+/// # Errors
+/// Those of Postgres.
+pub async fn standing_at(connection: &mut Connection, key: &str) -> Result<u64, Error> {
+    let tx = connection.begin(Purpose::Read).await?;
+    read(&tx, key).await
 }
 
 async fn standing(tx: &Transaction<'_>, sql: &str, key: &str) -> Result<Option<u64>, Error> {

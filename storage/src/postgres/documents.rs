@@ -105,10 +105,15 @@ async fn insert(
     if rows.is_empty() {
         return Ok(());
     }
-    let at = |hash| days::instant(named.get(hash).copied().unwrap_or_default());
-    let hashes: Vec<&[u8]> = rows.iter().map(|(it, _)| &it.hash.0[..]).collect();
-    let bodies: Vec<_> = rows.iter().map(|(_, body)| Jsonb(body)).collect();
-    let times: Vec<_> = rows.iter().map(|(it, _)| at(&it.hash)).collect();
+    let mut hashes: Vec<&[u8]> = Vec::with_capacity(rows.len());
+    let mut bodies = Vec::with_capacity(rows.len());
+    let mut times = Vec::with_capacity(rows.len());
+    for (document, body) in rows {
+        hashes.push(&document.hash.0);
+        bodies.push(Jsonb(body));
+        let at_ms = named.get(&document.hash).copied().unwrap_or_default();
+        times.push(days::instant(at_ms));
+    }
     let parameters: [Parameter<'_>; 3] = [
         (&hashes, Type::BYTEA_ARRAY),
         (&bodies, Type::JSONB_ARRAY),

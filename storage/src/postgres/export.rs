@@ -15,6 +15,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::days::{self, Day};
 use super::jsonb::Jsonb;
 use super::partitions::{self, AHEAD_DAYS, PLAIN, Spans};
+use super::pool::CopyRow;
 use super::refused::bigint;
 use super::repair::Bodies;
 use super::{Connection, Error, Purpose, Transaction, cursor, documents};
@@ -150,7 +151,9 @@ impl<'a> Row<'a> {
             body: Jsonb(body),
         })
     }
+}
 
+impl CopyRow for Row<'_> {
     fn columns(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![
             &self.at,
@@ -179,7 +182,6 @@ async fn copy(
         let body = bodies.body(at, placed_ms);
         rows.push(Row::of(batch.stream, spooled, placed_ms, body)?);
     }
-    let columns: Vec<_> = rows.iter().map(Row::columns).collect();
-    tx.copy("events", COPY, &TYPES, columns).await?;
+    tx.copy("events", COPY, &TYPES, &rows).await?;
     Ok(())
 }

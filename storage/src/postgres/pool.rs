@@ -367,18 +367,18 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// When the server is away, refuses, or does not answer in time.
-    pub async fn copy<'r>(
+    pub async fn copy<R: CopyRow>(
         &self,
         name: &'static str,
         sql: &str,
         types: &[Type],
-        rows: impl IntoIterator<Item = Vec<&'r (dyn ToSql + Sync)>>,
+        rows: &[R],
     ) -> Result<u64, Error> {
         let copied = async {
             let sink = self.inner.copy_in(sql).await?;
             let mut writer = pin!(BinaryCopyInWriter::new(sink, types));
             for row in rows {
-                writer.as_mut().write(&row).await?;
+                writer.as_mut().write(&row.columns()).await?;
             }
             writer.finish().await
         };
@@ -394,6 +394,12 @@ impl Transaction<'_> {
             .timed("commit", self.limit, self.inner.commit())
             .await
     }
+}
+
+/// A row of a copy.
+pub trait CopyRow: Sync {
+    /// Its values, in the order of the columns.
+    fn columns(&self) -> Vec<&(dyn ToSql + Sync)>;
 }
 
 /// The only value of an answer.

@@ -13,18 +13,18 @@ use super::rows::{Parameter, get};
 use super::storable::restored;
 use super::{Connection, Error, Purpose, days};
 use crate::history::event::{EventKind, StreamId};
-use crate::history::query::{Item, PAGE_MAX, Position, Query};
+use crate::history::query::{AgentThen, Item, PAGE_MAX, Position, Query};
 
 /// Every condition on the time is one on `at` alone as well, which chooses partitions; the row comparison does not.
 const PAGE: &str = "\
-SELECT at, stream, seq, node_id, fence, kind, body FROM agent_status_history
+SELECT at, stream, seq, node_id, kind, body, fence FROM agent_status_history
 WHERE instance_uid = $1 AND at >= $2 AND at < $3 AND (at, stream, seq) < ($4, $5, $6)
 ORDER BY at DESC, stream DESC, seq DESC LIMIT $7";
 
 /// The newest of each kind, then the newest of all: each kind is read from its end of the index.
 const PAGE_OF_KINDS: &str = "\
 SELECT h.* FROM unnest($8) AS k (kind) CROSS JOIN LATERAL (
-    SELECT at, stream, seq, node_id, fence, kind, body FROM agent_status_history AS h
+    SELECT at, stream, seq, node_id, kind, body, fence FROM agent_status_history AS h
     WHERE h.instance_uid = $1 AND h.kind = k.kind AND at >= $2 AND at < $3
       AND (at, stream, seq) < ($4, $5, $6)
     ORDER BY at DESC, stream DESC, seq DESC LIMIT $7) AS h
@@ -47,7 +47,8 @@ pub async fn history(connection: &mut Connection, query: &Query) -> Result<Vec<I
     let (before, at) = (days::instant(before_ms), days::instant(below.at_ms));
     let stream = uuid::Uuid::from_u128(below.stream.0);
     let seq = bigint(below.seq).unwrap_or(i64::MAX);
-    let limit = i64::from(query.limit).min(PAGE_MAX as i64);
+    // one more than a page tells whether there is more
+    let limit = i64::from(query.limit).min(PAGE_MAX as i64 + 1);
     let mut kinds: Vec<_> = query.kinds.iter().map(|kind| kind.word()).collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -74,10 +75,10 @@ pub async fn history(connection: &mut Connection, query: &Query) -> Result<Vec<I
 
 /// Nothing for a kind that only a newer binary knows.
 fn item(row: &Row) -> Result<Option<Item>, Error> {
-    let Some(kind) = EventKind::from_word(get(row, 5)?) else {
+    let Some(kind) = EventKind::from_word(get(row, 4)?) else {
         return Ok(None);
     };
-    let body: Jsonb<String> = get(row, 6)?;
+    let body: Jsonb<String> = get(row, 5)?;
     Ok(Some(Item {
         position: Position {
             at_ms: days::millis(get(row, 0)?),
@@ -85,7 +86,7 @@ fn item(row: &Row) -> Result<Option<Item>, Error> {
             seq: get::<i64>(row, 2)?.cast_unsigned(),
         },
         node: NodeId(get::<i64>(row, 3)?.cast_unsigned()),
-        fence: Fence(get::<i64>(row, 4)?.cast_unsigned()),
+        fence: Fence(get::<i64>(row, 6)?.cast_unsigned()),
         kind,
         body: restored(body.0),
     }))
@@ -126,30 +127,21 @@ pub async fn extent(connection: &mut Connection) -> Result<Option<(u64, u64)>, E
         .map(|(a, b)| (days::millis(a), days::millis(b))))
 }
 
-/// An agent as it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Past {
-    /// Who.
-    pub agent: InstanceUid,
-    /// The newest event of each kind at or before the time.
-    pub events: Vec<Item>,
-}
-
 /// Agents of a page, and for each kind that one has ever had the newest event by then. Where history has none left, the
 /// newest of all stands in, if it is that old.
 const FLEET: &str = "\
 SELECT coalesce(h.at, n.at), coalesce(h.stream, n.stream), coalesce(h.seq, n.seq), coalesce(h.node_id, n.node_id),
-       coalesce(h.fence, n.fence), k.kind, coalesce(h.body, n.body), a.instance_uid
+       k.kind, coalesce(h.body, n.body), coalesce(h.fence, n.fence), a.instance_uid
 FROM (SELECT instance_uid, state FROM agent_latest WHERE instance_uid > $1 ORDER BY 1 LIMIT $2) AS a
 CROSS JOIN LATERAL jsonb_each(a.state) AS k (kind, newest)
 LEFT JOIN LATERAL (
-    SELECT at, stream, seq, node_id, fence, body FROM agent_status_history AS h
+    SELECT at, stream, seq, node_id, body, fence FROM agent_status_history AS h
     WHERE h.instance_uid = a.instance_uid AND h.kind = k.kind AND h.at <= $3
     ORDER BY at DESC, stream DESC, seq DESC LIMIT 1) AS h ON true
 LEFT JOIN LATERAL (
     SELECT (newest ->> 'at')::timestamptz AS at, (newest #>> '{order,3}')::uuid AS stream,
            (newest #>> '{order,2}')::bigint AS seq, (newest ->> 'node')::bigint AS node_id,
-           (newest #>> '{order,0}')::bigint AS fence, newest -> 'body' AS body) AS n ON h.seq IS NULL AND n.at <= $3
+           newest -> 'body' AS body, (newest #>> '{order,0}')::bigint AS fence) AS n ON h.seq IS NULL AND n.at <= $3
 ORDER BY a.instance_uid, k.kind";
 
 /// A page of the fleet at a past time, and the agent after which the next one begins: nothing when this was the last.
@@ -162,8 +154,8 @@ pub async fn fleet_at(
     time_ms: u64,
     after: Option<InstanceUid>,
     limit: u16,
-) -> Result<(Vec<Past>, Option<InstanceUid>), Error> {
-    let limit = limit.min(PAGE_MAX as u16);
+) -> Result<(Vec<AgentThen>, Option<InstanceUid>), Error> {
+    let limit = limit.min(PAGE_MAX as u16 + 1);
     let after = after.unwrap_or(InstanceUid::nil());
     let (time, rows_max) = (days::instant(time_ms), i64::from(limit));
     let parameters: [Parameter<'_>; 3] = [
@@ -183,6 +175,6 @@ pub async fn fleet_at(
     let is_last = fleet.len() < usize::from(limit);
     let next = fleet.last_key_value().map(|(agent, _)| *agent);
     let known = fleet.into_iter().filter(|(_, events)| !events.is_empty());
-    let past = known.map(|(agent, events)| Past { agent, events });
+    let past = known.map(|(agent, items)| AgentThen { agent, items });
     Ok((past.collect(), next.filter(|_| !is_last)))
 }

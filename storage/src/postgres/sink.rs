@@ -1,63 +1,59 @@
-//! Postgres as a sink of history.
+//! Postgres as the sink of an export.
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::export::write_events;
-use super::latest::write_latest;
-use super::{Connection, Error, Postgres, Purpose, cursor};
+use super::{Postgres, cursor, export, latest};
 use crate::history::export::{Batch, Cursors, Sink, SinkError};
 use crate::history::spool::Stream;
 
-/// The tables `agent_status_history` and `agent_latest`.
+/// The sink; each write takes a connection for as long as it lasts.
 #[derive(Debug)]
-pub struct Tables {
-    postgres: Arc<Postgres>,
+pub struct PostgresSink {
+    servers: Arc<Postgres>,
     kept_days: u64,
 }
 
-impl Tables {
-    /// Writes there; events of so many days get partitions of their own.
-    pub fn new(postgres: Arc<Postgres>, kept_days: u64) -> Self {
+impl PostgresSink {
+    /// Writes to these servers. Events of the last `kept_days` get partitions of their own.
+    pub fn new(servers: Arc<Postgres>, kept_days: u32) -> Self {
         Self {
-            postgres,
-            kept_days,
+            servers,
+            kept_days: kept_days.into(),
         }
-    }
-
-    async fn connection(&self) -> Result<Connection, Error> {
-        self.postgres.primary().await
-    }
-
-    async fn read(&self, stream: Stream) -> Result<Cursors, Error> {
-        let mut connection = self.connection().await?;
-        let tx = connection.begin(Purpose::Read).await?;
-        Ok(Cursors {
-            events: cursor::read(&tx, &cursor::events_key(stream.id)).await?,
-            latest: cursor::read(&tx, &cursor::latest_key(stream.id)).await?,
-        })
     }
 }
 
-impl Sink for Tables {
+impl Sink for PostgresSink {
     fn cursors(&self, stream: Stream) -> BoxFuture<'_, Result<Cursors, SinkError>> {
-        async move { Ok(self.read(stream).await?) }.boxed()
+        async move {
+            let mut connection = self.servers.primary().await?;
+            let events = cursor::events_key(stream.id);
+            let latest = cursor::latest_key(stream.id);
+            Ok(Cursors {
+                events: cursor::standing_at(&mut connection, &events).await?,
+                latest: cursor::standing_at(&mut connection, &latest).await?,
+            })
+        }
+        .boxed()
     }
 
     fn write_events<'a>(&'a self, batch: Batch<'a>) -> BoxFuture<'a, Result<u64, SinkError>> {
         async move {
-            let mut connection = self.connection().await?;
-            Ok(write_events(&mut connection, &batch, self.kept_days).await?)
+            let mut connection = self.servers.primary().await?;
+            let written = export::write_events(&mut connection, &batch, self.kept_days);
+            Ok(written.await?)
         }
         .boxed()
     }
 
     fn write_latest<'a>(&'a self, batch: Batch<'a>) -> BoxFuture<'a, Result<u64, SinkError>> {
         async move {
-            let mut connection = self.connection().await?;
-            Ok(write_latest(&mut connection, &batch).await?)
+            let mut connection = self.servers.primary().await?;
+            let written = latest::write_latest(&mut connection, &batch);
+            Ok(written.await?)
         }
         .boxed()
     }
