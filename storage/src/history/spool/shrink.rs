@@ -19,13 +19,15 @@ pub enum Keep {
     Oldest,
 }
 
-/// What a bounded step of shrinking did. Both numbers are of events that no sink has.
+/// What a bounded step of shrinking did; each event that went is counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shrunk {
     /// Events that went because a later one of their agent and kind is there.
     pub collapsed: u64,
     /// Events that went because they were the oldest.
     pub dropped: u64,
+    /// Events that went in either way and that the sink has: at most the latest state of an agent lacks them.
+    pub exported: u64,
     /// Whether the spool is still too large.
     pub more: bool,
 }
@@ -56,6 +58,29 @@ pub(super) enum Shrinking {
 pub(super) struct Best {
     group: Vec<u8>,
     rank: (Fence, u64, Place),
+}
+
+/// How many events went.
+#[derive(Debug, Default)]
+struct Gone {
+    /// The sink has them.
+    exported: u64,
+    /// No sink has them.
+    lost: u64,
+}
+
+impl Gone {
+    fn count(writer: &Writer, going: &[Going]) -> Self {
+        let is_lost = |one: &&Going| {
+            let sent = writer.sent.get(&one.place.ordinal);
+            sent.is_none_or(|sent| one.place.seq > sent.surely)
+        };
+        let lost = going.iter().filter(is_lost).count() as u64;
+        Self {
+            exported: going.len() as u64 - lost,
+            lost,
+        }
+    }
 }
 
 impl Spool {
@@ -111,10 +136,14 @@ impl Spool {
                     writer.shrinking = begin(keep);
                 }
                 Shrinking::Collapsing { from, best } => {
-                    shrunk.collapsed += self.collapse(&mut writer, from, best)?;
+                    let going = self.collapse(&mut writer, from, best)?;
+                    shrunk.exported += going.exported;
+                    shrunk.collapsed += going.lost;
                 }
                 Shrinking::Dropping { from } => {
-                    shrunk.dropped += self.drop_oldest(&mut writer, from, cap - cap / 8)?;
+                    let going = self.drop_oldest(&mut writer, from, cap - cap / 8)?;
+                    shrunk.exported += going.exported;
+                    shrunk.dropped += going.lost;
                     // nothing is left that may go
                     shrunk.more = !matches!(writer.shrinking, Shrinking::Idle);
                     if !shrunk.more {
@@ -123,7 +152,7 @@ impl Spool {
                 }
             }
         }
-        if shrunk.collapsed + shrunk.dropped > 0 {
+        if shrunk.collapsed + shrunk.dropped + shrunk.exported > 0 {
             self.flush()?;
         }
         Ok(shrunk)
@@ -135,14 +164,14 @@ impl Spool {
         writer: &mut Writer,
         from: Vec<u8>,
         mut best: Option<Best>,
-    ) -> io::Result<u64> {
+    ) -> io::Result<Gone> {
         let (start, to) = keys::agents();
         let from = if from.is_empty() { start } else { from };
         let page = self.kv.range(&from, &to, self.chunk())?;
         let Some((last, _)) = page.last() else {
             let from = Place { ordinal: 0, seq: 0 };
             writer.shrinking = Shrinking::Dropping { from };
-            return Ok(0);
+            return Ok(Gone::default());
         };
         let next = [&last[..], &[0]].concat();
         let mut going = Vec::new();
@@ -172,14 +201,14 @@ impl Spool {
                 going.extend(self.going(loser)?);
             }
         }
-        let counted = count_lost(writer, &going);
+        let gone = Gone::count(writer, &going);
         self.remove(writer, &going)?;
         writer.shrinking = Shrinking::Collapsing { from: next, best };
-        Ok(counted)
+        Ok(gone)
     }
 
     /// One chunk of the oldest.
-    fn drop_oldest(&self, writer: &mut Writer, from: Place, goal: u64) -> io::Result<u64> {
+    fn drop_oldest(&self, writer: &mut Writer, from: Place, goal: u64) -> io::Result<Gone> {
         let mut left = writer.totals.bytes;
         let mut seen = from;
         let upto = Place {
@@ -198,12 +227,12 @@ impl Spool {
             Pick::Take
         })?;
         if going.is_empty() {
-            return Ok(0);
+            return Ok(Gone::default());
         }
-        let counted = count_lost(writer, &going);
+        let gone = Gone::count(writer, &going);
         self.remove(writer, &going)?;
         writer.shrinking = Shrinking::Dropping { from: seen };
-        Ok(counted)
+        Ok(gone)
     }
 }
 
@@ -225,13 +254,4 @@ fn in_doubt(writer: &Writer, place: Place) -> bool {
         .sent
         .get(&place.ordinal)
         .is_some_and(|sent| place.seq > sent.surely && place.seq <= sent.perhaps)
-}
-
-/// How many of these no sink has.
-fn count_lost(writer: &Writer, going: &[Going]) -> u64 {
-    let lost = going.iter().filter(|one| {
-        let sent = writer.sent.get(&one.place.ordinal);
-        sent.is_none_or(|sent| one.place.seq > sent.surely)
-    });
-    lost.count() as u64
 }
