@@ -3,6 +3,7 @@
 //! ```text
 //! Options ─▶ Postgres ─┬─ primary() ─▶ Connection ─▶ Transaction ─▶ queries, each observed
 //!                      ├─ reader()  ─▶ the same, on the replica while that is fresh
+//!                      ├─ look()    ─▶ what is known of the replica
 //!                      └─ migrate(), check() ─▶ the schema
 //! ```
 //! Nothing here is on the path of an agent: a server that is away, slow or full is an [`Error`] after a stated time, and
@@ -13,6 +14,7 @@ pub mod address;
 pub mod connect;
 pub mod error;
 pub mod pool;
+pub mod reader;
 pub mod schema;
 pub mod tls;
 

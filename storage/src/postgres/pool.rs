@@ -12,6 +12,7 @@ use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::connect::{Door, Options};
+use super::reader::Watched;
 use super::{Error, Observer, Target};
 
 /// How long a caller waits for a connection while all are in use.
@@ -77,6 +78,7 @@ pub(super) struct Server {
 pub struct Postgres {
     pub(super) primary: Server,
     pub(super) replica: Option<Server>,
+    pub(super) watched: Watched,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -103,6 +105,7 @@ impl Postgres {
             replica: replica
                 .map(|url| server(url, Target::Replica))
                 .transpose()?,
+            watched: Watched::default(),
         })
     }
 
@@ -155,6 +158,13 @@ impl Server {
         })
     }
 
+    /// The time of whoever observes.
+    pub(super) fn now(&self) -> Duration {
+        self.observer.now()
+    }
+
+    /// # Errors
+    /// When the server is away, does not let us in, or the pool is full.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
         let object = self.pool.get().await.map_err(|error| self.refused(error))?;
         Ok(Connection {
