@@ -113,7 +113,14 @@ async fn a_server_that_was_away_answers_again() {
 async fn a_frozen_server_costs_a_stated_time() {
     let server = Server::start(Version::Distribution, Listen::Socket, &[]);
     let postgres = open(&server.url("postgres"));
+    // some lie idle, each of which is asked whether it still works
+    let idle = [
+        postgres.primary().await,
+        postgres.primary().await,
+        postgres.primary().await,
+    ];
     let mut connection = postgres.primary().await.unwrap();
+    drop(idle);
     let transaction = connection.begin(Purpose::Read).await.unwrap();
     server.freeze();
     let (old, new) = tokio::join!(transaction.query("q", "SELECT 1", &[]), postgres.primary(),);
@@ -135,7 +142,7 @@ async fn a_frozen_server_costs_a_stated_time() {
             new,
             Error::Timeout {
                 what: "connect",
-                seconds: 10,
+                seconds: 15,
                 ..
             }
         ),
