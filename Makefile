@@ -43,9 +43,10 @@ fix:
 	AMPORA_REWRITE=1 cargo test --test tidy generated
 	AMPORA_REWRITE=1 cargo test --test conformance
 
-test: tests/interop/build.sh tests/doors/proxies.sh
+test: tests/interop/build.sh tests/doors/proxies.sh tests/postgres/servers.sh
 	tests/interop/build.sh
 	tests/doors/proxies.sh
+	tests/postgres/servers.sh
 	cargo test --workspace --locked
 
 interop: tests/interop/build.sh

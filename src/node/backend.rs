@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus, RowStore};
-use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
+use ampora_raft::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::{AuditRecord, MemberRole};
 use ampora_raft::rows::{Row, RowKey};
 use ampora_raft::time::Clock;
+use ampora_storage::bodies::Bodies;
+use ampora_storage::history::query::{AgentThen, Query};
 use ampora_storage::store::Store;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -28,8 +30,8 @@ use super::{health, join};
 use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, ClusterError, Committed, Health, Heard, MemberStep, Now, Presence, Progress,
-    ProposeError, RaftStatus, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, Health, Heard, History, HistoryError, MemberStep, Now,
+    Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
 };
 use crate::config::Config;
 use crate::entropy;
@@ -37,6 +39,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long the owners of a page of agents are waited for.
 const HEARD_WITHIN: Duration = Duration::from_millis(100);
+
+/// How long the home of a reported body is waited for: some megabytes.
+const BODY_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long the leader is waited for that knows how far all are.
 const PROGRESS_WITHIN: Duration = Duration::from_millis(250);
@@ -117,10 +122,28 @@ impl NodeBackend {
         &self.stage.consensus
     }
 
-    fn body(&self, hash: BodyHash) -> io::Result<Option<Vec<u8>>> {
-        self.room
-            .get()
-            .map_or(Ok(None), |room| room.bodies.get(hash))
+    /// A body from the files of this node, else from its home.
+    async fn body(&self, reported: Reported) -> io::Result<Option<Vec<u8>>> {
+        let Some(room) = self.room.get() else {
+            return Ok(None);
+        };
+        if let Some(body) = room.bodies.get(reported.hash)? {
+            return Ok(Some(body));
+        }
+        if reported.home == room.author.node {
+            return Ok(None);
+        }
+        let peers = &self.stage.peering.peers;
+        match peers.body(reported.home, reported.hash, BODY_WITHIN).await {
+            // another node may be wrong about what it keeps
+            Ok(body) => Ok(body
+                .filter(|body| Bodies::hash(body) == reported.hash)
+                .map(Vec::from)),
+            Err(error) => {
+                tracing::debug!(peer.id = reported.home.0, %error, "the home of a body did not give it");
+                Ok(None)
+            }
+        }
     }
 
     async fn open(&self) -> Result<(), ClusterError> {
@@ -293,26 +316,39 @@ impl Backend for NodeBackend {
 
     fn reported_files(
         &self,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>> {
-        let files = self.body(hash).and_then(|body| {
+        async move {
+            let body = self.body(body).await?;
             let files = body.map(reported::files).transpose()?;
             Ok(files.map(|files| files.into_iter().map(file).collect()))
-        });
-        std::future::ready(files).boxed()
+        }
+        .boxed()
     }
 
     fn reported_json(
         &self,
         kind: ReportedKind,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Value>>> {
         let read = match kind {
             ReportedKind::Health => reported::health,
             ReportedKind::Components => reported::components,
         };
-        let json = self.body(hash).and_then(|body| body.map(read).transpose());
-        std::future::ready(json).boxed()
+        async move { self.body(body).await?.map(read).transpose() }.boxed()
+    }
+
+    fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>> {
+        std::future::ready(Err(HistoryError::Away(query.agent.to_string()))).boxed()
+    }
+
+    fn fleet_at(
+        &self,
+        at_ms: u64,
+        after: Option<InstanceUid>,
+        _limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<AgentThen>, HistoryError>> {
+        std::future::ready(Err(HistoryError::Away(format!("{at_ms} {after:?}")))).boxed()
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {

@@ -18,6 +18,7 @@ use super::backend::{Backstage, NodeBackend};
 use super::cluster::{self, Answers, MoveError, Moving, Peering, PeeringError, Place, PlaceError};
 use super::doors::{AgentsDoor, Doors, Protection, certificate_file};
 use super::drain::Why;
+use super::history::{self, History};
 use super::identity::{Identity, IdentityError, Running};
 use super::join::{self, Log, Threads};
 use super::{banner, drain, duties};
@@ -168,7 +169,7 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
         () = told_removed => return Err(RunError::Removed(node)),
     };
 
-    let room = room(&config, &log, clock, changes, (node, epoch))?;
+    let (room, _history) = room(&config, &log, clock, changes, (node, epoch))?;
     drop(room.elsewhere.set(Arc::new(peering.peers.clone())));
     answers.set_room(room.clone());
     backend.set_room(room.clone());
@@ -254,9 +255,10 @@ fn room(
     clock: Arc<dyn Clock>,
     changes: Arc<Changes>,
     (node, epoch): (NodeId, Epoch),
-) -> Result<Arc<Room>, RunError> {
+) -> Result<(Arc<Room>, History), RunError> {
     let files = Bodies::open(&config.node.data_dir.join("bodies")).map_err(cannot("bodies/"))?;
     let bodies = ReportedBodies::start(files).map_err(cannot("the thread that writes bodies"))?;
+    let history = history::start(config, node, clock.clone()).map_err(cannot("history/"))?;
     let now_ms = clock.boot_ms();
     let window = config.opamp.heartbeat_window;
     let settings = Settings {
@@ -265,7 +267,7 @@ fn room(
         needs_token: config.opamp.auth == Some(Auth::Token),
         agents_per_token_max: config.agents.max_per_token,
     };
-    Ok(Arc::new(Room {
+    let room = Arc::new(Room {
         consensus: log.consensus.clone(),
         clock,
         entropy: Entropy::system(),
@@ -292,12 +294,14 @@ fn room(
         sockets: Default::default(),
         attempts: Default::default(),
         unasked: Default::default(),
+        history: history.queue.clone(),
         full_states: FullStates::new(
             config.opamp.full_states_per_second,
             config.opamp.full_state_bytes_per_second,
             now_ms,
         ),
-    }))
+    });
+    Ok((room, history))
 }
 
 /// What runs while the node serves, in the groups in which it ends.

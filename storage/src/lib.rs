@@ -13,6 +13,7 @@ pub mod history;
 pub mod kv;
 pub mod log;
 pub mod parts;
+pub mod postgres;
 pub mod restore;
 pub mod rows;
 pub mod store;

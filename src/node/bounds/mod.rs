@@ -57,9 +57,12 @@ async fn pass(tenure: &Tenure, duty: &mut Duty) {
 /// Proposes, and says whether the entry left some of it; `None` when it was not applied.
 async fn propose(tenure: &Tenure, given: Retention) -> Option<bool> {
     let what = name(&given);
-    let proposal = Proposal::Retention(given);
+    let room = tenure.room();
+    let before = room.consensus.view();
+    let proposal = Proposal::Retention(given.clone());
     match tenure.propose(proposal).await {
         Ok(committed) => {
+            room.owners_died(&before.fleet, &given);
             let Outcome::Removed { count, more } = committed.outcome else {
                 tracing::warn!(outcome = ?committed.outcome, what, "retention was refused");
                 return None;

@@ -19,7 +19,6 @@ mod shrink;
 mod write;
 
 pub use open::{Limits, Spool, Stream};
-pub use query::Found;
 pub use read::Page;
 pub use remove::Removed;
 pub use shrink::{Keep, Shrunk};

@@ -9,25 +9,13 @@ use ampora_raft::ids::NodeId;
 use super::keys::{self, Place};
 use super::open::Spool;
 use crate::history::event::EventKind;
-use crate::history::query::{Item, PAGE_MAX, Position, Query};
-
-/// Bytes of one page, unless its first item has more: what nodes tell each other at once is 8 MiB.
-const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+use crate::history::query::{Item, PAGE_BYTES_MAX, PAGE_MAX, Part, Position, Query};
 
 /// Places that are looked at for one page: the items, and those that are not flushed or go meanwhile.
 const LOOKS_MAX: usize = 8 * PAGE_MAX;
 
 /// Places of a kind that are read at a time.
 const PLACES: usize = 64;
-
-/// A page of history.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Newest first, by position.
-    pub items: Vec<Item>,
-    /// Where to go on ([`Query::below`]); nothing is left when it is none.
-    pub next: Option<Position>,
-}
 
 /// The places of one kind, newest first.
 struct Places {
@@ -103,7 +91,7 @@ impl Spool {
     ///
     /// # Errors
     /// Fails when the store does.
-    pub fn query(&self, query: &Query) -> io::Result<Found> {
+    pub fn query(&self, query: &Query) -> io::Result<Part> {
         let limit = usize::from(query.limit).clamp(1, PAGE_MAX);
         let mut kinds: Vec<Places> = EventKind::ALL
             .into_iter()
@@ -111,7 +99,7 @@ impl Spool {
             .map(|kind| Places::new(query, kind))
             .collect();
         let mut nodes = BTreeMap::new();
-        let mut found = Found::default();
+        let mut found = Part::default();
         let mut bytes = 0;
         for _ in 0..LOOKS_MAX {
             let Some((kind, position, ordinal)) = next_place(self, &mut kinds)? else {
@@ -160,6 +148,7 @@ impl Spool {
         Ok(Some(Item {
             position,
             node,
+            fence: event.fence,
             kind,
             body: event.body.as_ref().to_owned(),
         }))

@@ -1,0 +1,8 @@
+//! What history writes into real Postgres servers and reads from them.
+
+mod data;
+mod exactly_once;
+#[path = "../../../tests/support/postgres/mod.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
+mod postgres;
+mod proxy;
