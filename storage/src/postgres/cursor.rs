@@ -6,22 +6,12 @@ use super::refused::bigint;
 use super::rows::{Parameter, get};
 use super::{Connection, Error, Purpose, Transaction};
 use crate::history::event::StreamId;
+use crate::history::export::Batch;
 
-/// A part of a stream: the numbers above `from` up to `upto`. Those that are not in the batch are gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Where the cursor stood when the part was made.
-    pub from: u64,
-    /// Where it stands afterwards.
-    pub upto: u64,
-}
-
-impl Part {
-    /// Whether a cursor that stands there leaves nothing to write: it has all of it, or was set back and lacks what
-    /// stood before it.
-    pub(super) fn is_nothing(self, done: u64) -> bool {
-        done < self.from || done >= self.upto
-    }
+/// Whether a cursor that stands there leaves nothing of a batch to write: it has all of it, or was set back and lacks
+/// what stood before it.
+pub(super) fn leaves_nothing(done: u64, batch: &Batch<'_>) -> bool {
+    done < batch.from || done >= batch.upto
 }
 
 /// The key of the events of a stream.

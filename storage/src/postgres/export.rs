@@ -9,10 +9,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use ampora_raft::ids::{InstanceUid, NodeId};
+use ampora_raft::ids::InstanceUid;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::cursor::Part;
 use super::days::{self, Day};
 use super::jsonb::Jsonb;
 use super::partitions::{self, AHEAD_DAYS, PLAIN, Spans};
@@ -20,7 +19,9 @@ use super::pool::CopyRow;
 use super::refused::bigint;
 use super::repair::Bodies;
 use super::{Connection, Error, Purpose, Transaction, cursor, documents};
-use crate::history::event::{Document, Spooled, StreamId};
+use crate::history::event::Spooled;
+use crate::history::export::Batch;
+use crate::history::spool::Stream;
 
 /// Partitions neither come nor go until the end of the transaction that has looked at them.
 const LOCKED: &str = "LOCK TABLE agent_status_history IN ROW EXCLUSIVE MODE";
@@ -40,18 +41,6 @@ const TYPES: [Type; 9] = [
     Type::JSONB,
 ];
 
-/// Who writes a stream, and how far back its rows may stand.
-#[derive(Clone, Copy, Debug)]
-pub struct Source {
-    /// The node.
-    pub node: NodeId,
-    /// The stream.
-    pub stream: StreamId,
-    /// Days of history that are kept: events of these days get partitions of their own, older ones stand in the
-    /// oldest that there is.
-    pub kept_days: u64,
-}
-
 /// What became of one transaction.
 enum Attempt {
     Written(u64),
@@ -59,26 +48,27 @@ enum Attempt {
     Lacks(BTreeSet<Day>),
 }
 
-/// Writes the events of a part that are above the cursor, in the order of their numbers, with the documents that they
-/// name. Answers where the cursor stands afterwards.
+/// Writes the events of a batch that are above the cursor, with the documents that they name. Answers where the cursor
+/// stands afterwards.
+///
+/// Events of the days that are kept, of which there are so many, get partitions where there is none; those of other days
+/// stand in the nearest, with their own time in the body.
 ///
 /// # Errors
 /// Those of Postgres; nothing was written then, or all.
 pub async fn write_events(
     connection: &mut Connection,
-    source: Source,
-    part: Part,
-    events: &[Spooled],
-    documents: &[Document],
+    batch: &Batch<'_>,
+    kept_days: u64,
 ) -> Result<u64, Error> {
-    documents::put(connection, events, documents).await?;
-    let mut bodies = Bodies::of(events);
-    let mut may_make = true;
+    documents::put(connection, batch.events, batch.documents).await?;
+    let mut bodies = Bodies::of(batch.events);
+    let mut may_make = Some(kept_days);
     loop {
-        match attempt(connection, source, part, (events, &bodies), may_make).await {
+        match attempt(connection, batch, &bodies, may_make).await {
             Ok(Attempt::Written(seq)) => return Ok(seq),
             Ok(Attempt::Lacks(days)) => {
-                may_make = false;
+                may_make = None;
                 partitions::ensure(connection, days).await?;
             }
             Err(error) => bodies.repair(connection, error).await?,
@@ -88,41 +78,40 @@ pub async fn write_events(
 
 async fn attempt(
     connection: &mut Connection,
-    source: Source,
-    part: Part,
-    (events, bodies): (&[Spooled], &Bodies<'_>),
-    may_make: bool,
+    batch: &Batch<'_>,
+    bodies: &Bodies<'_>,
+    may_make: Option<u64>,
 ) -> Result<Attempt, Error> {
-    let key = cursor::events_key(source.stream);
+    let key = cursor::events_key(batch.stream.id);
     let tx = connection.begin(Purpose::Write).await?;
     tx.batch("lock", &format!("{PLAIN}; {LOCKED}")).await?;
     let done = cursor::lock(&tx, &key).await?;
-    let first = events.partition_point(|spooled| spooled.seq <= done);
-    if part.is_nothing(done) {
+    if cursor::leaves_nothing(done, batch) {
         return Ok(Attempt::Written(done));
     }
+    let first = batch.events.partition_point(|spooled| spooled.seq <= done);
     let spans = Spans::read(&tx).await?;
-    if may_make {
-        let lacking = lacking(&spans, &events[first..], source.kept_days);
+    if let Some(kept_days) = may_make {
+        let lacking = lacking(&spans, &batch.events[first..], kept_days);
         if !lacking.is_empty() {
             return Ok(Attempt::Lacks(lacking));
         }
     }
-    copy(&tx, source, &spans, (events, first), bodies).await?;
-    cursor::advance(&tx, &key, part.upto).await?;
+    copy(&tx, batch, first, &spans, bodies).await?;
+    cursor::advance(&tx, &key, batch.upto).await?;
     tx.commit().await?;
-    Ok(Attempt::Written(part.upto))
+    Ok(Attempt::Written(batch.upto))
 }
 
 /// Days without a partition that are within what is kept and what is made ahead, by the server's clock.
 fn lacking(spans: &Spans, events: &[Spooled], kept_days: u64) -> BTreeSet<Day> {
     let today = Day::of(spans.now_ms);
     let (oldest, newest) = (today.before(kept_days.max(1)), today.after(AHEAD_DAYS));
-    if spans.is_empty() {
-        return BTreeSet::from([today]);
-    }
     let times = events.iter().map(|spooled| spooled.event.at_ms);
+    // where there is none at all, one for those that are of none of these days
+    let now_ms = spans.is_empty().then_some(spans.now_ms);
     times
+        .chain(now_ms)
         .filter(|at| !spans.has(*at))
         .map(Day::of)
         .filter(|day| (oldest..=newest).contains(day))
@@ -144,7 +133,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn of(
-        source: Source,
+        stream: Stream,
         spooled: &'a Spooled,
         placed_ms: u64,
         body: Cow<'a, str>,
@@ -152,9 +141,9 @@ impl<'a> Row<'a> {
         let event = &spooled.event;
         Ok(Self {
             at: days::instant(placed_ms),
-            stream: uuid::Uuid::from_u128(source.stream.0),
+            stream: uuid::Uuid::from_u128(stream.id.0),
             seq: bigint(spooled.seq)?,
-            node: source.node.0.cast_signed(),
+            node: stream.node.0.cast_signed(),
             agent: event.agent,
             kind: event.kind.word(),
             fence: bigint(event.fence.0)?,
@@ -182,16 +171,16 @@ impl CopyRow for Row<'_> {
 
 async fn copy(
     tx: &Transaction<'_>,
-    source: Source,
+    batch: &Batch<'_>,
+    first: usize,
     spans: &Spans,
-    (events, first): (&[Spooled], usize),
     bodies: &Bodies<'_>,
 ) -> Result<(), Error> {
-    let mut rows = Vec::with_capacity(events.len() - first);
-    for (at, spooled) in events.iter().enumerate().skip(first) {
+    let mut rows = Vec::with_capacity(batch.events.len() - first);
+    for (at, spooled) in batch.events.iter().enumerate().skip(first) {
         let placed_ms = spans.place(spooled.event.at_ms).ok_or(Error::NoPartition)?;
         let body = bodies.body(at, placed_ms);
-        rows.push(Row::of(source, spooled, placed_ms, body)?);
+        rows.push(Row::of(batch.stream, spooled, placed_ms, body)?);
     }
     tx.copy("events", COPY, &TYPES, &rows).await?;
     Ok(())

@@ -8,13 +8,12 @@ use std::fmt::Write as _;
 
 use tokio_postgres::types::Type;
 
-use super::cursor::Part;
-use super::export::Source;
 use super::jsonb::Jsonb;
 use super::repair::Bodies;
 use super::rows::Parameter;
 use super::{Connection, Error, Purpose, cursor, days};
 use crate::history::event::{EventKind, Spooled};
+use crate::history::export::Batch;
 use ampora_raft::ids::{Fence, InstanceUid};
 
 /// Merges kind by kind. `was` is the row that is there, locked until the end, in the order of the key for all who write.
@@ -41,20 +40,15 @@ fn order(spooled: &Spooled) -> Order {
     (spooled.event.fence, spooled.event.at_ms, spooled.seq)
 }
 
-/// Writes the newest of each kind among the events of a part that are above the cursor. Answers where the cursor stands
+/// Writes the newest of each kind among the events of a batch that are above the cursor. Answers where the cursor stands
 /// afterwards.
 ///
 /// # Errors
 /// Those of Postgres; nothing was written then, or all.
-pub async fn write_latest(
-    connection: &mut Connection,
-    source: Source,
-    part: Part,
-    events: &[Spooled],
-) -> Result<u64, Error> {
-    let mut bodies = Bodies::of(events);
+pub async fn write_latest(connection: &mut Connection, batch: &Batch<'_>) -> Result<u64, Error> {
+    let mut bodies = Bodies::of(batch.events);
     loop {
-        match attempt(connection, source, part, events, &bodies).await {
+        match attempt(connection, batch, &bodies).await {
             Ok(seq) => return Ok(seq),
             Err(error) => bodies.repair(connection, error).await?,
         }
@@ -63,36 +57,34 @@ pub async fn write_latest(
 
 async fn attempt(
     connection: &mut Connection,
-    source: Source,
-    part: Part,
-    events: &[Spooled],
+    batch: &Batch<'_>,
     bodies: &Bodies<'_>,
 ) -> Result<u64, Error> {
-    let key = cursor::latest_key(source.stream);
+    let key = cursor::latest_key(batch.stream.id);
     let tx = connection.begin(Purpose::Write).await?;
     let done = cursor::lock(&tx, &key).await?;
-    if part.is_nothing(done) {
+    if cursor::leaves_nothing(done, batch) {
         return Ok(done);
     }
     let mut agents = BTreeMap::<InstanceUid, BTreeMap<EventKind, usize>>::new();
-    for (at, spooled) in events.iter().enumerate() {
-        if spooled.seq <= done || spooled.seq > part.upto {
+    for (at, spooled) in batch.events.iter().enumerate() {
+        if spooled.seq <= done || spooled.seq > batch.upto {
             continue;
         }
         let kinds = agents.entry(spooled.event.agent).or_default();
         let newest = kinds.entry(spooled.event.kind).or_insert(at);
-        if order(&events[*newest]) < order(spooled) {
+        if order(&batch.events[*newest]) < order(spooled) {
             *newest = at;
         }
     }
     if !agents.is_empty() {
-        let rows = Rows::of(source, events, bodies, &agents);
+        let rows = Rows::of(batch, bodies, &agents);
         let parameters = rows.parameters();
         tx.execute("latest", UPSERT, &parameters).await?;
     }
-    cursor::advance(&tx, &key, part.upto).await?;
+    cursor::advance(&tx, &key, batch.upto).await?;
     tx.commit().await?;
-    Ok(part.upto)
+    Ok(batch.upto)
 }
 
 /// The columns of the rows.
@@ -108,11 +100,11 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn of(
-        source: Source,
-        events: &'a [Spooled],
+        batch: &Batch<'a>,
         bodies: &Bodies<'_>,
         agents: &BTreeMap<InstanceUid, BTreeMap<EventKind, usize>>,
     ) -> Self {
+        let (events, node) = (batch.events, batch.stream.node);
         let mut rows = Self::default();
         for (agent, kinds) in agents {
             let newest = kinds.values().max_by_key(|at| order(&events[**at]));
@@ -123,10 +115,9 @@ impl<'a> Rows<'a> {
             let document = configuration.and_then(|at| events[*at].event.document.as_ref());
             rows.agents.push(*agent);
             rows.at.push(days::instant(newest.at_ms));
-            rows.nodes.push(source.node.0.cast_signed());
+            rows.nodes.push(node.0.cast_signed());
             rows.kinds.push(newest.kind.word());
-            rows.states
-                .push(Jsonb(state(source, events, bodies, kinds)));
+            rows.states.push(Jsonb(state(batch, bodies, kinds)));
             rows.documents.push(document.map(|hash| &hash.0[..]));
         }
         rows
@@ -144,26 +135,22 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn state(
-    source: Source,
-    events: &[Spooled],
-    bodies: &Bodies<'_>,
-    kinds: &BTreeMap<EventKind, usize>,
-) -> String {
+fn state(batch: &Batch<'_>, bodies: &Bodies<'_>, kinds: &BTreeMap<EventKind, usize>) -> String {
     let mut state = String::from("{");
     for (kind, at) in kinds {
-        let (spooled, stream) = (&events[*at], source.stream);
+        let (spooled, stream) = (&batch.events[*at], batch.stream);
         let event = &spooled.event;
         let comma = if state.len() > 1 { "," } else { "" };
         let _ = write!(
             state,
-            "{comma}\"{}\":{{\"at\":\"{}\",\"node\":{},\"order\":[{},{},{},\"{stream}\"],\"body\":{}}}",
+            "{comma}\"{}\":{{\"at\":\"{}\",\"node\":{},\"order\":[{},{},{},\"{}\"],\"body\":{}}}",
             kind.word(),
             days::text(event.at_ms),
-            source.node.0.cast_signed(),
+            stream.node.0.cast_signed(),
             event.fence.0,
             event.at_ms,
             spooled.seq,
+            stream.id,
             bodies.body(*at, event.at_ms),
         );
     }

@@ -19,15 +19,17 @@ pub const MADE_MAX: usize = 400;
 /// The key of the advisory lock of who makes partitions, of one transaction.
 const LOCK: i64 = 0x616d_706f_7261_0070;
 
-/// Bounds of all partitions that take rows. A missing bound is that of a partition without one.
+/// The server's time, and the bounds of all partitions that take rows: one row without a name where there is none. A
+/// missing bound is that of a partition without one.
 const BOUNDS: &str = "\
-SELECT name, bound = 'DEFAULT', now(),
-       (regexp_match(bound, 'FROM \\(''([^'']*)''\\)'))[1]::timestamptz,
+SELECT now(), name, bound = 'DEFAULT',
+       (regexp_match(bound, 'FROM \\(''([^'']*)''\\)'))[1]::timestamptz AS from_at,
        (regexp_match(bound, 'TO \\(''([^'']*)''\\)'))[1]::timestamptz
-FROM (SELECT c.relname::text AS name, pg_get_expr(c.relpartbound, c.oid) AS bound
-      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-      WHERE i.inhparent = 'agent_status_history'::regclass AND NOT i.inhdetachpending) AS bounds
-ORDER BY 4 NULLS FIRST";
+FROM (VALUES (1)) AS clock LEFT JOIN (
+    SELECT c.relname::text AS name, pg_get_expr(c.relpartbound, c.oid) AS bound
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'agent_status_history'::regclass AND NOT i.inhdetachpending) AS bounds ON true
+ORDER BY from_at NULLS FIRST";
 
 /// Settings under which a bound reads as it was written.
 pub(super) const PLAIN: &str = "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'";
@@ -66,14 +68,17 @@ impl Spans {
     pub(super) async fn read(tx: &Transaction<'_>) -> Result<Self, Error> {
         let mut all = Self::default();
         for row in tx.query("partitions", BOUNDS, &[]).await? {
-            all.now_ms = days::millis(get(&row, 2)?);
+            all.now_ms = days::millis(get(&row, 0)?);
+            let Some(name) = get(&row, 1)? else {
+                continue;
+            };
             let bound = |at| get::<Option<SystemTime>>(&row, at).map(|at| at.map(days::millis));
-            if get::<Option<bool>>(&row, 1)? == Some(true) {
+            if get::<Option<bool>>(&row, 2)? == Some(true) {
                 all.has_default = true;
                 continue;
             }
             all.spans.push(Span {
-                name: get(&row, 0)?,
+                name,
                 from_ms: bound(3)?.unwrap_or(0),
                 to_ms: bound(4)?.unwrap_or(u64::MAX),
             });

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::cursor::{self, Part};
-use super::export::{self, Source};
-use super::{Postgres, latest};
+use super::{Postgres, cursor, export, latest};
 use crate::history::export::{Batch, Cursors, Sink, SinkError};
 use crate::history::spool::Stream;
 
@@ -25,21 +23,6 @@ impl PostgresSink {
             servers,
             kept_days: kept_days.into(),
         }
-    }
-
-    fn source(&self, stream: Stream) -> Source {
-        Source {
-            node: stream.node,
-            stream: stream.id,
-            kept_days: self.kept_days,
-        }
-    }
-}
-
-fn part(batch: &Batch<'_>) -> Part {
-    Part {
-        from: batch.from,
-        upto: batch.upto,
     }
 }
 
@@ -60,10 +43,7 @@ impl Sink for PostgresSink {
     fn write_events<'a>(&'a self, batch: Batch<'a>) -> BoxFuture<'a, Result<u64, SinkError>> {
         async move {
             let mut connection = self.servers.primary().await?;
-            let source = self.source(batch.stream);
-            let (events, documents) = (batch.events, batch.documents);
-            let written =
-                export::write_events(&mut connection, source, part(&batch), events, documents);
+            let written = export::write_events(&mut connection, &batch, self.kept_days);
             Ok(written.await?)
         }
         .boxed()
@@ -72,8 +52,7 @@ impl Sink for PostgresSink {
     fn write_latest<'a>(&'a self, batch: Batch<'a>) -> BoxFuture<'a, Result<u64, SinkError>> {
         async move {
             let mut connection = self.servers.primary().await?;
-            let source = self.source(batch.stream);
-            let written = latest::write_latest(&mut connection, source, part(&batch), batch.events);
+            let written = latest::write_latest(&mut connection, &batch);
             Ok(written.await?)
         }
         .boxed()

@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ampora_raft::ids::{BodyHash, Fence, InstanceUid, NodeId};
 use ampora_storage::history::event::{Event, EventKind, Spooled, StreamId};
-use ampora_storage::postgres::cursor::{self, Part};
-use ampora_storage::postgres::export::{Source, write_events};
+use ampora_storage::history::export::Batch;
+use ampora_storage::history::spool::Stream;
+use ampora_storage::postgres::cursor;
+use ampora_storage::postgres::export::write_events;
 use ampora_storage::postgres::lease::Held;
 use ampora_storage::postgres::{Connection, Error, Observer, Options, Postgres, Purpose, Target};
 
@@ -101,11 +103,21 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(now.expect("after 1970").as_millis()).expect("before the end")
 }
 
-pub(crate) fn source(stream: u128) -> Source {
-    Source {
+pub(crate) fn source(stream: u128) -> Stream {
+    Stream {
+        id: StreamId(stream),
         node: NodeId(3),
-        stream: StreamId(stream),
-        kept_days: 30,
+    }
+}
+
+/// Events as a batch whose numbers have no gap before them.
+pub(crate) fn batch(stream: Stream, events: &[Spooled]) -> Batch<'_> {
+    Batch {
+        stream,
+        from: events.first().map_or(0, |first| first.seq - 1),
+        upto: events.last().map_or(0, |last| last.seq),
+        events,
+        documents: &[],
     }
 }
 
@@ -138,15 +150,11 @@ pub(crate) fn hash(byte: u8) -> BodyHash {
     BodyHash([byte; 32])
 }
 
-/// Writes events whose numbers have no gap before them.
+/// Writes events whose numbers have no gap before them, where 30 days are kept.
 pub(crate) async fn write(
     connection: &mut Connection,
-    source: Source,
+    stream: Stream,
     events: &[Spooled],
 ) -> Result<u64, Error> {
-    let part = Part {
-        from: events.first().map_or(0, |first| first.seq - 1),
-        upto: events.last().map_or(0, |last| last.seq),
-    };
-    write_events(connection, source, part, events, &[]).await
+    write_events(connection, &batch(stream, events), 30).await
 }

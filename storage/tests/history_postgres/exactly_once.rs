@@ -1,11 +1,12 @@
 //! Every event is in the table once, whatever happens to batches, connections and servers.
 
+use ampora_storage::history::export::Batch;
 use ampora_storage::postgres::Connection;
-use ampora_storage::postgres::cursor::{Part, events_key};
+use ampora_storage::postgres::cursor::events_key;
 use ampora_storage::postgres::export::write_events;
 use futures_util::future::join_all;
 
-use crate::data::{Store, events, pool, source, write};
+use crate::data::{Store, batch, events, pool, source, write};
 use crate::postgres::{Listen, Server, Version};
 use crate::proxy::cut_at_commit;
 
@@ -19,7 +20,7 @@ async fn batches_that_come_again_are_there_once_on_every_version_and_through_a_p
         for (stream, pool) in [(1, &store.pool), (2, &through)] {
             let mut connection = pool.primary().await.expect("a connection");
             come_again(&mut connection, stream).await;
-            let key = events_key(source(stream).stream);
+            let key = events_key(source(stream).id);
             assert_eq!(store.cursor(&key).await, 160);
         }
         assert_eq!(store.rows(), (320, 320), "{version:?}");
@@ -38,14 +39,21 @@ async fn come_again(connection: &mut Connection, stream: u128) {
         assert_eq!(written.expect("written"), cursor);
     }
     // numbers that were dropped are passed; what lacks its beginning is not written
-    let part = |from, upto| Part { from, upto };
     let few = events(151..=160);
-    let written = write_events(connection, source, part(150, 155), &few[..2], &[]).await;
-    assert_eq!(written.expect("written"), 155);
-    let written = write_events(connection, source, part(156, 160), &few[6..], &[]).await;
-    assert_eq!(written.expect("written"), 155);
-    let written = write_events(connection, source, part(150, 160), &few, &[]).await;
-    assert_eq!(written.expect("written"), 160);
+    let parts = [
+        (150, 155, &few[..2], 155),
+        (156, 160, &few[6..], 155),
+        (150, 160, &few[..], 160),
+    ];
+    for (from, upto, events, cursor) in parts {
+        let batch = Batch {
+            from,
+            upto,
+            ..batch(source, events)
+        };
+        let written = write_events(connection, &batch, 30).await;
+        assert_eq!(written.expect("written"), cursor);
+    }
     // 153 to 155 were said to be gone: they stay so, and others take their place in the count
     let rest = super::data::source(stream + 100);
     assert_eq!(
@@ -141,7 +149,7 @@ async fn a_commit_whose_answer_is_lost_is_found_by_its_cursor() {
         .expect("written");
     tokio::join!(cut, writing);
     assert!(lost.expect("tried").is_err());
-    let key = events_key(source(1).stream);
+    let key = events_key(source(1).id);
     assert_eq!(store.cursor(&key).await, 50, "it was committed");
     let mut connection = store.connection().await;
     assert_eq!(
@@ -177,7 +185,7 @@ async fn a_server_that_is_killed_between_and_within_batches_has_each_event_once(
             tokio::task::block_in_place(|| server.start_again());
             killed += 1;
         }
-        let key = events_key(source(1).stream);
+        let key = events_key(source(1).id);
         let cursor = store.cursor(&key).await;
         assert!(written.is_err() || cursor == done + 60);
         assert!(

@@ -28,7 +28,7 @@ async fn serve(client: UnixStream, server: &Path) -> bool {
                 if count == 0 {
                     return false;
                 }
-                is_commit |= asked[..count].windows(6).any(|part| part == b"COMMIT");
+                is_commit |= asked[..count].windows(7).any(|part| part == b"COMMIT\0");
                 to_server.write_all(&asked[..count]).await.expect("written");
             }
             count = from_server.read(&mut answered) => {
