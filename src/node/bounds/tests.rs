@@ -13,6 +13,7 @@ use ampora_raft::proposal::{
 use ampora_raft::records::{Action, ReleaseReason, Target, Transport};
 
 use super::duty::{Duty, Rules, Step};
+use crate::history::postgres::exported::Exported;
 use crate::node::origin;
 
 const NODE: NodeId = NodeId(1);
