@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod doors;
 pub mod entropy;
+pub mod history;
 pub mod node;
 pub mod opamp;
 pub mod peer;

@@ -10,6 +10,7 @@ use ampora_raft::records::Transport;
 use parking_lot::Mutex;
 
 use super::full_states::SetAside;
+use super::notes::Words;
 use super::wake::Wake;
 
 /// An agent that is served here.
@@ -59,6 +60,8 @@ pub struct State {
     pub empty_messages: u8,
     /// What was set aside for the full state that the agent was asked for.
     pub asked: SetAside,
+    /// What history has heard of it last.
+    pub words: Words,
 }
 
 /// Where an agent speaks from: a socket, or polls.
@@ -100,6 +103,7 @@ impl Agent {
                 heartbeats: false,
                 empty_messages: 0,
                 asked: SetAside::default(),
+                words: Words::default(),
             }),
         }
     }

@@ -19,6 +19,7 @@ use futures_util::future::join_all;
 use super::agent::{Agent, ELSEWHERE, POLLS, State};
 use super::identity;
 use super::room::Room;
+use crate::history::said::Ended;
 use crate::telemetry::names;
 
 /// The first reply of a connection waits this long for its claim; some clients give up after a second.
@@ -227,6 +228,7 @@ impl Room {
             let is_forgotten = created && state.recorded;
             state.recorded = true;
             if is_forgotten {
+                state.words.forget_said();
                 state.session.request_full_state();
             }
             if !state.connected {
@@ -234,6 +236,7 @@ impl Room {
             }
             let desired = record.and_then(|record| view.fleet.desired(record).version);
             state.fence = Some(fence);
+            self.began(agent.uid, state, fence, record.map(|record| &**record));
             state.session.set_owned(true);
             state
                 .session
@@ -278,17 +281,26 @@ impl Room {
         let Some(agent) = self.registry.get(uid) else {
             return;
         };
+        let is_known = self.consensus.view().fleet.agent(uid).is_some();
         let had = agent.with(|state| {
+            if state.fence.is_none() {
+                state.words.forget();
+            }
             let had = state.fence == Some(fence);
             if had {
                 state.fence = None;
+                let why = if is_known {
+                    Ended::Moved
+                } else {
+                    Ended::Forgotten
+                };
+                self.ended(uid, state, fence, why);
             }
             had
         });
         if !had {
             return;
         }
-        let is_known = self.consensus.view().fleet.agent(uid).is_some();
         match self.owned_elsewhere(uid) {
             Some(owner) => self.detach(&agent, owner),
             // the new owner has let it go again, and this connection is there
@@ -325,6 +337,7 @@ impl Room {
         let (events, link) = agent.with(|state| {
             state.fence = None;
             state.connected = false;
+            state.words.forget();
             let events = state.session.give_up(true);
             state.session.request_full_state();
             let link = state.link.take();
@@ -365,6 +378,7 @@ impl Room {
             for agent in some.iter().filter_map(|uid| self.registry.get(*uid)) {
                 let events = agent.with(|state| {
                     state.fence = None;
+                    state.words.forget();
                     state.claiming |= planted::is(Bug::AgentForgotten);
                     state.session.give_up(false)
                 });

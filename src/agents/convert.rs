@@ -7,7 +7,7 @@ use ampora_proto::attributes::{self, Attribute};
 use ampora_proto::session::Report;
 use ampora_proto::wire;
 use ampora_raft::fleet::sizes::{SERVER_LABELS_ROOM, label_bytes};
-use ampora_raft::ids::InstanceUid;
+use ampora_raft::ids::{BodyHash, InstanceUid};
 use ampora_raft::records::{
     AgentUpdate, ConfigReport, ConfigStatus, Description, Health, Label, PackageAggregate,
 };
@@ -34,45 +34,66 @@ const WORD_BYTES_MAX: usize = 64;
 /// All labels of a record together: what of its 4 KiB the rest can never need, labels of operators included.
 const LABELS_BYTES_MAX: usize = 1552 - SERVER_LABELS_ROOM;
 
+/// The bodies of a report as they were put away.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    /// `ComponentHealth`.
+    pub health: Option<Bytes>,
+    /// `EffectiveConfig`.
+    pub effective: Option<Bytes>,
+}
+
 /// What a report changes, with the bodies put away. `wall_ms` stamps a health that `apply` finds changed.
 pub fn update(
     uid: InstanceUid,
-    report: Report,
+    report: &Report,
     bodies: &ReportedBodies,
     wall_ms: u64,
-) -> AgentUpdate {
-    let components = report.available_components;
-    AgentUpdate {
+) -> (AgentUpdate, Encoded) {
+    let encoded = Encoded {
+        health: report.health.as_ref().map(encode),
+        effective: report.effective_config.as_ref().map(encode),
+    };
+    let health_body = encoded.health.clone().map(|body| bodies.put(body));
+    let components = report.available_components.as_ref();
+    let update = AgentUpdate {
         description: report
             .description
-            .map(|description| Arc::new(self::description(uid, &description))),
-        capabilities: report.capabilities,
-        health: report.health.map(|tree| health(&tree, bodies, wall_ms)),
-        config: report.remote_config_status.map(config_report),
-        sent_hash: None,
-        effective: report
-            .effective_config
-            .map(|config| bodies.put(config.encode_to_vec().into())),
-        components_hash: components
             .as_ref()
+            .map(|description| Arc::new(self::description(uid, description))),
+        capabilities: report.capabilities,
+        health: report
+            .health
+            .as_ref()
+            .map(|tree| health(tree, health_body, wall_ms)),
+        config: report.remote_config_status.as_ref().map(config_report),
+        sent_hash: None,
+        effective: encoded.effective.clone().map(|body| bodies.put(body)),
+        components_hash: components
             .filter(|list| !list.hash.is_empty())
             .map(|list| clip_bytes(&list.hash)),
         components: components
             .filter(|list| !list.components.is_empty())
-            .map(|list| bodies.put(list.encode_to_vec().into())),
-        packages: report.package_statuses.map(|statuses| packages(&statuses)),
-        custom_capabilities: report.custom_capabilities.map(custom_capabilities),
-    }
+            .map(|list| bodies.put(encode(list))),
+        packages: report.package_statuses.as_ref().map(packages),
+        custom_capabilities: report.custom_capabilities.as_ref().map(custom_capabilities),
+    };
+    (update, encoded)
+}
+
+fn encode(message: &impl Message) -> Bytes {
+    message.encode_to_vec().into()
 }
 
 /// Names that are too long or too many are left out: a message for them is refused, as for a name that the
 /// agent never said.
-fn custom_capabilities(said: wire::CustomCapabilities) -> Vec<Arc<str>> {
+fn custom_capabilities(said: &wire::CustomCapabilities) -> Vec<Arc<str>> {
     let fits = said
         .capabilities
-        .into_iter()
+        .iter()
         .filter(|name| name.len() <= CUSTOM_CAPABILITY_BYTES_MAX);
-    fits.take(CUSTOM_CAPABILITIES_MAX).map(Arc::from).collect()
+    let first = fits.take(CUSTOM_CAPABILITIES_MAX);
+    first.map(|name| Arc::from(name.as_str())).collect()
 }
 
 /// The description as selectors and people see it, cut to what a record may hold: identifying attributes
@@ -105,18 +126,18 @@ pub fn description(uid: InstanceUid, reported: &wire::AgentDescription) -> Descr
     }
 }
 
-fn health(tree: &wire::ComponentHealth, bodies: &ReportedBodies, wall_ms: u64) -> Health {
+fn health(tree: &wire::ComponentHealth, body: Option<BodyHash>, wall_ms: u64) -> Health {
     Health {
         healthy: tree.healthy,
         status: clip_to(&tree.status, 2 * WORD_BYTES_MAX),
         last_error: clip(&tree.last_error),
         since_ms: wall_ms,
-        body: Some(bodies.put(Bytes::from(tree.encode_to_vec()))),
+        body,
     }
 }
 
 /// A status number that this version does not know is kept as unset (C-314).
-fn config_report(status: wire::RemoteConfigStatus) -> ConfigReport {
+fn config_report(status: &wire::RemoteConfigStatus) -> ConfigReport {
     ConfigReport {
         hash: clip_bytes(&status.last_remote_config_hash),
         status: match wire::RemoteConfigStatuses::try_from(status.status) {
@@ -238,7 +259,7 @@ mod tests {
         let files = ampora_storage::bodies::Bodies::open(dir.path()).expect("opens");
         let bodies = ReportedBodies::start(files).expect("starts");
         let uid = InstanceUid::from_u128(1);
-        let update = update(uid, verbose(), &bodies, u64::MAX);
+        let (update, _) = update(uid, &verbose(), &bodies, u64::MAX);
         let label = |n: usize| (format!("{n:02}").into(), "v".repeat(14).into());
         let server_labels: Vec<_> = (0..SERVER_LABELS_MAX).map(label).collect();
         let config = update.config.expect("a status");

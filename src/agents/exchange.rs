@@ -22,7 +22,7 @@ use super::enrollment::{self, Turned};
 use super::identity::{self, Route};
 use super::room::Room;
 use super::wake::Wake;
-use super::{convert, delivery};
+use super::{convert, delivery, notes};
 use crate::clock::SystemClock;
 use crate::telemetry::frames::{self, Kind, Rejected};
 use crate::telemetry::names;
@@ -215,7 +215,9 @@ fn speak(
     let handled = converse(room, agent, caller.connection, new_uid, incoming);
     if let Some(report) = handled.report {
         measure_apply(room, agent, &report);
-        let update = convert::update(agent.uid, *report, &room.bodies, room.clock.wall_ms());
+        let wall_ms = room.clock.wall_ms();
+        let (update, encoded) = convert::update(agent.uid, &report, &room.bodies, wall_ms);
+        notes::said(room, agent, &report, &update, encoded);
         let now_ms = room.clock.boot_ms();
         room.batches
             .report(agent.uid, update, &room.consensus, now_ms);

@@ -21,6 +21,7 @@ pub mod forward;
 pub mod full_states;
 pub mod identity;
 pub mod liveness;
+pub mod notes;
 pub mod offers;
 pub mod pace;
 pub mod reconcile;

@@ -30,6 +30,8 @@ use super::sockets::Sockets;
 use super::takeovers::Takeovers;
 use crate::attempts::Attempts;
 use crate::entropy::Entropy;
+use crate::history::queue::Queue;
+use crate::history::said::Ended;
 use crate::tasks::Tasks;
 
 /// Between two looks at whether a release has reached the fleet.
@@ -98,6 +100,8 @@ pub struct Room {
     pub full_states: FullStates,
     /// Agents whose full state could not be asked for yet: each is there once.
     pub unasked: Mutex<BTreeSet<InstanceUid>>,
+    /// What happens to agents, on its way to history.
+    pub history: Queue,
 }
 
 impl std::fmt::Debug for Room {
@@ -158,6 +162,12 @@ impl Room {
                 self.unsay(agent.uid, state);
                 return None;
             };
+            self.ended(
+                agent.uid,
+                state,
+                fence,
+                Ended::released(reason, self.author.node),
+            );
             state.session.set_owned(false);
             Some((fence, state.session.complete_to()))
         });
@@ -171,6 +181,7 @@ impl Room {
     /// Drops what an agent without session said here: by the time its claim is granted, if ever, another node may have
     /// heard newer things. Whoever serves it next asks for everything.
     pub(super) fn unsay(&self, uid: InstanceUid, state: &mut State) {
+        state.words.forget();
         if self.batches.unsay(uid) {
             state.session.request_full_state();
         }

@@ -40,6 +40,7 @@ use super::wake::{Call, Wake};
 use super::{batches, delivery, liveness, reconcile};
 use crate::clock::SystemClock;
 use crate::entropy::Entropy;
+use crate::history::queue::Queue;
 use crate::node::origin;
 use crate::tasks::Tasks;
 
@@ -242,6 +243,7 @@ impl Nodes {
             attempts: Default::default(),
             full_states: FullStates::new(200, 8 << 20, 0),
             unasked: Default::default(),
+            history: Queue::new(),
         })
     }
 
@@ -322,6 +324,7 @@ pub(crate) struct Speaker {
     pub(crate) room: Arc<Room>,
     pub(crate) caller: Caller,
     pub(crate) wake: Arc<Wake>,
+    pub(crate) capabilities: u64,
     sequence: u64,
     host: String,
 }
@@ -340,6 +343,7 @@ impl Speaker {
                 takes_over: true,
             },
             wake,
+            capabilities: CAPABLE,
             sequence: 0,
             host: "host".to_owned(),
         }
@@ -353,10 +357,10 @@ impl Speaker {
         speaker
     }
 
-    async fn say(&mut self, mut message: wire::AgentToServer) -> wire::ServerToAgent {
+    pub(crate) async fn say(&mut self, mut message: wire::AgentToServer) -> wire::ServerToAgent {
         message.instance_uid = Bytes::copy_from_slice(self.uid.as_bytes());
         message.sequence_num = self.sequence;
-        message.capabilities = CAPABLE;
+        message.capabilities = self.capabilities;
         self.sequence += 1;
         let mut bytes = vec![0];
         bytes.extend(message.encode_to_vec());
@@ -405,6 +409,11 @@ impl Speaker {
     pub(crate) fn is_called(&self, call: Call) -> bool {
         std::iter::from_fn(|| self.wake.take()).any(|heard| heard == call)
     }
+}
+
+/// A message as it is sent.
+pub(crate) fn encoded(message: &impl prost::Message) -> Bytes {
+    message.encode_to_vec().into()
 }
 
 /// Waits until something holds.

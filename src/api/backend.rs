@@ -13,6 +13,7 @@ use ampora_raft::outcome::Outcome;
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::{AuditRecord, MemberRole, Transport};
 use ampora_raft::rows::{Row, RowKey};
+use ampora_storage::history::query::{self, AgentThen, Query};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -74,25 +75,43 @@ pub trait Backend: Send + Sync + 'static {
     /// The row could not be read.
     fn row(&self, key: &RowKey) -> io::Result<Option<Row>>;
 
-    /// The files of an effective configuration that an agent reported; `None` when this node has no such file.
+    /// The files of an effective configuration that an agent reported; `None` when neither this node nor its home gives
+    /// them.
     ///
     /// # Errors
     /// The file could not be read.
     fn reported_files(
         &self,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>>;
 
-    /// A reported health tree or component list in the form that REST shows; `None` when this node has no such
-    /// file.
+    /// A reported health tree or component list in the form that REST shows; `None` when neither this node nor its home
+    /// gives it.
     ///
     /// # Errors
     /// The file could not be read.
     fn reported_json(
         &self,
         kind: ReportedKind,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Value>>>;
+
+    /// A page of what happened to an agent.
+    ///
+    /// # Errors
+    /// [`HistoryError`]: nothing is known of it at this moment.
+    fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>>;
+
+    /// Agents behind `after`, in uid order, as they were at a wall time: at most `limit`.
+    ///
+    /// # Errors
+    /// [`HistoryError`]: what keeps the past cannot tell.
+    fn fleet_at(
+        &self,
+        at_ms: u64,
+        after: Option<InstanceUid>,
+        limit: u16,
+    ) -> BoxFuture<'_, Result<FleetThen, HistoryError>>;
 
     /// What this node's registry knows of an agent that it serves; `None` when it does not serve it.
     fn presence(&self, uid: InstanceUid) -> Option<Presence>;
@@ -132,6 +151,35 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// [`ClusterError`] says who refused and why; nothing has changed.
     fn move_to(&self, address: String, token: String) -> BoxFuture<'_, Result<(), ClusterError>>;
+}
+
+/// A page of what happened to an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The page.
+    pub page: query::Part,
+    /// Whether everybody who keeps some of it was heard.
+    pub complete: bool,
+}
+
+/// A page of agents as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FleetThen {
+    /// In uid order; a page may be short, or empty.
+    pub agents: Vec<AgentThen>,
+    /// Behind whom the next page begins; nothing when this was the last.
+    pub next: Option<InstanceUid>,
+}
+
+/// Why the past cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// The store is away, or does not answer in time.
+    #[error("{0}")]
+    Away(String),
+    /// The store cannot answer such a question, whenever it is asked.
+    #[error("{0}")]
+    Unsupported(String),
 }
 
 /// A step of membership.
@@ -205,6 +253,15 @@ pub enum ProposeError {
     /// There is no quorum, or the node refuses writes; nothing happened.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// A body that an agent reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// Its name.
+    pub hash: BodyHash,
+    /// The node whose files have it.
+    pub home: NodeId,
 }
 
 /// A reported body that is shown as JSON.

@@ -51,6 +51,10 @@ pub enum List {
     EnrollmentTokens = 8,
     /// `GET /cluster/sessions`.
     Sessions = 9,
+    /// `GET /agents/{uid}/history`.
+    History = 12,
+    /// `GET /agents?at=TIME`.
+    PastAgents = 13,
 }
 
 /// A question about a list: which list, and by what it was filtered.

@@ -97,6 +97,10 @@ codes! {
     Forbidden = "forbidden", FORBIDDEN, false, "the role of this token does not allow it";
     /// No group of this name.
     GroupNotFound = "group_not_found", NOT_FOUND, false, "no such group";
+    /// What keeps the past is away, or did not answer in time.
+    HistoryUnavailable = "history_unavailable", SERVICE_UNAVAILABLE, true, "the past cannot be told at this moment";
+    /// What keeps the past here cannot answer this: it needs `postgres.url`.
+    HistoryUnsupported = "history_unsupported", CONFLICT, false, "the past is not kept in a form that answers this";
     /// What the node holds would be lost to it by joining another cluster.
     HoldsData = "holds_data", CONFLICT, false, "the node is not empty";
     /// The key is empty, too long, or not printable ASCII.

@@ -60,6 +60,7 @@ pub(crate) fn routes() -> Vec<Route> {
             get(agents::effective_config),
         ),
         read("/api/v1/agents/{uid}/health", get(agents::health)),
+        read("/api/v1/agents/{uid}/history", get(agents::history)),
         read("/api/v1/cluster", get(cluster::show)),
         read("/api/v1/configurations", get(configurations::list)),
         read("/api/v1/configurations/{name}", get(configurations::show)),

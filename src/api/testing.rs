@@ -2,6 +2,8 @@
 
 mod ask;
 mod cluster;
+mod past;
+mod rows;
 mod time;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use ampora_raft::records::{
     ReleaseReason, Role, Token, Transport,
 };
 use ampora_raft::rows::{Row, RowKey};
+use ampora_storage::history::query::Query;
 use axum::Router;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -29,8 +32,8 @@ use sha2::{Digest, Sha256};
 pub(crate) use ask::{Answer, Ask};
 
 use super::backend::{
-    Backend, ClusterError, Committed, Health, MemberStep, Now, Part, Presence, Progress,
-    ProposeError, RaftStatus, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, FleetThen, Health, History, HistoryError, MemberStep, Now,
+    Part, Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
 };
 use super::settings::Settings;
 use super::{Api, admin};
@@ -54,6 +57,7 @@ struct State {
     fails: Option<ProposeError>,
     health: Option<Health>,
     among: cluster::Among,
+    past: past::Past,
 }
 
 /// A node in memory.
@@ -172,19 +176,34 @@ impl Backend for Memory {
 
     fn reported_files(
         &self,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>> {
-        let found = self.state.lock().files.get(&hash).cloned();
+        let found = self.state.lock().files.get(&body.hash).cloned();
         Box::pin(std::future::ready(Ok(found)))
     }
 
     fn reported_json(
         &self,
         _: ReportedKind,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Value>>> {
-        let found = self.state.lock().json.get(&hash).cloned();
+        let found = self.state.lock().json.get(&body.hash).cloned();
         Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>> {
+        let answer = self.state.lock().past.answer(&query);
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn fleet_at(
+        &self,
+        at_ms: u64,
+        after: Option<InstanceUid>,
+        limit: u16,
+    ) -> BoxFuture<'_, Result<FleetThen, HistoryError>> {
+        let answer = self.state.lock().past.fleet_at(at_ms, after, limit);
+        Box::pin(std::future::ready(answer))
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {
@@ -431,33 +450,6 @@ impl Site {
         let hash = BodyHash(Sha256::digest(value.to_string()).into());
         self.memory.state.lock().json.insert(hash, value);
         hash
-    }
-
-    /// Changes a stored audit record, or takes it away.
-    pub(crate) fn tamper(&self, seq: u64, change: impl FnOnce(AuditRecord) -> Option<AuditRecord>) {
-        let mut state = self.memory.state.lock();
-        let key = RowKey::Audit(seq);
-        let Some(Row::Audit(record)) = state.beside.remove(&key) else {
-            panic!("no record {seq}");
-        };
-        if let Some(changed) = change((*record).clone()) {
-            state.beside.insert(key, Row::Audit(Arc::new(changed)));
-        }
-    }
-
-    /// Takes away what is not in memory.
-    pub(crate) fn forget_rows_beside_memory(&self) {
-        self.memory.state.lock().beside.clear();
-    }
-
-    /// Lets boot time go on, and no other.
-    pub(crate) fn boot_passes(&self, ms: u64) {
-        self.memory.state.lock().now.boot_ms += ms;
-    }
-
-    /// Lets the wall clock go on, and no other.
-    pub(crate) fn wall_passes(&self, ms: u64) {
-        self.memory.state.lock().now.wall_ms += ms;
     }
 
     /// Every proposal from here on fails so.

@@ -3,6 +3,8 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::problem::{Code, Problem};
+
 /// 9999-12-31T23:59:59.999Z: later moments are shown as this one, because RFC 3339 has four digits of a year.
 const LATEST_MS: u64 = 253_402_300_799_999;
 
@@ -29,6 +31,17 @@ pub fn rfc3339(ms: u64) -> String {
 pub fn parse_rfc3339(text: &str) -> Option<u64> {
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from((at.unix_timestamp_nanos() / 1_000_000).max(0)).ok()
+}
+
+/// A time of a query.
+///
+/// # Errors
+/// 400 that says where, when it is none.
+pub(crate) fn asked(text: &str, pointer: &str) -> Result<u64, Problem> {
+    parse_rfc3339(text).ok_or_else(|| {
+        let text = "a time is RFC 3339, such as 2026-11-24T17:00:00Z";
+        Problem::at(Code::InvalidParameter, pointer, text)
+    })
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus, RowStore};
-use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
+use ampora_raft::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::{AuditRecord, MemberRole};
 use ampora_raft::rows::{Row, RowKey};
 use ampora_raft::time::Clock;
+use ampora_storage::bodies::Bodies;
+use ampora_storage::history::query::Query;
 use ampora_storage::store::Store;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -28,15 +30,19 @@ use super::{health, join};
 use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, ClusterError, Committed, Health, Heard, MemberStep, Now, Presence, Progress,
-    ProposeError, RaftStatus, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, FleetThen, Health, Heard, History, HistoryError, MemberStep,
+    Now, Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
 };
 use crate::config::Config;
 use crate::entropy;
+use crate::history::past::Past;
 use crate::telemetry::metrics::Metrics;
 
 /// How long the owners of a page of agents are waited for.
 const HEARD_WITHIN: Duration = Duration::from_millis(100);
+
+/// How long the home of a reported body is waited for: some megabytes.
+const BODY_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long the leader is waited for that knows how far all are.
 const PROGRESS_WITHIN: Duration = Duration::from_millis(250);
@@ -68,6 +74,8 @@ pub struct NodeBackend {
     stage: Backstage,
     /// Agents; none while the node waits for its cluster.
     room: OnceLock<Arc<Room>>,
+    /// What happened to them; likewise.
+    past: OnceLock<Arc<Past>>,
     started: AtomicBool,
     draining: AtomicBool,
     moves: CancellationToken,
@@ -87,6 +95,7 @@ impl NodeBackend {
         Arc::new(Self {
             stage,
             room: OnceLock::new(),
+            past: OnceLock::new(),
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             moves: CancellationToken::new(),
@@ -96,6 +105,16 @@ impl NodeBackend {
     /// Agents are served from here on.
     pub(super) fn set_room(&self, room: Arc<Room>) {
         drop(self.room.set(room));
+    }
+
+    /// The past is told from here on.
+    pub(super) fn set_past(&self, past: Arc<Past>) {
+        drop(self.past.set(past));
+    }
+
+    fn past(&self) -> Result<&Past, HistoryError> {
+        let starting = || HistoryError::Away("the node is starting".to_owned());
+        self.past.get().map(|past| &**past).ok_or_else(starting)
     }
 
     /// Waits until the node was let in by another cluster.
@@ -117,10 +136,28 @@ impl NodeBackend {
         &self.stage.consensus
     }
 
-    fn body(&self, hash: BodyHash) -> io::Result<Option<Vec<u8>>> {
-        self.room
-            .get()
-            .map_or(Ok(None), |room| room.bodies.get(hash))
+    /// A body from the files of this node, else from its home.
+    async fn body(&self, reported: Reported) -> io::Result<Option<Vec<u8>>> {
+        let Some(room) = self.room.get() else {
+            return Ok(None);
+        };
+        if let Some(body) = room.bodies.get(reported.hash)? {
+            return Ok(Some(body));
+        }
+        if reported.home == room.author.node {
+            return Ok(None);
+        }
+        let peers = &self.stage.peering.peers;
+        match peers.body(reported.home, reported.hash, BODY_WITHIN).await {
+            // another node may be wrong about what it keeps
+            Ok(body) => Ok(body
+                .filter(|body| Bodies::hash(body) == reported.hash)
+                .map(Vec::from)),
+            Err(error) => {
+                tracing::debug!(peer.id = reported.home.0, %error, "the home of a body did not give it");
+                Ok(None)
+            }
+        }
     }
 
     async fn open(&self) -> Result<(), ClusterError> {
@@ -293,26 +330,39 @@ impl Backend for NodeBackend {
 
     fn reported_files(
         &self,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>> {
-        let files = self.body(hash).and_then(|body| {
+        async move {
+            let body = self.body(body).await?;
             let files = body.map(reported::files).transpose()?;
             Ok(files.map(|files| files.into_iter().map(file).collect()))
-        });
-        std::future::ready(files).boxed()
+        }
+        .boxed()
     }
 
     fn reported_json(
         &self,
         kind: ReportedKind,
-        hash: BodyHash,
+        body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Value>>> {
         let read = match kind {
             ReportedKind::Health => reported::health,
             ReportedKind::Components => reported::components,
         };
-        let json = self.body(hash).and_then(|body| body.map(read).transpose());
-        std::future::ready(json).boxed()
+        async move { self.body(body).await?.map(read).transpose() }.boxed()
+    }
+
+    fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>> {
+        async move { self.past()?.page(query).await }.boxed()
+    }
+
+    fn fleet_at(
+        &self,
+        at_ms: u64,
+        after: Option<InstanceUid>,
+        limit: u16,
+    ) -> BoxFuture<'_, Result<FleetThen, HistoryError>> {
+        async move { self.past()?.fleet_at(at_ms, after, limit).await }.boxed()
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {
@@ -343,6 +393,7 @@ impl Backend for NodeBackend {
         health::of(
             &self.consensus().status(),
             &self.stage.store.disk(),
+            self.past.get().and_then(|past| past.trouble()),
             self.started.load(Ordering::Acquire),
             self.draining.load(Ordering::Acquire),
         )

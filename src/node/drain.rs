@@ -112,7 +112,15 @@ async fn drain(within: Duration, room: &Room, parts: Parts, why: Why) {
     if !parts.batches.finished(rest).await {
         tracing::warn!("the last sessions could not be released in time");
     }
-    if !is_alone && tokio::time::timeout(rest / 2, leave(room)).await.is_err() {
+    // nothing happens to agents any more
+    room.history.close();
+    let written = tokio::time::timeout(rest / 2, room.history.written());
+    let left = async { is_alone || tokio::time::timeout(rest / 2, leave(room)).await.is_ok() };
+    let (written, is_told) = tokio::join!(written, left);
+    if written.is_err() {
+        tracing::warn!("the last of history could not be written in time");
+    }
+    if !is_told {
         tracing::warn!("the cluster was not told that this node is gone");
     }
 }

@@ -10,6 +10,7 @@ mod doors;
 mod drain;
 mod duties;
 mod health;
+mod history;
 pub mod identity;
 mod join;
 pub mod leases;

@@ -18,6 +18,7 @@ use super::backend::{Backstage, NodeBackend};
 use super::cluster::{self, Answers, MoveError, Moving, Peering, PeeringError, Place, PlaceError};
 use super::doors::{AgentsDoor, Doors, Protection, certificate_file};
 use super::drain::Why;
+use super::history::{self, History};
 use super::identity::{Identity, IdentityError, Running};
 use super::join::{self, Log, Threads};
 use super::{banner, drain, duties};
@@ -168,11 +169,15 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
         () = told_removed => return Err(RunError::Removed(node)),
     };
 
-    let room = room(&config, &log, clock, changes, (node, epoch))?;
+    let (room, history) = room(&config, &log, clock, changes, (node, epoch))?;
     drop(room.elsewhere.set(Arc::new(peering.peers.clone())));
+    let past = Arc::new(history.past(&room, peering.peers.clone()));
+    answers.set_past(past.clone());
     answers.set_room(room.clone());
+    backend.set_past(past);
     backend.set_room(room.clone());
-    let parts = serve(&config, doors, admin, &protection, &room, metrics);
+    let of = (&room, &history);
+    let parts = serve(&config, doors, admin, &protection, of, metrics);
     follow(&config, &room, &peering, &parts.background);
     let running = Running {
         pid: std::process::id(),
@@ -254,9 +259,10 @@ fn room(
     clock: Arc<dyn Clock>,
     changes: Arc<Changes>,
     (node, epoch): (NodeId, Epoch),
-) -> Result<Arc<Room>, RunError> {
+) -> Result<(Arc<Room>, History), RunError> {
     let files = Bodies::open(&config.node.data_dir.join("bodies")).map_err(cannot("bodies/"))?;
     let bodies = ReportedBodies::start(files).map_err(cannot("the thread that writes bodies"))?;
+    let history = history::start(config, node, clock.clone()).map_err(cannot("history/"))?;
     let now_ms = clock.boot_ms();
     let window = config.opamp.heartbeat_window;
     let settings = Settings {
@@ -265,7 +271,7 @@ fn room(
         needs_token: config.opamp.auth == Some(Auth::Token),
         agents_per_token_max: config.agents.max_per_token,
     };
-    Ok(Arc::new(Room {
+    let room = Arc::new(Room {
         consensus: log.consensus.clone(),
         clock,
         entropy: Entropy::system(),
@@ -292,12 +298,14 @@ fn room(
         sockets: Default::default(),
         attempts: Default::default(),
         unasked: Default::default(),
+        history: history.queue.clone(),
         full_states: FullStates::new(
             config.opamp.full_states_per_second,
             config.opamp.full_state_bytes_per_second,
             now_ms,
         ),
-    }))
+    });
+    Ok((room, history))
 }
 
 /// What runs while the node serves, in the groups in which it ends.
@@ -324,11 +332,12 @@ fn serve(
     doors: AgentsDoor,
     admin: Tasks,
     protection: &Protection,
-    room: &Arc<Room>,
+    (room, history): (&Arc<Room>, &History),
     metrics: Metrics,
 ) -> Parts {
     let background = Tasks::new();
-    let duties = duties::start(config, room, &background);
+    let duties = duties::start(config, room, history, &background);
+    history.export(config, room, &background);
     background.spawn(upkeep(metrics, background.stopping()));
     let batches = room.tasks.clone();
 

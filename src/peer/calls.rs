@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use ampora_raft::consensus::{RaftRequest, RaftResponse};
 use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
+use ampora_storage::history::event::EventKind;
+use ampora_storage::history::query::{PAGE_MAX, Part, Query};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,8 @@ pub enum PeerCall {
     Body(BodyHash),
     /// To become a member; bearers of a join token alone may ask; answered by [`PeerAnswer::Redeemed`].
     Join(Join),
+    /// What history the called node itself has of an agent; answered by [`PeerAnswer::History`].
+    History(Query),
 }
 
 /// What the other one answers.
@@ -64,6 +68,8 @@ pub enum PeerAnswer {
     Refused(Refusal),
     /// Nothing is served to the node that asks: it is no member any more.
     Removed(Removed),
+    /// At most what a page may have.
+    History(Part),
 }
 
 /// Why a call was not served.
@@ -239,6 +245,9 @@ impl PeerCall {
         match self {
             Self::Exchange(exchange) => bounded(&exchange.headers),
             Self::LastSeen(uids) => uids.len() <= UIDS_MAX,
+            Self::History(query) => {
+                usize::from(query.limit) <= PAGE_MAX && query.kinds.len() <= EventKind::ALL.len()
+            }
             Self::Hello(hello) => is_short(&hello.version),
             Self::Join(join) => [&join.peer_address, &join.name, &join.version]
                 .into_iter()
@@ -251,7 +260,11 @@ impl PeerCall {
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Hello(_) | Self::Redeem(_) | Self::Join(_) => true,
-            Self::Raft(_) | Self::Exchange(_) | Self::LastSeen(_) | Self::Body(_) => false,
+            Self::Raft(_)
+            | Self::Exchange(_)
+            | Self::LastSeen(_)
+            | Self::Body(_)
+            | Self::History(_) => false,
         }
     }
 }
@@ -284,16 +297,32 @@ pub trait PeerCalls: Send + Sync + 'static {
 
     /// A body that this node keeps.
     fn body(&self, from: NodeId, hash: BodyHash) -> BoxFuture<'_, Option<Bytes>>;
+
+    /// What history this node itself has of an agent; nothing where none is kept.
+    fn history(&self, _from: NodeId, _query: Query) -> BoxFuture<'_, Part> {
+        Box::pin(std::future::ready(Part::default()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use ampora_raft::ids::Fence;
     use ampora_storage::codec::{Kind, encode_message};
+    use ampora_storage::history::event::StreamId;
+    use ampora_storage::history::query::{Item, Position};
     use serde_json::json;
 
     use super::*;
 
-    fn calls() -> [PeerCall; 7] {
+    fn position() -> Position {
+        Position {
+            at_ms: 300,
+            stream: StreamId(7),
+            seq: 1,
+        }
+    }
+
+    fn calls() -> [PeerCall; 8] {
         let raft = serde_json::from_value(json!("ReadIndex")).expect("a request");
         let hello = Hello {
             version: "1.2".into(),
@@ -332,10 +361,18 @@ mod tests {
             PeerCall::LastSeen(vec![InstanceUid::from_u128(5)]),
             PeerCall::Body(BodyHash([7; 32])),
             PeerCall::Join(join),
+            PeerCall::History(Query {
+                agent: InstanceUid::from_u128(5),
+                since_ms: Some(300),
+                until_ms: None,
+                kinds: vec![EventKind::Health],
+                below: Some(position()),
+                limit: 300,
+            }),
         ]
     }
 
-    fn answers() -> [PeerAnswer; 15] {
+    fn answers() -> [PeerAnswer; 16] {
         let raft = serde_json::from_value(json!({"ReadIndex": {"Ok": 5}})).expect("a response");
         let hello = Hello {
             version: "1.2".into(),
@@ -386,6 +423,16 @@ mod tests {
             PeerAnswer::Refused(Refusal::Retired),
             PeerAnswer::Refused(Refusal::Unproven),
             PeerAnswer::Removed(removed),
+            PeerAnswer::History(Part {
+                items: vec![Item {
+                    position: position(),
+                    node: NodeId(1),
+                    fence: Fence(300),
+                    kind: EventKind::Packages,
+                    body: "{}".to_owned(),
+                }],
+                next: Some(position()),
+            }),
         ]
     }
 
@@ -404,7 +451,7 @@ mod tests {
         assert_eq!(answers, ANSWERS.map(str::to_owned));
     }
 
-    const CALLS: [&str; 7] = [
+    const CALLS: [&str; 8] = [
         "0007",
         "0103312e3202010300",
         "02010101010101010101010101010101010101010101010101010101010101010103613a31016e03312e320201fb2c01",
@@ -412,8 +459,9 @@ mod tests {
         "04011000000000000000000000000000000005",
         "050707070707070707070707070707070707070707070707070707070707070707",
         "06036b65790373696703613a31016e03312e320201fb2c01",
+        "07100000000000000000000000000000000501fb2c0100010201fb2c010701fb2c01",
     ];
-    const ANSWERS: [&str; 15] = [
+    const ANSWERS: [&str; 16] = [
         "00070005",
         "0103312e3202000101",
         "020004030101020202020202020202020202020202020202020202020202020202020202020203613a31",
@@ -429,6 +477,7 @@ mod tests {
         "0605",
         "0606",
         "070304",
+        "0801fb2c01070101fb2c0106027b7d01fb2c010701",
     ];
 
     #[test]

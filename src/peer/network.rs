@@ -9,6 +9,7 @@ use std::time::Duration;
 use ampora_raft::consensus::{PeerNetwork, RaftRequest, RaftResponse};
 use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
 use ampora_storage::codec::{Kind, decode_message, encode_message};
+use ampora_storage::history::query::{Part, Query};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -160,6 +161,18 @@ impl Peers {
         Err(unexpected(&answer))
     }
 
+    /// Asks what history the node itself has of an agent.
+    ///
+    /// # Errors
+    /// Like [`Peers::ask`], and when the node refuses: one of an older version does not understand it.
+    pub async fn history(&self, node: NodeId, query: Query, within: Duration) -> io::Result<Part> {
+        let answer = self.ask(node, &PeerCall::History(query), within).await?;
+        if let PeerAnswer::History(part) = answer {
+            return Ok(part);
+        }
+        Err(unexpected(&answer))
+    }
+
     /// The link to a node; those to nodes that are known no more go.
     fn link(&self, node: NodeId, lane: Lane) -> io::Result<Link> {
         let known = self.shared.ground.book.all();
@@ -203,7 +216,7 @@ fn lane(call: &PeerCall, bytes: usize) -> Lane {
             "append" | "vote" | "pre_vote" | "transfer_leader" => Lane::Raft,
             _ => Lane::Log,
         },
-        PeerCall::Body(_) => Lane::Bulk,
+        PeerCall::Body(_) | PeerCall::History(_) => Lane::Bulk,
         PeerCall::Hello(_)
         | PeerCall::Redeem(_)
         | PeerCall::Exchange(_)
@@ -310,7 +323,8 @@ fn unexpected(answer: &PeerAnswer) -> io::Error {
         | PeerAnswer::Redeemed(_)
         | PeerAnswer::Exchanged(_)
         | PeerAnswer::LastSeen(_)
-        | PeerAnswer::Body(_) => io::Error::new(
+        | PeerAnswer::Body(_)
+        | PeerAnswer::History(_) => io::Error::new(
             io::ErrorKind::InvalidData,
             "the other node answers something else than was asked",
         ),

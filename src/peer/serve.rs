@@ -204,7 +204,9 @@ async fn take(
     };
     let asked = judge(caller, &body);
     let answer = match &asked {
-        Ok((_, PeerCall::Body(_))) => Some(terms.held.take(What::Call, FRAME_BYTES_MAX).await?),
+        Ok((_, PeerCall::Body(_) | PeerCall::History(_))) => {
+            Some(terms.held.take(What::Call, FRAME_BYTES_MAX).await?)
+        }
         Ok(_) | Err(_) => None,
     };
     Ok(Job {
@@ -297,6 +299,9 @@ async fn ask(terms: &Terms, caller: Caller, call: PeerCall) -> PeerAnswer {
         }
         (Caller::Member(from), PeerCall::Body(hash)) => {
             PeerAnswer::Body(calls.body(from, hash).await)
+        }
+        (Caller::Member(from), PeerCall::History(query)) => {
+            PeerAnswer::History(calls.history(from, query).await)
         }
     }
 }

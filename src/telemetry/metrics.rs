@@ -7,7 +7,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
-use super::{dispatches, frames, names, peers};
+use super::{dispatches, frames, history, names, peers};
 
 /// Histograms are folded this often; without it they would grow until somebody scrapes.
 pub const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -57,6 +57,7 @@ impl Metrics {
         frames::register();
         peers::register();
         dispatches::register();
+        history::register();
         for name in [
             names::SLOW_READERS,
             names::ACCEPT_ERRORS,

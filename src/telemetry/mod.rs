@@ -2,6 +2,7 @@
 
 pub mod dispatches;
 pub mod frames;
+pub mod history;
 pub mod logs;
 pub mod metrics;
 pub mod names;

@@ -81,3 +81,15 @@ pub const TLS_RELOADS: &str = "ampora_tls_reloads_total";
 pub const TLS_HANDSHAKE_FAILURES: &str = "ampora_tls_handshake_failures_total";
 /// Counter, `reason`: connections and messages of other nodes, or of who claims to be one, that were refused.
 pub const PEER_REFUSED: &str = "ampora_peer_refused_total";
+/// Gauge.
+pub const HISTORY_SPOOL_BYTES: &str = "ampora_history_spool_bytes";
+/// Gauge.
+pub const HISTORY_LAG: &str = "ampora_history_lag_seconds";
+/// Counter.
+pub const HISTORY_WRITTEN: &str = "ampora_history_written_total";
+/// Counter, `reason`: `queue_full`, `collapsed`, `spool_full`, `spool_failed`, `stopped`, `damaged`, `overdue`.
+pub const HISTORY_DROPPED: &str = "ampora_history_dropped_total";
+/// Histogram, `query`, `target`: `primary`, `replica`, `embedded`.
+pub const DB_QUERY_DURATION: &str = "ampora_db_query_duration_seconds";
+/// Gauge, `state`: `idle`, `used`, `waiting`.
+pub const DB_POOL: &str = "ampora_db_pool_connections";

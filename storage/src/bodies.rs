@@ -43,7 +43,7 @@ impl Bodies {
         for entry in std::fs::read_dir(dir)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "new") {
-                std::fs::remove_file(path)?;
+                remove(&path)?;
             }
         }
         Ok(Self {
@@ -99,7 +99,7 @@ impl Bodies {
             Ok(body) if Self::hash(&body) == hash => Ok(Some(body)),
             Ok(_damaged) => {
                 tracing::warn!(body.hash = %hash, "a kept body is damaged and was removed");
-                std::fs::remove_file(&path)?;
+                remove(&path)?;
                 Ok(None)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -133,7 +133,7 @@ impl Bodies {
                 if modified >= older_than || named.is_some_and(&keep) {
                     kept.push((modified, metadata.len(), file.path()));
                 } else {
-                    std::fs::remove_file(file.path())?;
+                    remove(&file.path())?;
                     swept.removed += 1;
                 }
             }
@@ -145,12 +145,20 @@ impl Bodies {
             if swept.kept_bytes <= bytes_max {
                 break;
             }
-            std::fs::remove_file(path)?;
+            remove(&path)?;
             swept.kept_bytes -= bytes;
             swept.kept -= 1;
             swept.removed += 1;
         }
         Ok(swept)
+    }
+}
+
+/// Removes a file; one that somebody else has removed or renamed meanwhile is gone as well.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

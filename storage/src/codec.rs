@@ -51,6 +51,10 @@ pub enum Kind {
     BackupRows = 7,
     /// The end of a backup.
     BackupEnd = 8,
+    /// The head of a stream of history.
+    HistoryStream = 9,
+    /// An event of history in a spool.
+    SpooledEvent = 10,
     /// What a node asks of another one; never stored.
     PeerCall = 32,
     /// What the other one answers; never stored.

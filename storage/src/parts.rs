@@ -18,7 +18,8 @@ const PARTS_MAX: usize = 320;
 /// A part's number at the end of its key.
 const NUMBER_BYTES: usize = 2;
 
-fn part_key(key: &[u8], part: usize) -> io::Result<Vec<u8>> {
+/// The key of a part.
+pub(crate) fn part_key(key: &[u8], part: usize) -> io::Result<Vec<u8>> {
     let number = u16::try_from(part).map_err(io::Error::other)?;
     let mut out = Vec::with_capacity(key.len() + NUMBER_BYTES);
     out.extend_from_slice(key);

@@ -23,6 +23,7 @@ mod proxied;
 mod proxy;
 mod refusals;
 mod removal;
+mod reported;
 #[path = "../support/mod.rs"]
 mod support;
 mod versions;

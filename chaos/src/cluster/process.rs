@@ -260,6 +260,7 @@ fn room(
         attempts: Default::default(),
         full_states: FullStates::new(200, 8 * 1024 * 1024, place.clocks.boot_ms()),
         unasked: Default::default(),
+        history: Default::default(),
     }))
 }
 

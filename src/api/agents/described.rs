@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde_json::json;
 
+use super::history::{HistoryList, HistoryQuery};
 use super::labels::LabelsQuery;
 use super::raw::{BodyQuery, Components, EffectiveConfig, HealthTree};
 use super::shape::Agent;
-use super::{AgentList, ListQuery};
+use super::{ListQuery, Listed};
 use crate::api::openapi::Operation;
 use crate::api::problem::Code;
 
@@ -25,8 +26,13 @@ pub(crate) fn operations() -> Vec<Operation> {
             "Agents of the whole cluster, in uid order",
         )
         .query::<ListQuery>()
-        .answers::<AgentList>(200, "A page")
-        .fails(&[Code::InvalidSelector]),
+        .says("With `at` they are told as they were, from the history in Postgres.")
+        .answers::<Listed>(200, "A page")
+        .fails(&[
+            Code::HistoryUnavailable,
+            Code::HistoryUnsupported,
+            Code::InvalidSelector,
+        ]),
         Operation::get("/api/v1/agents/{uid}", "show_agent", "One agent")
             .answers::<Agent>(200, "The agent")
             .fails(&[Code::AgentNotFound, Code::InvalidParameter]),
@@ -48,6 +54,23 @@ pub(crate) fn operations() -> Vec<Operation> {
             "What an agent is built of",
         )
         .answers::<Components>(200, "Its components"),
+        Operation::get(
+            "/api/v1/agents/{uid}/history",
+            "list_agent_history",
+            "What happened to an agent, newest first",
+        )
+        .says(
+            "Redacted. Agents that were forgotten keep their history for `history.retention_days`. `complete` is false \
+             while a node that keeps some of it is not heard.",
+        )
+        .query::<HistoryQuery>()
+        .answers::<HistoryList>(200, "A page")
+        .fails(&[
+            Code::AgentNotFound,
+            Code::HistoryUnavailable,
+            Code::HistoryUnsupported,
+            Code::InvalidParameter,
+        ]),
         Operation::write(Method::DELETE, "/api/v1/agents/{uid}", "forget_agent", "Forget an agent")
             .says("One that is disconnected; what history holds of it stays.")
             .answers_nothing(204, "It is forgotten")

@@ -2,9 +2,11 @@
 
 mod described;
 mod forget;
+mod history;
 mod labels;
 #[cfg(test)]
 mod manage_tests;
+mod past;
 mod raw;
 pub(crate) mod shape;
 pub(crate) mod state;
@@ -25,14 +27,16 @@ use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use described::operations;
 pub(crate) use forget::forget;
+pub(crate) use history::history;
 pub(crate) use labels::{delete_labels, put_labels};
 pub(crate) use shape::Lens;
 
+use self::past::PastAgentList;
 use self::raw::{BodyQuery, Components, EffectiveConfig, HealthTree, Raw};
 use self::shape::Agent;
 use self::state::AgentState;
 use super::Api;
-use super::backend::{ReportedKind, View};
+use super::backend::{Reported, ReportedKind, View};
 use super::extract::{Params, Reader, Segments};
 use super::paging::{List, Page};
 use super::problem::{Code, Detail, Problem};
@@ -62,8 +66,21 @@ pub(crate) struct ListQuery {
     /// The name of a group, exactly.
     #[param(example = "edge")]
     group: Option<String>,
+    /// As they were at this time, RFC 3339, told from history; goes with `limit` and `continue` alone.
+    #[param(format = DateTime, example = "2026-11-24T17:00:00Z")]
+    at: Option<String>,
     limit: Option<String>,
     r#continue: Option<String>,
+}
+
+/// Agents as they are, or as they were.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Listed {
+    /// Without `at`.
+    Now(AgentList),
+    /// With `at`.
+    Then(PastAgentList),
 }
 
 /// A page of agents, in uid order.
@@ -177,8 +194,17 @@ pub(crate) fn parse_selector(text: &str, pointer: &str) -> Result<Selector, Prob
 pub(crate) async fn list(
     State(api): State<Api>,
     Params(query): Params<ListQuery>,
-) -> Result<Json<AgentList>, Problem> {
-    let filter = Filter::parse(&query)?;
+) -> Result<Json<Listed>, Problem> {
+    if let Some(at) = query.at.as_deref() {
+        let then = past::list(&api, &query, at).await?;
+        return Ok(Json(Listed::Then(then)));
+    }
+    now(&api, &query).await.map(|list| Json(Listed::Now(list)))
+}
+
+/// Agents as they are.
+async fn now(api: &Api, query: &ListQuery) -> Result<AgentList, Problem> {
+    let filter = Filter::parse(query)?;
     let page = Page::new(
         List::Agents,
         query.limit.as_deref(),
@@ -194,7 +220,7 @@ pub(crate) async fn list(
         .map(|key| InstanceUid::from_slice(&key).map_err(|_| page.foreign()))
         .transpose()?;
     let view = api.backend.view();
-    let mut lens = Lens::new(&api, &view);
+    let mut lens = Lens::new(api, &view);
     let search = view.fleet.search(filter.chooses(&view));
     let mut found: Vec<Arc<AgentRecord>> = Vec::new();
     let mut more = false;
@@ -224,12 +250,12 @@ pub(crate) async fn list(
     }
     lens.ask_owners(&found).await;
     let last = found.last().map(|record| record.uid);
-    Ok(Json(AgentList {
+    Ok(AgentList {
         items: found.iter().map(|record| lens.agent(record)).collect(),
         r#continue: last.filter(|_| more).map(|uid| page.token(uid.as_bytes())),
         applied_index: view.applied_index,
         total: filter.is_open().then(|| view.fleet.agents_len()),
-    }))
+    })
 }
 
 /// Parses the uid of a path.
@@ -271,6 +297,13 @@ fn of(record: &AgentRecord, body: RawBody, hash: Option<BodyHash>) -> NoteRead {
     }
 }
 
+fn home(record: &AgentRecord, hash: BodyHash) -> Reported {
+    Reported {
+        hash,
+        home: record.home,
+    }
+}
+
 fn not_reported(what: &str) -> Problem {
     Problem::new(
         Code::NotReported,
@@ -303,7 +336,7 @@ pub(crate) async fn effective_config(
     raw.note(&api, &reader, read).await?;
     let files = api
         .backend
-        .reported_files(hash)
+        .reported_files(home(&record, hash))
         .await
         .map_err(|error| unreadable(&error))?
         .ok_or_else(|| unavailable(hash))?;
@@ -318,15 +351,15 @@ pub(crate) async fn effective_config(
 async fn reported(
     api: &Api,
     kind: ReportedKind,
-    hash: BodyHash,
+    body: Reported,
     raw: Raw,
 ) -> Result<Value, Problem> {
     let mut value = api
         .backend
-        .reported_json(kind, hash)
+        .reported_json(kind, body)
         .await
         .map_err(|error| unreadable(&error))?
-        .ok_or_else(|| unavailable(hash))?;
+        .ok_or_else(|| unavailable(body.hash))?;
     raw.json(&mut value);
     Ok(value)
 }
@@ -347,7 +380,7 @@ pub(crate) async fn health(
     let read = of(&record, RawBody::Health, health.body);
     raw.note(&api, &reader, read).await?;
     let value = match health.body {
-        Some(hash) => reported(&api, ReportedKind::Health, hash, raw).await?,
+        Some(hash) => reported(&api, ReportedKind::Health, home(&record, hash), raw).await?,
         None => {
             let mut value = json!(HealthTree {
                 healthy: health.healthy,
@@ -377,7 +410,7 @@ pub(crate) async fn components(
     let read = of(&record, RawBody::Components, record.components);
     raw.note(&api, &reader, read).await?;
     let components = match record.components {
-        Some(hash) => reported(&api, ReportedKind::Components, hash, raw).await?,
+        Some(hash) => reported(&api, ReportedKind::Components, home(&record, hash), raw).await?,
         None => Value::Null,
     };
     Ok(Json(Components {

@@ -21,8 +21,8 @@ use self::record::Item;
 use super::Api;
 use super::extract::Params;
 use super::paging::{List, Page};
-use super::problem::{Code, Problem};
-use super::timestamp::parse_rfc3339;
+use super::problem::Problem;
+use super::timestamp;
 
 /// Records read from the store at once: some milliseconds of a thread beside the runtime.
 const STRIDE: u64 = 256;
@@ -75,7 +75,7 @@ impl Filter {
     fn parse(query: &ListQuery) -> Result<Filter, Problem> {
         let time = |text: &Option<String>, pointer| {
             let text = text.as_deref();
-            text.map(|text| moment(text, pointer)).transpose()
+            text.map(|text| timestamp::asked(text, pointer)).transpose()
         };
         Ok(Filter {
             actor: query.actor.clone(),
@@ -94,16 +94,6 @@ impl Filter {
             && self.since_ms.is_none_or(|since| record.at_ms >= since)
             && self.until_ms.is_none_or(|until| record.at_ms < until)
     }
-}
-
-fn moment(text: &str, pointer: &str) -> Result<u64, Problem> {
-    parse_rfc3339(text).ok_or_else(|| {
-        Problem::at(
-            Code::InvalidParameter,
-            pointer,
-            "a time is RFC 3339, such as 2026-11-24T17:00:00Z",
-        )
-    })
 }
 
 /// Reads the records of these numbers, each with what the store says of it.

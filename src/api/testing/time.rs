@@ -12,4 +12,14 @@ impl Site {
     pub(crate) fn fleet_passes(&self, ms: u64) {
         self.memory.state.lock().now.fleet_ms += ms;
     }
+
+    /// Lets boot time go on, and no other.
+    pub(crate) fn boot_passes(&self, ms: u64) {
+        self.memory.state.lock().now.boot_ms += ms;
+    }
+
+    /// Lets the wall clock go on, and no other.
+    pub(crate) fn wall_passes(&self, ms: u64) {
+        self.memory.state.lock().now.wall_ms += ms;
+    }
 }

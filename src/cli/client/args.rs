@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::{
     agents::AgentsCommand, audit::AuditCommand, backup::BackupCommand, cluster::ClusterCommand,
     configs::ConfigsCommand, dispatch::DispatchCommand, enrollment::EnrollmentCommand,
-    groups::GroupsCommand, tokens::TokensCommand,
+    groups::GroupsCommand, http::Call, tokens::TokensCommand,
 };
 use crate::cli::args::ReachArgs;
 
@@ -94,6 +94,33 @@ pub struct LimitArgs {
     /// Show this many at most [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
+}
+
+/// From when to when.
+#[derive(Debug, Default, clap::Args)]
+pub struct SpanArgs {
+    /// Only from this time on, in RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<String>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<String>,
+}
+
+impl SpanArgs {
+    /// Asks for this span alone.
+    pub(super) fn narrow<'a>(&self, call: Call<'a>) -> Call<'a> {
+        call.with("since", self.since.as_ref())
+            .with("until", self.until.as_ref())
+    }
+}
+
+/// Checks a time before it becomes part of an address.
+pub(super) fn time(text: &str) -> Result<String, String> {
+    match crate::api::timestamp::parse_rfc3339(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("a time is RFC 3339, such as 2026-11-24T17:00:00Z".to_owned()),
+    }
 }
 
 /// Checks a name of a configuration or group before it becomes part of an address.

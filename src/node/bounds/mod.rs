@@ -16,13 +16,14 @@ use ampora_raft::proposal::{Proposal, Retention};
 pub(super) use self::duty::Rules;
 use self::duty::{Duty, Step};
 use super::leases::Tenure;
+use crate::history::postgres::exported::Exported;
 
 /// Between two entries of this duty: operators and agents come first.
 const ENTRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Performs the duty while the lease is held.
-pub(super) async fn perform(tenure: Tenure, rules: Rules) {
-    let mut duty = Duty::new(rules, tenure.room().consensus.fleet_time_ms());
+pub(super) async fn perform(tenure: Tenure, rules: Rules, exported: Exported) {
+    let mut duty = Duty::new((rules, exported), tenure.room().consensus.fleet_time_ms());
     let mut tick = tokio::time::interval(rules.period());
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -57,9 +58,12 @@ async fn pass(tenure: &Tenure, duty: &mut Duty) {
 /// Proposes, and says whether the entry left some of it; `None` when it was not applied.
 async fn propose(tenure: &Tenure, given: Retention) -> Option<bool> {
     let what = name(&given);
-    let proposal = Proposal::Retention(given);
+    let room = tenure.room();
+    let before = room.consensus.view();
+    let proposal = Proposal::Retention(given.clone());
     match tenure.propose(proposal).await {
         Ok(committed) => {
+            room.owners_died(&before.fleet, &given);
             let Outcome::Removed { count, more } = committed.outcome else {
                 tracing::warn!(outcome = ?committed.outcome, what, "retention was refused");
                 return None;

@@ -19,7 +19,7 @@ use crate::peer::{AddressBook, BookError, Joined, KeyHash, Known};
 const FILE: &str = "moving.json";
 
 /// What a node has of its own cluster; the key stays, because the other cluster knows the node by it.
-const OLD: [&str; 3] = ["store", "bodies", "identity.json"];
+const OLD: [&str; 4] = ["store", "bodies", "history", "identity.json"];
 
 /// Why the place was not taken.
 #[derive(Debug, thiserror::Error)]

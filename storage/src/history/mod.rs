@@ -4,7 +4,9 @@
 //! sessions ─▶ Event ─▶ spool (this node, durable) ─▶ export ─▶ Postgres
 //!                        └─ answers queries itself while there is no Postgres
 //! ```
-//! [`event`] is what is kept, [`query`] what is asked.
+//! [`event`] is what is kept, [`query`] what is asked, [`mod@spool`] where it lies on this node, [`export`] how it leaves.
 
 pub mod event;
+pub mod export;
 pub mod query;
+pub mod spool;

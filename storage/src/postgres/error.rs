@@ -131,6 +131,20 @@ pub enum Error {
         /// Which, and why.
         source: Box<refinery::Error>,
     },
+    /// Somebody wrote under a newer fence of this duty: nothing was changed.
+    #[error("the lease `{name}` was held under a newer fence than {fence}")]
+    StaleFence {
+        /// The duty.
+        name: &'static str,
+        /// What was shown.
+        fence: u64,
+    },
+    /// No partition can take a row.
+    #[error("agent_status_history has no partition")]
+    NoPartition,
+    /// A number that no column can hold.
+    #[error("the number {0} is too large for a column")]
+    Number(u64),
 }
 
 impl Error {
@@ -152,7 +166,10 @@ impl Error {
             | Self::SchemaOlder { .. }
             | Self::Pooled { .. }
             | Self::Migration { .. }
-            | Self::Misfit { .. } => false,
+            | Self::Misfit { .. }
+            | Self::StaleFence { .. }
+            | Self::NoPartition
+            | Self::Number(_) => false,
         }
     }
 
@@ -237,7 +254,10 @@ impl Error {
             | Self::Pooled { .. }
             | Self::Migration { .. }
             | Self::Migrating { .. }
-            | Self::Full { .. } => false,
+            | Self::Full { .. }
+            | Self::StaleFence { .. }
+            | Self::NoPartition
+            | Self::Number(_) => false,
         }
     }
 }

@@ -11,11 +11,28 @@
 //! gives each transaction another backend (pgbouncer in transaction mode): see [`pool::Transaction`].
 
 pub mod address;
+pub mod audit;
 pub mod connect;
+pub mod cursor;
+pub mod days;
+mod documents;
+pub mod envelopes;
 pub mod error;
+pub mod export;
+mod jsonb;
+pub mod latest;
+pub mod lease;
+pub mod partitions;
 pub mod pool;
+pub mod read;
 pub mod reader;
+mod refused;
+mod repair;
+pub mod retention;
+mod rows;
 pub mod schema;
+pub mod sink;
+pub mod storable;
 pub mod tls;
 
 use std::time::Duration;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use deadpool_postgres::{Object, Pool, PoolError, Runtime, TimeoutType};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
-use tokio_postgres::{Row, SimpleQueryMessage};
+use tokio_postgres::{IsolationLevel, Row, SimpleQueryMessage};
 
 use super::connect::{Door, Options};
 use super::reader::Watched;
@@ -274,7 +274,12 @@ impl Connection {
         let client: &mut tokio_postgres::Client = object.as_mut().expect("until it is dropped");
         let limit = purpose.statement_limit();
         let is_read = purpose == Purpose::Read;
-        let start = client.build_transaction().read_only(is_read).start();
+        // a cursor that was waited for must be seen as it was left, whatever the default of the database is
+        let start = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::ReadCommitted)
+            .read_only(is_read)
+            .start();
         let inner = watch.timed("begin", limit, start).await?;
         // limits of a session would stay with whatever backend a pooler has chosen; so would prepared statements, of
         // whoever had this one before
@@ -384,18 +389,18 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// When the server is away, refuses, or does not answer in time.
-    pub async fn copy<'r>(
+    pub async fn copy<R: CopyRow>(
         &self,
         name: &'static str,
         sql: &str,
         types: &[Type],
-        rows: impl IntoIterator<Item = Vec<&'r (dyn ToSql + Sync)>>,
+        rows: &[R],
     ) -> Result<u64, Error> {
         let copied = async {
             let sink = self.inner.copy_in(sql).await?;
             let mut writer = pin!(BinaryCopyInWriter::new(sink, types));
             for row in rows {
-                writer.as_mut().write(&row).await?;
+                writer.as_mut().write(&row.columns()).await?;
             }
             writer.finish().await
         };
@@ -411,6 +416,12 @@ impl Transaction<'_> {
             .timed("commit", self.limit, self.inner.commit())
             .await
     }
+}
+
+/// A row of a copy.
+pub trait CopyRow: Sync {
+    /// Its values, in the order of the columns.
+    fn columns(&self) -> Vec<&(dyn ToSql + Sync)>;
 }
 
 /// The only value of an answer.

@@ -35,6 +35,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Row => "row",
         // in a file of their own
         Kind::BackupHead | Kind::BackupRows | Kind::BackupEnd => "backup",
+        Kind::HistoryStream | Kind::SpooledEvent => "history",
         // beside what is said
         Kind::PeerCall | Kind::PeerAnswer => "peer",
     }

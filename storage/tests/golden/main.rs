@@ -6,6 +6,7 @@
 //! `AMPORA_WRITE_GOLDEN=1`, which appends what is missing and changes nothing that is there.
 
 mod backup;
+mod history;
 mod log;
 mod proposals;
 mod rows;

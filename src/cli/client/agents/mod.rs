@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use super::Session;
-use super::args::{LimitArgs, WatchArgs};
+use super::args::{LimitArgs, WatchArgs, time};
 use super::http::Call;
 use super::instruct::{self, Action, InstructArgs};
 use super::watch;
@@ -12,8 +12,10 @@ use crate::cli::CliError;
 
 mod bodies;
 mod card;
+mod history;
 mod list;
 mod manage;
+mod past;
 
 /// What can be done with agents.
 #[derive(Debug, Subcommand)]
@@ -23,7 +25,8 @@ pub enum AgentsCommand {
 Examples:
   ampora agents list
   ampora agents list --selector 'env in (prod,staging), !legacy' --state connected
-  ampora agents list -q collector -o wide")]
+  ampora agents list -q collector -o wide
+  ampora agents list --at 2026-11-24T17:00:00Z")]
     List(ListArgs),
     /// Show one agent: what it is, what it runs, and what keeps it from running what it should
     #[command(after_help = "\
@@ -31,6 +34,12 @@ Examples:
   ampora agents show UID
   ampora agents show UID --effective-config")]
     Show(ShowArgs),
+    /// Show what happened to an agent, newest first
+    #[command(after_help = "\
+Examples:
+  ampora agents history UID --since 2026-11-24T00:00:00Z
+  ampora agents history UID --kind health,config_status -o wide")]
+    History(history::HistoryArgs),
     /// Show the list of agents again whenever it changes, until Ctrl-C
     Watch(FilterArgs),
     /// Restart agents, and wait until they are back
@@ -82,6 +91,14 @@ pub struct MessageArgs {
 pub struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
+    /// As they were at this time, in RFC 3339, told from the history in Postgres
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = time,
+        conflicts_with_all = ["selector", "text", "state", "group", "watch"]
+    )]
+    at: Option<String>,
     #[command(flatten)]
     watch: WatchArgs,
 }
@@ -144,9 +161,15 @@ struct PartArgs {
 
 pub(super) async fn run(session: &Session, command: AgentsCommand) -> Result<(), CliError> {
     match command {
+        AgentsCommand::List(ListArgs {
+            filter,
+            at: Some(at),
+            ..
+        }) => past::run(session, &at, filter.limit.limit).await,
         AgentsCommand::List(args) => list(session, args.filter, args.watch).await,
         AgentsCommand::Watch(filter) => list(session, filter, WatchArgs { watch: true }).await,
         AgentsCommand::Show(args) => show(session, args).await,
+        AgentsCommand::History(args) => history::run(session, args).await,
         AgentsCommand::Restart(args) => instruct::run(session, Action::Restart, args).await,
         AgentsCommand::Push(args) => instruct::run(session, Action::PushConfig, args).await,
         AgentsCommand::Message(args) => {

@@ -5,8 +5,8 @@ use std::io::Write;
 use ampora_raft::records::AuditRecord;
 use serde_json::Value;
 
-use super::SpanArgs;
 use crate::cli::client::Session;
+use crate::cli::client::args::SpanArgs;
 use crate::cli::client::error::ClientError;
 use crate::cli::client::text::items;
 use crate::cli::{CliError, print_bytes};
@@ -22,8 +22,7 @@ pub(super) async fn run(session: &Session, span: &SpanArgs) -> Result<(), CliErr
     let mut check = Check::default();
     let mut token: Option<String> = None;
     loop {
-        let call = span
-            .call()
+        let call = super::of(span)
             .with("limit", Some(PAGE_ITEMS))
             .with("continue", token.as_ref());
         let answer = session.client.get(call).await?;

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Session;
+use super::args::SpanArgs;
 use super::error::ClientError;
 use super::http::Call;
 use super::output::View;
@@ -50,32 +51,9 @@ pub struct ListArgs {
     limit: u32,
 }
 
-/// From when to when.
-#[derive(Debug, Default, clap::Args)]
-pub struct SpanArgs {
-    /// Only from this time on, in RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<String>,
-    /// Only before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<String>,
-}
-
-impl SpanArgs {
-    /// The question for the records of this span.
-    fn call(&self) -> Call<'static> {
-        Call::get(&["audit"])
-            .with("since", self.since.as_ref())
-            .with("until", self.until.as_ref())
-    }
-}
-
-/// Checks a time before it becomes part of an address.
-fn time(text: &str) -> Result<String, String> {
-    match crate::api::timestamp::parse_rfc3339(text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err("a time is RFC 3339, such as 2026-11-24T17:00:00Z".to_owned()),
-    }
+/// The question for the records of this span.
+fn of(span: &SpanArgs) -> Call<'static> {
+    span.narrow(Call::get(&["audit"]))
 }
 
 const LIST: View = View {
@@ -105,9 +83,7 @@ const VERIFIED: View = View {
 pub(super) async fn run(session: &Session, command: AuditCommand) -> Result<(), CliError> {
     match command {
         AuditCommand::List(args) => {
-            let call = args
-                .span
-                .call()
+            let call = of(&args.span)
                 .with("actor", args.actor)
                 .with("action", args.action)
                 .with("target", args.target);

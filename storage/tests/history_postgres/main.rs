@@ -1,0 +1,10 @@
+//! What history writes into real Postgres servers and reads from them.
+
+mod data;
+mod days;
+mod exactly_once;
+mod hostile;
+#[path = "../../../tests/support/postgres/mod.rs"]
+#[expect(dead_code, reason = "a suite uses what it needs of it")]
+mod postgres;
+mod proxy;
