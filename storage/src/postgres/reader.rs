@@ -22,6 +22,9 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How long a look may take at each server.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a reader waits for the replica, before the primary is asked instead.
+const REPLICA_WITHIN: Duration = Duration::from_secs(3);
+
 /// Places that are remembered: more than there are looks in [`BEHIND_MAX`].
 const PLACES_MAX: usize = 8;
 
@@ -137,23 +140,26 @@ impl Postgres {
         };
         match self.replica() {
             Replica::Unknown | Replica::Away => self.primary().await,
-            Replica::Fresh | Replica::Alone => match replica.connection().await {
-                Ok(connection) => Ok(connection),
-                Err(_) => {
+            Replica::Fresh | Replica::Alone => match in_time(replica).await {
+                Some(connection) => Ok(connection),
+                None => {
                     // the next look will say more
                     self.watched.0.lock().replica = Replica::Away;
                     self.primary().await
                 }
             },
             Replica::Behind => match self.primary().await {
-                Err(error) if error.is_away() => {
-                    let old = replica.connection().await;
-                    old.map_err(|_| error)
-                }
+                Err(error) if error.is_away() => in_time(replica).await.ok_or(error),
                 answer => answer,
             },
         }
     }
+}
+
+/// A connection to the replica, unless that makes a reader wait who could have been served by the primary.
+async fn in_time(replica: &Server) -> Option<Connection> {
+    let connection = tokio::time::timeout(REPLICA_WITHIN, replica.connection()).await;
+    connection.ok()?.ok()
 }
 
 /// Where a server is, if it says so in time.

@@ -4,7 +4,7 @@ use ampora_storage::postgres::{Error, Postgres, Purpose};
 use tokio_postgres::types::Type;
 
 use crate::postgres::{Server, Version, sql_at};
-use crate::watcher::open;
+use crate::watcher::{Pair, open};
 
 /// What a batch of history does: a row that is locked, statements with parameters, and a copy.
 async fn batch(postgres: &Postgres, node: i64) -> Result<(), Error> {
@@ -20,11 +20,12 @@ async fn batch(postgres: &Postgres, node: i64) -> Result<(), Error> {
         .query("lock", lock, &[(&stream, Type::TEXT)])
         .await?;
     let seq: i64 = rows[0].get(0);
-    let numbers: Vec<i64> = (seq + 1..=seq + 5).collect();
-    let rows = numbers.iter().map(|n| vec![n as _, &stream as _]);
+    let rows: Vec<Pair> = (seq + 1..=seq + 5)
+        .map(|n| Pair(n, stream.clone()))
+        .collect();
     let copy = "COPY t (n, s) FROM STDIN BINARY";
     transaction
-        .copy("copy", copy, &[Type::INT8, Type::TEXT], rows)
+        .copy("copy", copy, &[Type::INT8, Type::TEXT], &rows)
         .await?;
     let advance = "UPDATE history_cursor SET seq = $2, updated_at = now() WHERE stream = $1";
     let params = [(&stream as _, Type::TEXT), (&(seq + 5) as _, Type::INT8)];
