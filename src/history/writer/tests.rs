@@ -158,7 +158,7 @@ fn each_event_is_counted_as_written_or_as_dropped() {
         takes: Some(7),
         ..Memory::default()
     });
-    let (mut writer, flushed) = Writer::new(Queue::new(), memory.clone(), Arc::new(SystemClock));
+    let (mut writer, flushed) = Writer::new(Queue::new(), memory, Arc::new(SystemClock));
     let recorder = PrometheusBuilder::new().build_recorder();
     let shown = recorder.handle();
     metrics::with_local_recorder(&recorder, || {

@@ -13,7 +13,7 @@ use ampora_raft::proposal::{
 use ampora_raft::records::{Action, ReleaseReason, Target, Transport};
 
 use super::duty::{Duty, Rules, Step};
-use super::propose;
+use super::{Exported, propose};
 use crate::agents::testing::{Nodes, Speaker, TTL, run, until};
 use crate::history::said::{Ended, Said};
 use crate::node::{leases, origin};
@@ -371,7 +371,7 @@ fn agents_whose_owner_died_are_noted_by_who_finds_them_gone() {
             tasks.stopping(),
             move |tenure| async move {
                 let now_ms = tenure.room().consensus.fleet_time_ms();
-                let mut duty = Duty::new(rules, now_ms);
+                let mut duty = Duty::new((rules, Exported::default()), now_ms);
                 tenure.room().history.take_all();
                 // until then owners are expected back
                 let returned_ms = now_ms + DAY_MS;
