@@ -102,7 +102,7 @@ pub trait Backend: Send + Sync + 'static {
     /// [`HistoryError`]: nothing is known of it at this moment.
     fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>>;
 
-    /// At most `limit` agents behind `after`, in uid order, as they were at a wall time.
+    /// Agents behind `after`, in uid order, as they were at a wall time: at most `limit`.
     ///
     /// # Errors
     /// [`HistoryError`]: what keeps the past cannot tell.
@@ -110,8 +110,8 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         at_ms: u64,
         after: Option<InstanceUid>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<AgentThen>, HistoryError>>;
+        limit: u16,
+    ) -> BoxFuture<'_, Result<FleetThen, HistoryError>>;
 
     /// What this node's registry knows of an agent that it serves; `None` when it does not serve it.
     fn presence(&self, uid: InstanceUid) -> Option<Presence>;
@@ -160,6 +160,15 @@ pub struct History {
     pub page: query::Part,
     /// Whether everybody who keeps some of it was heard.
     pub complete: bool,
+}
+
+/// A page of agents as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FleetThen {
+    /// In uid order; a page may be short, or empty.
+    pub agents: Vec<AgentThen>,
+    /// Behind whom the next page begins; nothing when this was the last.
+    pub next: Option<InstanceUid>,
 }
 
 /// Why the past cannot be told.

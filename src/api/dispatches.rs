@@ -23,6 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 pub(crate) use self::described::operations;
 
 use self::shape::{List as DispatchList, Summary, Whole, with_deliveries};
+pub(crate) use self::shape::{delivery_error, delivery_state};
 use super::Api;
 use super::agents::{STRIDE, parse_selector};
 use super::extract::{Params, Segments, Write};

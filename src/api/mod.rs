@@ -42,6 +42,7 @@ mod testing;
 pub mod timestamp;
 mod tokens;
 
+pub(crate) use dispatches::{delivery_error, delivery_state};
 pub use openapi::reference;
 pub use router::{admin, probes_only};
 pub use serve::serve;

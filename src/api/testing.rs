@@ -20,7 +20,7 @@ use ampora_raft::records::{
     ReleaseReason, Role, Token, Transport,
 };
 use ampora_raft::rows::{Row, RowKey};
-use ampora_storage::history::query::{AgentThen, Query};
+use ampora_storage::history::query::Query;
 use axum::Router;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -32,8 +32,8 @@ use sha2::{Digest, Sha256};
 pub(crate) use ask::{Answer, Ask};
 
 use super::backend::{
-    Backend, ClusterError, Committed, Health, History, HistoryError, MemberStep, Now, Part,
-    Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, FleetThen, Health, History, HistoryError, MemberStep, Now,
+    Part, Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
 };
 use super::settings::Settings;
 use super::{Api, admin};
@@ -200,8 +200,8 @@ impl Backend for Memory {
         &self,
         at_ms: u64,
         after: Option<InstanceUid>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<AgentThen>, HistoryError>> {
+        limit: u16,
+    ) -> BoxFuture<'_, Result<FleetThen, HistoryError>> {
         let answer = self.state.lock().past.fleet_at(at_ms, after, limit);
         Box::pin(std::future::ready(answer))
     }

@@ -53,6 +53,9 @@ pub trait EventSink: Send + Sync + 'static {
 
     /// Bytes of what is kept.
     fn bytes(&self) -> u64;
+
+    /// Whether this is history itself, and not the way to it.
+    fn is_history(&self) -> bool;
 }
 
 /// What a spool let go in one step.
@@ -168,7 +171,9 @@ impl Writer {
         let written = number.saturating_sub(*self.flushed.borrow());
         let dropped = self.offered.saturating_sub(written);
         self.offered = 0;
-        counted::written(written);
+        if self.sink.is_history() {
+            counted::written(written);
+        }
         Dropped::SpoolFailed.count(dropped);
         if std::mem::take(&mut self.appends) && dropped == 0 && std::mem::take(&mut self.failing) {
             tracing::info!("history is written again");

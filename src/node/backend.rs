@@ -17,7 +17,7 @@ use ampora_raft::records::{AuditRecord, MemberRole};
 use ampora_raft::rows::{Row, RowKey};
 use ampora_raft::time::Clock;
 use ampora_storage::bodies::Bodies;
-use ampora_storage::history::query::{AgentThen, Query};
+use ampora_storage::history::query::Query;
 use ampora_storage::store::Store;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -30,11 +30,12 @@ use super::{health, join};
 use crate::agents::reported;
 use crate::agents::room::Room;
 use crate::api::backend::{
-    Backend, ClusterError, Committed, Health, Heard, History, HistoryError, MemberStep, Now,
-    Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
+    Backend, ClusterError, Committed, FleetThen, Health, Heard, History, HistoryError, MemberStep,
+    Now, Presence, Progress, ProposeError, RaftStatus, Reported, ReportedFile, ReportedKind, View,
 };
 use crate::config::Config;
 use crate::entropy;
+use crate::history::past::Past;
 use crate::telemetry::metrics::Metrics;
 
 /// How long the owners of a page of agents are waited for.
@@ -73,6 +74,8 @@ pub struct NodeBackend {
     stage: Backstage,
     /// Agents; none while the node waits for its cluster.
     room: OnceLock<Arc<Room>>,
+    /// What happened to them; likewise.
+    past: OnceLock<Arc<Past>>,
     started: AtomicBool,
     draining: AtomicBool,
     moves: CancellationToken,
@@ -92,6 +95,7 @@ impl NodeBackend {
         Arc::new(Self {
             stage,
             room: OnceLock::new(),
+            past: OnceLock::new(),
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             moves: CancellationToken::new(),
@@ -101,6 +105,16 @@ impl NodeBackend {
     /// Agents are served from here on.
     pub(super) fn set_room(&self, room: Arc<Room>) {
         drop(self.room.set(room));
+    }
+
+    /// The past is told from here on.
+    pub(super) fn set_past(&self, past: Arc<Past>) {
+        drop(self.past.set(past));
+    }
+
+    fn past(&self) -> Result<&Past, HistoryError> {
+        let starting = || HistoryError::Away("the node is starting".to_owned());
+        self.past.get().map(|past| &**past).ok_or_else(starting)
     }
 
     /// Waits until the node was let in by another cluster.
@@ -339,16 +353,16 @@ impl Backend for NodeBackend {
     }
 
     fn history(&self, query: Query) -> BoxFuture<'_, Result<History, HistoryError>> {
-        std::future::ready(Err(HistoryError::Away(query.agent.to_string()))).boxed()
+        async move { self.past()?.page(query).await }.boxed()
     }
 
     fn fleet_at(
         &self,
         at_ms: u64,
         after: Option<InstanceUid>,
-        _limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<AgentThen>, HistoryError>> {
-        std::future::ready(Err(HistoryError::Away(format!("{at_ms} {after:?}")))).boxed()
+        limit: u16,
+    ) -> BoxFuture<'_, Result<FleetThen, HistoryError>> {
+        async move { self.past()?.fleet_at(at_ms, after, limit).await }.boxed()
     }
 
     fn presence(&self, uid: InstanceUid) -> Option<Presence> {
@@ -379,6 +393,7 @@ impl Backend for NodeBackend {
         health::of(
             &self.consensus().status(),
             &self.stage.store.disk(),
+            self.past.get().and_then(|past| past.trouble()),
             self.started.load(Ordering::Acquire),
             self.draining.load(Ordering::Acquire),
         )

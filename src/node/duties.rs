@@ -3,15 +3,23 @@
 
 use std::sync::Arc;
 
+use super::history::History;
 use super::leases::{self, Tenure};
 use super::{bounds, retention, wall_time};
 use crate::agents::room::Room;
 use crate::agents::{batches, delivery, enrollment, liveness, reconcile, rollout, sweep, timers};
 use crate::config::Config;
+use crate::history::postgres::exported::Exported;
+use crate::history::postgres::{External, ledger, upkeep};
 use crate::tasks::Tasks;
 
 /// Starts what every node does, and what is done under leases: that part ends first when the node leaves.
-pub(super) fn start(config: &Config, room: &Arc<Room>, background: &Tasks) -> Tasks {
+pub(super) fn start(
+    config: &Config,
+    room: &Arc<Room>,
+    history: &History,
+    background: &Tasks,
+) -> Tasks {
     background.spawn(reconcile::drive(room.clone(), background.stopping()));
     background.spawn(timers::drive(room.clone(), background.stopping()));
     background.spawn(enrollment::drive(room.clone(), background.stopping()));
@@ -28,12 +36,16 @@ pub(super) fn start(config: &Config, room: &Arc<Room>, background: &Tasks) -> Ta
     last.spawn(liveness::drive(room.clone(), last.stopping()));
     room.changes.everything();
     let duties = background.group();
-    under_leases(config, room, &duties);
+    let exported = Exported::new(history.external.as_ref());
+    under_leases(config, room, &exported, &duties);
+    if let Some(external) = &history.external {
+        of_postgres(config, room, external, &exported, &duties);
+    }
     duties
 }
 
 /// Starts what is done once in a cluster.
-fn under_leases(config: &Config, room: &Arc<Room>, duties: &Tasks) {
+fn under_leases(config: &Config, room: &Arc<Room>, exported: &Exported, duties: &Tasks) {
     let lock_delay = config.dispatch.leader_lease;
     let hold = |name| (room.clone(), name, lock_delay, duties.stopping());
     let (of, name, delay, stop) = hold(leases::ROLLOUT);
@@ -43,17 +55,61 @@ fn under_leases(config: &Config, room: &Arc<Room>, duties: &Tasks) {
     let (of, name, delay, stop) = hold(leases::RETENTION);
     let rules = bounds::Rules::new(config.agents.forget_after, config.dispatch.ownership_ttl);
     let audit_days = config.audit.retention_days;
+    let exported = exported.clone();
     duties.spawn(leases::hold(
         of,
         name,
         delay,
         stop,
-        move |tenure: Tenure| async move {
-            tokio::join!(
-                bounds::perform(tenure.clone(), rules),
-                retention::perform(tenure.clone(), audit_days),
-                enrollment::perform(tenure),
-            );
+        move |tenure: Tenure| {
+            let exported = exported.clone();
+            async move {
+                tokio::join!(
+                    bounds::perform(tenure.clone(), rules, exported.clone()),
+                    retention::perform(tenure.clone(), audit_days, exported),
+                    enrollment::perform(tenure),
+                );
+            }
         },
     ));
+}
+
+/// Starts what is done once in a cluster that keeps its history in Postgres.
+fn of_postgres(
+    config: &Config,
+    room: &Arc<Room>,
+    external: &External,
+    exported: &Exported,
+    duties: &Tasks,
+) {
+    let lock_delay = config.dispatch.leader_lease;
+    let to = external.clone();
+    let export = move |tenure| ledger::perform(tenure, to.clone());
+    let (of, stop) = (room.clone(), duties.stopping());
+    duties.spawn(leases::hold(
+        of,
+        leases::HISTORY_EXPORT,
+        lock_delay,
+        stop,
+        export,
+    ));
+    let days = upkeep::Days {
+        history: config.history.retention_days,
+        audit: config.audit.retention_days,
+    };
+    let of = external.clone();
+    let keep = move |tenure| upkeep::perform(tenure, of.clone(), days);
+    let (of, stop) = (room.clone(), duties.stopping());
+    duties.spawn(leases::hold(
+        of,
+        leases::HISTORY_RETENTION,
+        lock_delay,
+        stop,
+        keep,
+    ));
+    duties.spawn(
+        exported
+            .clone()
+            .follow(room.clone(), external.clone(), duties.stopping()),
+    );
 }

@@ -11,6 +11,7 @@ use crate::api::backend::{Health, Part, PartState};
 pub(super) fn of(
     status: &RaftStatus,
     disk: &io::Result<DiskState>,
+    history: Option<String>,
     started: bool,
     draining: bool,
 ) -> Health {
@@ -23,7 +24,8 @@ pub(super) fn of(
                 .map_or_else(Part::ok, |reason| degraded(&reason)),
             Err(error) => failed(&format!("the disk does not answer: {error}")),
         },
-        history: Part::ok(),
+        // history lags and is read from the nodes meanwhile: never a failure
+        history: history.map_or_else(Part::ok, |reason| degraded(&reason)),
         opamp: match (started, draining) {
             (true, false) => Part::ok(),
             (false, _) if is_member(status) => failed("the node is starting"),

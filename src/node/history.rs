@@ -11,10 +11,17 @@ use ampora_storage::history::event::{Document, Event, StreamId};
 use ampora_storage::history::spool::{Keep, Limits, Spool};
 use ampora_storage::kv::SledKv;
 
+use crate::agents::room::Room;
 use crate::config::Config;
 use crate::entropy::Entropy;
+use crate::history::past::Past;
+use crate::history::postgres::External;
+use crate::history::postgres::exporter::{self, Export};
+use crate::history::postgres::watcher;
 use crate::history::queue::Queue;
 use crate::history::writer::{self, EventSink, Flushed, LetGo};
+use crate::peer::Peers;
+use crate::tasks::Tasks;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -24,10 +31,12 @@ pub(super) struct History {
     /// Where sessions leave their notes.
     pub(super) queue: Queue,
     /// What they become.
-    #[expect(dead_code, reason = "exported and read from here next")]
     pub(super) spool: Arc<Spool>,
+    /// Postgres, where there is one.
+    pub(super) external: Option<External>,
+    /// Why there can be no Postgres although it is asked for.
+    pub(super) broken: Option<String>,
     /// How far the spool is durable; ends with its writer.
-    #[expect(dead_code, reason = "the export waits for it next")]
     pub(super) flushed: Flushed,
 }
 
@@ -46,13 +55,53 @@ pub(super) fn start(config: &Config, node: NodeId, clock: Arc<dyn Clock>) -> io:
         disk: Disk::new(&path, None),
         rules: Rules::of(config),
     };
+    let (external, broken) = match External::of(&config.postgres) {
+        Ok(external) => (external, None),
+        Err(error) => {
+            let reason = error.reason();
+            tracing::error!(%reason, "history stays on this node");
+            (None, Some(reason))
+        }
+    };
     let queue = Queue::new();
     let flushed = writer::start(queue.clone(), Arc::new(kept), clock)?;
     Ok(History {
         queue,
         spool,
+        external,
+        broken,
         flushed,
     })
+}
+
+impl History {
+    /// What operators and other nodes ask.
+    pub(super) fn past(&self, room: &Room, others: Peers) -> Past {
+        Past {
+            node: room.author.node,
+            spool: self.spool.clone(),
+            consensus: room.consensus.clone(),
+            others,
+            external: self.external.clone(),
+            broken: self.broken.clone(),
+        }
+    }
+
+    /// Starts the way to Postgres, where there is one.
+    pub(super) fn export(&self, config: &Config, room: &Room, background: &Tasks) {
+        let Some(external) = &self.external else {
+            return;
+        };
+        let export = Export {
+            external: external.clone(),
+            spool: self.spool.clone(),
+            flushed: self.flushed.clone(),
+            clock: room.clock.clone(),
+            kept_days: config.history.retention_days,
+        };
+        background.spawn(exporter::drive(export, background.stopping()));
+        background.spawn(watcher::drive(external.clone(), background.stopping()));
+    }
 }
 
 /// What the spool lets go, and when.
@@ -124,6 +173,10 @@ impl EventSink for Kept {
 
     fn bytes(&self) -> u64 {
         self.spool.bytes()
+    }
+
+    fn is_history(&self) -> bool {
+        self.rules.keep == Keep::Oldest
     }
 }
 

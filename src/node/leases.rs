@@ -33,6 +33,10 @@ pub const ROLLOUT: &str = "rollout";
 pub const DELIVERIES: &str = "deliveries";
 /// Lets go of what has had its time.
 pub const RETENTION: &str = "retention";
+/// Brings audit and finished deliveries into Postgres.
+pub const HISTORY_EXPORT: &str = "history-export";
+/// Lets go of what has had its time in Postgres.
+pub const HISTORY_RETENTION: &str = "history-retention";
 
 /// A lease that this node holds.
 #[derive(Clone, Debug)]

@@ -169,11 +169,15 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
         () = told_removed => return Err(RunError::Removed(node)),
     };
 
-    let (room, _history) = room(&config, &log, clock, changes, (node, epoch))?;
+    let (room, history) = room(&config, &log, clock, changes, (node, epoch))?;
     drop(room.elsewhere.set(Arc::new(peering.peers.clone())));
+    let past = Arc::new(history.past(&room, peering.peers.clone()));
+    answers.set_past(past.clone());
     answers.set_room(room.clone());
+    backend.set_past(past);
     backend.set_room(room.clone());
-    let parts = serve(&config, doors, admin, &protection, &room, metrics);
+    let of = (&room, &history);
+    let parts = serve(&config, doors, admin, &protection, of, metrics);
     follow(&config, &room, &peering, &parts.background);
     let running = Running {
         pid: std::process::id(),
@@ -328,11 +332,12 @@ fn serve(
     doors: AgentsDoor,
     admin: Tasks,
     protection: &Protection,
-    room: &Arc<Room>,
+    (room, history): (&Arc<Room>, &History),
     metrics: Metrics,
 ) -> Parts {
     let background = Tasks::new();
-    let duties = duties::start(config, room, &background);
+    let duties = duties::start(config, room, history, &background);
+    history.export(config, room, &background);
     background.spawn(upkeep(metrics, background.stopping()));
     let batches = room.tasks.clone();
 

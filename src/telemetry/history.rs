@@ -1,6 +1,6 @@
 //! Events of history that were kept, and those that were not, counted by reason.
 
-use metrics::{Unit, counter, describe_counter, describe_gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
 use super::names;
 
@@ -17,15 +17,21 @@ pub enum Dropped {
     SpoolFailed,
     /// The process ended before it was written.
     Stopped,
+    /// It cannot be read any more.
+    Damaged,
+    /// It left the fleet before Postgres had it, because it had waited for too long.
+    Overdue,
 }
 
 impl Dropped {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Collapsed,
         Self::SpoolFull,
         Self::SpoolFailed,
         Self::Stopped,
+        Self::Damaged,
+        Self::Overdue,
     ];
 
     fn label(self) -> &'static str {
@@ -35,6 +41,8 @@ impl Dropped {
             Self::SpoolFull => "spool_full",
             Self::SpoolFailed => "spool_failed",
             Self::Stopped => "stopped",
+            Self::Damaged => "damaged",
+            Self::Overdue => "overdue",
         }
     }
 
@@ -44,7 +52,7 @@ impl Dropped {
     }
 }
 
-/// Counts events that are flushed to the spool.
+/// Counts events that have reached history.
 pub fn written(events: u64) {
     counter!(names::HISTORY_WRITTEN).increment(events);
 }
@@ -63,7 +71,16 @@ pub(super) fn register() {
     );
     describe_counter!(
         names::HISTORY_WRITTEN,
-        "Events that are durable in the spool of this node"
+        "Events that this node has brought into history: into Postgres, or its own where there is none"
+    );
+    describe_histogram!(
+        names::DB_QUERY_DURATION,
+        Unit::Seconds,
+        "Time of queries of the history store, by name and server"
+    );
+    describe_gauge!(
+        names::DB_POOL,
+        "Connections to Postgres, by state; `waiting` are callers without one"
     );
     describe_counter!(
         names::HISTORY_DROPPED,

@@ -123,14 +123,12 @@ pub(super) async fn list(api: &Api, query: &ListQuery, at: &str) -> Result<PastA
     let uid = |key: Vec<u8>| InstanceUid::from_slice(&key).map_err(|_| page.foreign());
     let after = after.map(uid).transpose()?;
     let view = api.backend.view();
-    let asked = api.backend.fleet_at(at_ms, after, page.limit + 1);
-    let mut found = asked.await.map_err(refused)?;
-    let is_more = found.len() > page.limit;
-    found.truncate(page.limit);
-    let last = found.last().filter(|_| is_more);
+    let limit = u16::try_from(page.limit).unwrap_or(u16::MAX);
+    let asked = api.backend.fleet_at(at_ms, after, limit);
+    let found = asked.await.map_err(refused)?;
     Ok(PastAgentList {
-        r#continue: last.map(|then| page.token(then.agent.as_bytes())),
-        items: found.into_iter().map(PastAgent::of).collect(),
+        r#continue: found.next.map(|uid| page.token(uid.as_bytes())),
+        items: found.agents.into_iter().map(PastAgent::of).collect(),
         applied_index: view.applied_index,
         at: rfc3339(at_ms),
     })

@@ -249,7 +249,8 @@ fn delivery(view: &View, delivery: &Delivery) -> DeliveryShown {
     }
 }
 
-fn delivery_state(state: &DeliveryState) -> &'static str {
+/// The word of a state.
+pub(crate) fn delivery_state(state: &DeliveryState) -> &'static str {
     match state {
         DeliveryState::Queued => "queued",
         DeliveryState::Sent => "sent",
@@ -261,7 +262,7 @@ fn delivery_state(state: &DeliveryState) -> &'static str {
 }
 
 /// The stable text of a failure; an agent's own words follow after a colon.
-fn delivery_error(state: &DeliveryState) -> Option<String> {
+pub(crate) fn delivery_error(state: &DeliveryState) -> Option<String> {
     let DeliveryState::Failed(error) = state else {
         return None;
     };

@@ -7,7 +7,7 @@ use ampora_storage::history::event::EventKind;
 use ampora_storage::history::query::{AgentThen, Item, Part, Query};
 
 use super::Site;
-use crate::api::backend::{History, HistoryError};
+use crate::api::backend::{FleetThen, History, HistoryError};
 
 /// The past.
 #[derive(Default)]
@@ -34,8 +34,8 @@ impl Past {
         &self,
         at_ms: u64,
         after: Option<InstanceUid>,
-        limit: usize,
-    ) -> Result<Vec<AgentThen>, HistoryError> {
+        limit: u16,
+    ) -> Result<FleetThen, HistoryError> {
         if let Some(error) = &self.fails {
             return Err(error.clone());
         }
@@ -56,10 +56,15 @@ impl Past {
                 items: newest.into_values().collect(),
             }
         });
-        Ok(agents
-            .filter(|then| !then.items.is_empty())
-            .take(limit)
-            .collect())
+        let known = agents.filter(|then| !then.items.is_empty());
+        let mut agents: Vec<AgentThen> = known.take(usize::from(limit) + 1).collect();
+        let is_more = agents.len() > limit.into();
+        agents.truncate(limit.into());
+        let last = agents.last().filter(|_| is_more);
+        Ok(FleetThen {
+            next: last.map(|then| then.agent),
+            agents,
+        })
     }
 }
 

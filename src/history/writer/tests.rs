@@ -47,6 +47,10 @@ impl EventSink for Memory {
     fn bytes(&self) -> u64 {
         0
     }
+
+    fn is_history(&self) -> bool {
+        true
+    }
 }
 
 fn note(number: u64) -> Note {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use ampora_raft::fleet::limits::{AGENTS_STEP, DISPATCHES_STEP, KEY_KEPT_MS};
+use ampora_raft::fleet::limits::{AGENTS_STEP, DISPATCHES_MAX, DISPATCHES_STEP, KEY_KEPT_MS};
 use ampora_raft::fleet::{Fleet, is_bare, may_leave};
 use ampora_raft::ids::InstanceUid;
 use ampora_raft::proposal::Retention;
-use ampora_raft::records::AgentRecord;
+use ampora_raft::records::{AgentRecord, Dispatch};
+
+use crate::history::postgres::exported::Exported;
 
 /// Records looked at before other tasks get their turn: some milliseconds.
 const LOOKED_AT_MAX: usize = 4_096;
@@ -22,6 +24,9 @@ const RETURN_MS: u64 = 30_000;
 
 /// An upload that no version came to use stays this long at least.
 const STAGED_KEPT_MS: u64 = 3_600_000;
+
+/// Dispatches among which some may wait for Postgres beyond their time: half of those that there may be.
+const DISPATCHES_WAITING_MAX: usize = DISPATCHES_MAX / 2;
 
 /// What the configuration says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Duty {
     rules: Rules,
+    exported: Exported,
     /// From here on, an owner that is dead is not expected back.
     settled_ms: u64,
     stage: Stage,
@@ -92,10 +98,11 @@ pub(super) struct Duty {
 }
 
 impl Duty {
-    pub(super) fn new(rules: Rules, now_ms: u64) -> Self {
+    pub(super) fn new((rules, exported): (Rules, Exported), now_ms: u64) -> Self {
         let returns_ms = rules.ttl_ms.saturating_add(RETURN_MS);
         Self {
             rules,
+            exported,
             settled_ms: now_ms.saturating_add(returns_ms),
             stage: Stage::Over,
             again: None,
@@ -126,7 +133,7 @@ impl Duty {
                 self.stage = Stage::Keys;
                 let due = fleet
                     .dispatches(None)
-                    .filter(|dispatch| may_leave(dispatch, now_ms));
+                    .filter(|dispatch| self.may_go(fleet, dispatch, now_ms));
                 let dispatches: Vec<_> = due
                     .map(|dispatch| dispatch.id)
                     .take(DISPATCHES_STEP)
@@ -148,6 +155,12 @@ impl Duty {
             Stage::Staged => self.uploads(fleet, index, now_ms),
             Stage::Over => Step::Done,
         }
+    }
+
+    /// Whether a finished dispatch has had its time. One that Postgres has not got waits for it, while there is room.
+    fn may_go(&self, fleet: &Fleet, dispatch: &Dispatch, now_ms: u64) -> bool {
+        let has_room = || fleet.dispatches(None).nth(DISPATCHES_WAITING_MAX).is_none();
+        may_leave(dispatch, now_ms) && (self.exported.has_dispatch(dispatch.id) || !has_room())
     }
 
     fn agents(&mut self, fleet: &Fleet, after: Option<InstanceUid>, now_ms: u64) -> Step {

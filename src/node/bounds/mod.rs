@@ -16,13 +16,14 @@ use ampora_raft::proposal::{Proposal, Retention};
 pub(super) use self::duty::Rules;
 use self::duty::{Duty, Step};
 use super::leases::Tenure;
+use crate::history::postgres::exported::Exported;
 
 /// Between two entries of this duty: operators and agents come first.
 const ENTRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Performs the duty while the lease is held.
-pub(super) async fn perform(tenure: Tenure, rules: Rules) {
-    let mut duty = Duty::new(rules, tenure.room().consensus.fleet_time_ms());
+pub(super) async fn perform(tenure: Tenure, rules: Rules, exported: Exported) {
+    let mut duty = Duty::new((rules, exported), tenure.room().consensus.fleet_time_ms());
     let mut tick = tokio::time::interval(rules.period());
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -13,6 +13,7 @@ use ampora_raft::proposal::{
 use ampora_raft::records::{Action, ReleaseReason, Target, Transport};
 
 use super::duty::{Duty, Rules, Step};
+use crate::history::postgres::exported::Exported;
 use crate::node::origin;
 
 const NODE: NodeId = NodeId(1);
@@ -42,7 +43,7 @@ impl World {
             index: 0,
             now_ms: 1_000,
             batches: 0,
-            duty: Duty::new(rules, 1_000),
+            duty: Duty::new((rules, Exported::default()), 1_000),
             entries: 0,
         };
         world.register();
@@ -197,7 +198,13 @@ fn an_agent_with_a_label_stays_a_week_and_one_whose_node_died_counts_from_its_re
     }));
     world.go(1);
     world.register();
-    world.duty = Duty::new(Rules::new(None, Duration::from_secs(10)), world.now_ms);
+    world.duty = Duty::new(
+        (
+            Rules::new(None, Duration::from_secs(10)),
+            Exported::default(),
+        ),
+        world.now_ms,
+    );
     world.come(3);
     world.wait(39_000, 1_000);
     assert_eq!(world.entries, 0, "an agent may return to its node");

@@ -8,6 +8,7 @@ use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
 use ampora_raft::outcome::{Outcome, Rejection};
 use ampora_raft::proposal::Proposal;
 use ampora_raft::records::Peer;
+use ampora_storage::history::query::{Part, Query};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use super::peering::Peering;
 use crate::agents::forward;
 use crate::agents::room::Room;
+use crate::history::past::Past;
 use crate::node::origin;
 use crate::peer::{
     Caller, Exchange, Exchanged, Hello, Join, Joined, KeyHash, Member, PeerCalls, Redeemed, Seen,
@@ -30,6 +32,7 @@ const UNAVAILABLE: u16 = 503;
 pub struct Answers {
     log: watch::Sender<Option<(Consensus, Arc<Peering>)>>,
     room: OnceLock<Arc<Room>>,
+    past: OnceLock<Arc<Past>>,
 }
 
 impl Answers {
@@ -39,6 +42,7 @@ impl Answers {
         Arc::new(Self {
             log: watch::Sender::new(None),
             room: OnceLock::new(),
+            past: OnceLock::new(),
         })
     }
 
@@ -50,6 +54,11 @@ impl Answers {
     /// Agents are served from here on.
     pub fn set_room(&self, room: Arc<Room>) {
         drop(self.room.set(room));
+    }
+
+    /// The past is told from here on.
+    pub fn set_past(&self, past: Arc<Past>) {
+        drop(self.past.set(past));
     }
 
     async fn log(&self) -> (Consensus, Arc<Peering>) {
@@ -218,6 +227,19 @@ impl PeerCalls for Answers {
             })
         });
         std::future::ready(seen.collect()).boxed()
+    }
+
+    fn history(&self, _from: NodeId, query: Query) -> BoxFuture<'_, Part> {
+        async move {
+            let Some(past) = self.past.get() else {
+                return Part::default();
+            };
+            past.here(query).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "history could not be read for another node");
+                Part::default()
+            })
+        }
+        .boxed()
     }
 
     fn body(&self, _from: NodeId, hash: BodyHash) -> BoxFuture<'_, Option<Bytes>> {

@@ -108,7 +108,7 @@ async fn trim(
     node: NodeId,
     retention_ms: u64,
 ) -> Result<bool, ProposeError> {
-    let Some((first, count)) = due(consensus, retention_ms).await else {
+    let Some((first, count)) = due(consensus, retention_ms, &Exported::default()).await else {
         return Ok(false);
     };
     let proposal = Proposal::TrimAudit { first, count };

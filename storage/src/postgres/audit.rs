@@ -1,6 +1,5 @@
 //! Audit records in `audit_events`, once each by their hash.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -33,28 +32,31 @@ pub async fn write_audit(
     let done = cursor::read(&tx, &key).await?;
     drop(tx);
     let first = records.partition_point(|record| record.seq <= done);
-    let rows: Vec<_> = records[first..].iter().map(|it| (lineage, &**it)).collect();
+    let rows: Vec<_> = records[first..]
+        .iter()
+        .map(|it| (lineage, Arc::clone(it)))
+        .collect();
     let Some((_, last)) = rows.last() else {
         return Ok(done);
     };
-    put::<Audit<'_>>(connection, held, (&key, last.seq), &rows).await?;
+    put::<Audit>(connection, held, (&key, last.seq), &rows).await?;
     Ok(last.seq)
 }
 
 /// The columns of the table.
 #[derive(Default)]
-struct Audit<'a> {
-    hashes: Vec<&'a [u8]>,
+struct Audit {
+    hashes: Vec<Vec<u8>>,
     lineages: Vec<uuid::Uuid>,
     numbers: [Vec<i64>; 3],
     at: Vec<SystemTime>,
-    texts: [Vec<Cow<'a, str>>; 5],
-    values: [Vec<Jsonb<Cow<'a, str>>>; 2],
-    previous: Vec<&'a [u8]>,
+    texts: [Vec<String>; 5],
+    values: [Vec<Jsonb<String>>; 2],
+    previous: Vec<Vec<u8>>,
 }
 
-impl<'a> Columns<'a> for Audit<'a> {
-    type Row = (u128, &'a AuditRecord);
+impl Columns for Audit {
+    type Row = (u128, Arc<AuditRecord>);
 
     const NAME: &'static str = "audit";
 
@@ -64,10 +66,10 @@ INSERT INTO audit_events (hash, lineage, seq, log_index, deadline_ms, at, actor,
 SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS x ORDER BY 1
 ON CONFLICT (hash) DO NOTHING";
 
-    fn of(rows: &'a [Self::Row], form: Form) -> Result<Self, Error> {
+    fn of(rows: &[Self::Row], form: Form) -> Result<Self, Error> {
         let mut all = Self::default();
         for (lineage, it) in rows {
-            all.hashes.push(&it.hash);
+            all.hashes.push(it.hash.to_vec());
             all.lineages.push(uuid::Uuid::from_u128(*lineage));
             for (column, number) in all
                 .numbers
@@ -79,12 +81,12 @@ ON CONFLICT (hash) DO NOTHING";
             all.at.push(days::instant(it.at_ms));
             let texts = [&it.actor, &it.from, &it.request_id, &it.action, &it.target];
             for (column, text) in all.texts.iter_mut().zip(texts) {
-                column.push(form.text(text));
+                column.push(form.text(text).into_owned());
             }
             for (column, json) in all.values.iter_mut().zip([&it.before, &it.after]) {
-                column.push(Jsonb(form.json(json)));
+                column.push(Jsonb(form.json(json).into_owned()));
             }
-            all.previous.push(&it.previous);
+            all.previous.push(it.previous.to_vec());
         }
         Ok(all)
     }

@@ -89,8 +89,9 @@ impl Door {
 
     /// What makes the connections of a pool.
     pub(super) fn manager(&self) -> Manager {
+        // asked first, because a connection that a server closed may not look closed yet
         let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
+            recycling_method: RecyclingMethod::Verified,
         };
         let config = self.config.clone();
         match &self.tls {

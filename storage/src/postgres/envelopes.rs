@@ -1,6 +1,5 @@
 //! Finished deliveries in `dispatch_envelopes`, once each by dispatch, agent and time of queueing.
 
-use std::borrow::Cow;
 use std::time::SystemTime;
 
 use ampora_raft::ids::{ConfigHash, DispatchId, Fence, InstanceUid, NodeId};
@@ -51,29 +50,29 @@ pub async fn write_envelopes(
     upto: u64,
     envelopes: &[Envelope],
 ) -> Result<(), Error> {
-    let rows: Vec<_> = envelopes.iter().map(|it| (lineage, it)).collect();
+    let rows: Vec<_> = envelopes.iter().map(|it| (lineage, it.clone())).collect();
     let key = cursor::dispatch_key(lineage);
-    put::<Envelopes<'_>>(connection, held, (&key, upto), &rows).await
+    put::<Envelopes>(connection, held, (&key, upto), &rows).await
 }
 
 /// The columns of the table.
 #[derive(Default)]
-struct Envelopes<'a> {
+struct Envelopes {
     dispatches: Vec<i64>,
     agents: Vec<InstanceUid>,
     queued: Vec<SystemTime>,
     lineages: Vec<uuid::Uuid>,
-    texts: [Vec<Cow<'a, str>>; 3],
-    errors: Vec<Option<Cow<'a, str>>>,
+    texts: [Vec<String>; 3],
+    errors: Vec<Option<String>>,
     sent: Vec<Option<SystemTime>>,
     finished: Vec<SystemTime>,
     nodes: Vec<Option<i64>>,
     fences: Vec<Option<i64>>,
-    hashes: Vec<Option<&'a [u8]>>,
+    hashes: Vec<Option<Vec<u8>>>,
 }
 
-impl<'a> Columns<'a> for Envelopes<'a> {
-    type Row = (u128, &'a Envelope);
+impl Columns for Envelopes {
+    type Row = (u128, Envelope);
 
     const NAME: &'static str = "envelopes";
 
@@ -83,7 +82,7 @@ INSERT INTO dispatch_envelopes (dispatch_id, instance_uid, queued_at, lineage, a
 SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS x ORDER BY 1, 2, 3
 ON CONFLICT (dispatch_id, instance_uid, queued_at) DO NOTHING";
 
-    fn of(rows: &'a [Self::Row], form: Form) -> Result<Self, Error> {
+    fn of(rows: &[Self::Row], form: Form) -> Result<Self, Error> {
         let mut all = Self::default();
         for (lineage, it) in rows {
             all.dispatches.push(bigint(it.dispatch.0)?);
@@ -92,18 +91,17 @@ ON CONFLICT (dispatch_id, instance_uid, queued_at) DO NOTHING";
             all.lineages.push(uuid::Uuid::from_u128(*lineage));
             let texts = [&it.action, &it.created_by, &it.state];
             for (column, text) in all.texts.iter_mut().zip(texts) {
-                column.push(form.text(text));
+                column.push(form.text(text).into_owned());
             }
             all.errors
-                .push(it.error.as_ref().map(|text| form.text(text)));
+                .push(it.error.as_ref().map(|text| form.text(text).into_owned()));
             all.sent.push(it.sent_ms.map(days::instant));
             all.finished.push(days::instant(it.finished_ms));
             all.nodes
                 .push(it.sent_by.map(|(node, _)| node.0.cast_signed()));
             let fence = it.sent_by.map(|(_, fence)| bigint(fence.0));
             all.fences.push(fence.transpose()?);
-            all.hashes
-                .push(it.config_hash.as_ref().map(|hash| &hash.0[..]));
+            all.hashes.push(it.config_hash.map(|hash| hash.0.to_vec()));
         }
         Ok(all)
     }

@@ -203,7 +203,8 @@ impl Error {
                 server,
                 source: error,
             },
-            "authentication error" => Self::Refused {
+            // the second is a password that the URL does not have
+            "authentication error" | "invalid configuration" => Self::Refused {
                 server,
                 says: chain(&error),
             },

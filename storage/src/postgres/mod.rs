@@ -3,6 +3,7 @@
 //! ```text
 //! Options ─▶ Postgres ─┬─ primary() ─▶ Connection ─▶ Transaction ─▶ queries, each observed
 //!                      ├─ reader()  ─▶ the same, on the replica while that is fresh
+//!                      ├─ look()    ─▶ what is known of the replica
 //!                      └─ migrate(), check() ─▶ the schema
 //! ```
 //! Nothing here is on the path of an agent: a server that is away, slow or full is an [`Error`] after a stated time, and
@@ -24,6 +25,7 @@ pub mod lease;
 pub mod partitions;
 pub mod pool;
 pub mod read;
+pub mod reader;
 mod refused;
 mod repair;
 pub mod retention;

@@ -12,6 +12,7 @@ use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use tokio_postgres::{IsolationLevel, Row, SimpleQueryMessage};
 
 use super::connect::{Door, Options};
+use super::reader::Watched;
 use super::{Error, Observer, Target};
 
 /// How long a caller waits for a connection while all are in use.
@@ -20,6 +21,9 @@ const FULL_AFTER: Duration = Duration::from_secs(5);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long an old one may take to show that it still works.
 const RECYCLE_WITHIN: Duration = Duration::from_secs(2);
+/// How long a caller waits at most, whatever comes together: a frozen server may have many old connections, each of
+/// which is asked.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(15);
 /// How much longer than the server we wait ourselves: a server that is frozen keeps no time.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a transaction may lie still before the server ends it: a node that is gone holds no locks.
@@ -77,6 +81,7 @@ pub(super) struct Server {
 pub struct Postgres {
     pub(super) primary: Server,
     pub(super) replica: Option<Server>,
+    pub(super) watched: Watched,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -103,6 +108,7 @@ impl Postgres {
             replica: replica
                 .map(|url| server(url, Target::Replica))
                 .transpose()?,
+            watched: Watched::default(),
         })
     }
 
@@ -155,8 +161,18 @@ impl Server {
         })
     }
 
+    /// The time of whoever observes.
+    pub(super) fn now(&self) -> Duration {
+        self.observer.now()
+    }
+
+    /// # Errors
+    /// When the server is away, does not let us in, or the pool is full.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
-        let object = self.pool.get().await.map_err(|error| self.refused(error))?;
+        let object = tokio::time::timeout(CONNECTION_WITHIN, self.pool.get()).await;
+        let object = object
+            .map_err(|_| self.late(CONNECTION_WITHIN))?
+            .map_err(|error| self.refused(error))?;
         Ok(Connection {
             object: Some(object),
             watch: Watch {
@@ -169,16 +185,19 @@ impl Server {
         })
     }
 
-    fn refused(&self, error: PoolError) -> Error {
-        let server = self.door.shown.to_string();
-        let late = |within: Duration| Error::Timeout {
-            server: server.clone(),
+    fn late(&self, within: Duration) -> Error {
+        Error::Timeout {
+            server: self.door.shown.to_string(),
             what: "connect",
             seconds: within.as_secs(),
-        };
+        }
+    }
+
+    fn refused(&self, error: PoolError) -> Error {
+        let server = self.door.shown.to_string();
         match error {
-            PoolError::Timeout(TimeoutType::Create) => late(CONNECT_WITHIN),
-            PoolError::Timeout(TimeoutType::Recycle) => late(RECYCLE_WITHIN),
+            PoolError::Timeout(TimeoutType::Create) => self.late(CONNECT_WITHIN),
+            PoolError::Timeout(TimeoutType::Recycle) => self.late(RECYCLE_WITHIN),
             PoolError::Backend(error) => Error::connecting(&server, error),
             PoolError::Timeout(TimeoutType::Wait)
             | PoolError::Closed

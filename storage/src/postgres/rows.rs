@@ -20,10 +20,11 @@ pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Erro
         .map_err(|source| Error::Misfit { name, source })
 }
 
-/// A table that takes rows as columns of one statement.
-pub(super) trait Columns<'a>: Sized {
+/// A table that takes rows as columns of one statement. They own what they have: borrowed ones would tie the future
+/// that writes them to lifetimes that nobody who spawns it can state.
+pub(super) trait Columns: Sized + Send + Sync {
     /// A row before it is one.
-    type Row;
+    type Row: Sync;
 
     /// The name of the query.
     const NAME: &'static str;
@@ -32,7 +33,7 @@ pub(super) trait Columns<'a>: Sized {
     const INSERT: &'static str;
 
     /// Turns rows into columns.
-    fn of(rows: &'a [Self::Row], form: Form) -> Result<Self, Error>;
+    fn of(rows: &[Self::Row], form: Form) -> Result<Self, Error>;
 
     /// The arrays.
     fn parameters(&self) -> Vec<Parameter<'_>>;
@@ -78,11 +79,11 @@ impl Form {
 }
 
 /// Writes rows and moves the cursor.
-pub(super) async fn put<'a, C: Columns<'a>>(
+pub(super) async fn put<C: Columns>(
     connection: &mut Connection,
     held: Held,
     (key, upto): (&str, u64),
-    rows: &'a [C::Row],
+    rows: &[C::Row],
 ) -> Result<(), Error> {
     match insert::<C>(connection, held, (key, upto), rows, Form::Plain).await {
         Err(error) if error.is_about_data() => {}
@@ -99,11 +100,11 @@ pub(super) async fn put<'a, C: Columns<'a>>(
     insert::<C>(connection, held, (key, upto), &[], Form::Plain).await
 }
 
-async fn insert<'a, C: Columns<'a>>(
+async fn insert<C: Columns>(
     connection: &mut Connection,
     held: Held,
     (key, upto): (&str, u64),
-    rows: &'a [C::Row],
+    rows: &[C::Row],
     form: Form,
 ) -> Result<(), Error> {
     let columns = C::of(rows, form)?;

@@ -69,11 +69,7 @@ impl Server {
     /// The server of a version that a suite shares. Nobody stops it.
     pub(crate) fn shared(version: Version) -> &'static Self {
         static SHARED: [OnceLock<Server>; 3] = [const { OnceLock::new() }; 3];
-        let place = match version {
-            Version::Oldest => &SHARED[0],
-            Version::Distribution => &SHARED[1],
-            Version::Newest => &SHARED[2],
-        };
+        let place = &SHARED[version as usize];
         place.get_or_init(|| Self::start(version, Listen::Socket, &[]))
     }
 
@@ -81,17 +77,9 @@ impl Server {
     pub(crate) fn start(version: Version, listen: Listen, settings: &[&str]) -> Self {
         let programs = Programs::get().of(version).to_owned();
         let home = home::make("server");
-        let password = home.join("password");
-        fs::write(&password, PASSWORD).expect("a file");
-        Account::get().own(&password);
-        let mut initdb = Account::get().command(&programs.join("initdb"));
-        initdb
-            .args(["--no-sync", "--username=postgres", "--encoding=UTF8"])
-            .args(["--locale=C.UTF-8", "--auth-local=trust"])
-            .arg("--auth-host=scram-sha-256")
-            .arg(format!("--pwfile={}", password.display()))
-            .arg(home.join("data"));
-        done(&mut initdb);
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(blank(version)).arg(home.join("data"));
+        done(&mut copy);
         let settings = settings.iter().map(|&line| line.to_owned()).collect();
         Self::run(programs, home, listen, settings)
     }
@@ -249,6 +237,27 @@ pub(crate) struct Database {
     pub(crate) name: String,
     /// Where it is, over the Unix socket.
     pub(crate) url: String,
+}
+
+/// The data of a server that nobody has started, made once.
+fn blank(version: Version) -> &'static Path {
+    static BLANK: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
+    BLANK[version as usize].get_or_init(|| {
+        let home = home::make("blank");
+        let password = home.join("password");
+        fs::write(&password, PASSWORD).expect("a file");
+        Account::get().own(&password);
+        let programs = Programs::get().of(version);
+        let mut initdb = Account::get().command(&programs.join("initdb"));
+        initdb
+            .args(["--no-sync", "--username=postgres", "--encoding=UTF8"])
+            .args(["--locale=C.UTF-8", "--auth-local=trust"])
+            .arg("--auth-host=scram-sha-256")
+            .arg(format!("--pwfile={}", password.display()))
+            .arg(home.join("data"));
+        done(&mut initdb);
+        home.join("data")
+    })
 }
 
 fn socket_url(dir: &Path, port: u16, database: &str) -> String {

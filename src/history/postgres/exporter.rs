@@ -1,0 +1,122 @@
+//! The events of this node on their way from its spool into Postgres.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ampora_raft::time::Clock;
+use ampora_storage::history::export::{ExportLimits, Exporter, Progress, SinkError};
+use ampora_storage::history::spool::Spool;
+use ampora_storage::postgres::Error;
+use ampora_storage::postgres::sink::PostgresSink;
+use tokio_util::sync::CancellationToken;
+
+use super::pause::Pause;
+use super::{External, Part, prepare};
+use crate::history::writer::Flushed;
+use crate::telemetry::history as counted;
+use crate::telemetry::names;
+
+/// Between two looks while nothing is flushed: what waits for the latest state goes then.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Between two looks at whether the schema and the partitions are there.
+const PREPARED_FOR_MS: u64 = 600_000;
+
+/// What an export is about.
+pub struct Export {
+    /// Where to.
+    pub external: External,
+    /// Where from.
+    pub spool: Arc<Spool>,
+    /// That there is more.
+    pub flushed: Flushed,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Days of history that are kept: older events share the oldest partition.
+    pub kept_days: u32,
+}
+
+impl std::fmt::Debug for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Export")
+            .field("external", &self.external)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Exports until `stop`.
+pub async fn drive(mut export: Export, stop: CancellationToken) {
+    let work = async {
+        let sink = PostgresSink::new(export.external.servers.clone(), export.kept_days);
+        let mut exporter = Exporter::new(ExportLimits::default());
+        let mut prepared_ms = None;
+        let mut pause = Pause::new();
+        loop {
+            match run(&export, &mut exporter, &sink, &mut prepared_ms).await {
+                Ok(()) => {
+                    export.external.goes(Part::Export);
+                    pause.reset();
+                    // when the writer has ended, what it left is exported by the next start
+                    let more = tokio::time::timeout(LOOK, export.flushed.more());
+                    if let Ok(false) = more.await {
+                        tokio::time::sleep(LOOK).await;
+                    }
+                }
+                Err(error) => {
+                    export.external.fails(Part::Export, reason(&*error));
+                    prepared_ms = None;
+                    show_lag(&export);
+                    tokio::time::sleep(pause.take()).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Exports what is there.
+async fn run(
+    export: &Export,
+    exporter: &mut Exporter,
+    sink: &PostgresSink,
+    prepared_ms: &mut Option<u64>,
+) -> Result<(), SinkError> {
+    let now_ms = export.clock.boot_ms();
+    let is_prepared = prepared_ms.is_some_and(|at_ms| now_ms < at_ms + PREPARED_FOR_MS);
+    if !is_prepared {
+        prepare(&export.external, export.clock.wall_ms()).await?;
+        *prepared_ms = Some(now_ms);
+    }
+    loop {
+        let Progress { more, exported } = exporter.step(&export.spool, sink).await?;
+        counted::written(exported);
+        if !more {
+            metrics::gauge!(names::HISTORY_LAG).set(0.0);
+            return Ok(());
+        }
+        show_lag(export);
+    }
+}
+
+/// How old the oldest event is that waits.
+fn show_lag(export: &Export) {
+    match export.spool.oldest_at_ms() {
+        Ok(Some(at_ms)) => {
+            let lag = Duration::from_millis(export.clock.wall_ms().saturating_sub(at_ms));
+            metrics::gauge!(names::HISTORY_LAG).set(lag.as_secs_f64());
+        }
+        Ok(None) => metrics::gauge!(names::HISTORY_LAG).set(0.0),
+        Err(error) => tracing::debug!(%error, "the spool does not say how old it is"),
+    }
+}
+
+/// The whole chain of reasons in one line.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<Error>() {
+        Some(error) => error.reason(),
+        None => error.to_string(),
+    }
+}
