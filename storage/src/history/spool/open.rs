@@ -145,7 +145,7 @@ impl Spool {
     }
 
     /// Roughly the bytes that keys and values have: of events, their places in indexes, and documents. sled takes three
-    /// to seven times as much on the disk, and gives nothing of it back.
+    /// to nine times as much on the disk, and gives little of it back.
     pub fn bytes(&self) -> u64 {
         self.writer.lock().totals.bytes
     }
