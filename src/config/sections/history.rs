@@ -149,7 +149,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "URL, secret",
         default: "none",
         meaning: "Postgres for history; without it history is embedded.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| url(given).map(|url| config.postgres.url = Some(url)),
         show: |config| {
             secret(
@@ -163,7 +163,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "File that holds `postgres.url`.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             let (path, url) = url_file(given)?;
             config.postgres.url_file = Some(path);
@@ -177,7 +177,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "URL, secret",
         default: "none",
         meaning: "Where the dashboard and history queries go, when that is a replica.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| url(given).map(|url| config.postgres.read_url = Some(url)),
         show: |config| {
             secret(
@@ -191,7 +191,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "File that holds `postgres.read_url`.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             let (path, url) = url_file(given)?;
             config.postgres.read_url_file = Some(path);
@@ -209,7 +209,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "number, 1 to 1000",
         default: "20",
         meaning: "Connections of this node.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .count(1..=1_000)
@@ -222,7 +222,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "`disable`, `require`, `verify-ca`, `verify-full`",
         default: "`verify-full` off loopback",
         meaning: "How the connection is protected.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .one_of(&POSTGRES_TLS)
@@ -243,7 +243,7 @@ pub(super) const STREAMS: &[Key] = &[
         takes: "bytes, ≥ 16777216",
         default: "1073741824",
         meaning: "Cap of the node-local spool.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .integer(SPOOL_BYTES_MIN..=u64::MAX)
@@ -256,7 +256,7 @@ pub(super) const STREAMS: &[Key] = &[
         takes: "days, 1 to 36500",
         default: "30",
         meaning: "Days after which status history goes.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .count(1..=RETENTION_DAYS_MAX)

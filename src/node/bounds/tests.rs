@@ -13,8 +13,9 @@ use ampora_raft::proposal::{
 use ampora_raft::records::{Action, ReleaseReason, Target, Transport};
 
 use super::duty::{Duty, Rules, Step};
-use super::{Exported, propose};
+use super::propose;
 use crate::agents::testing::{Nodes, Speaker, TTL, run, until};
+use crate::history::postgres::exported::Exported;
 use crate::history::said::{Ended, Said};
 use crate::node::{leases, origin};
 use crate::tasks::Tasks;

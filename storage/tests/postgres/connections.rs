@@ -6,6 +6,7 @@ use std::time::Duration;
 use ampora_storage::postgres::{Error, PoolStatus, Postgres, Purpose, Target};
 use tokio_postgres::types::Type;
 
+use crate::Line;
 use crate::postgres::{Listen, PASSWORD, Server, Version};
 use crate::watcher::{Watcher, open, options};
 
@@ -69,11 +70,10 @@ async fn rows_are_copied_and_what_is_dropped_is_rolled_back() {
     transaction.commit().await.unwrap();
     for committed in [true, false] {
         let transaction = connection.begin(Purpose::Write).await.unwrap();
-        let rows: Vec<(i64, String)> = (0..100).map(|n| (n, format!("row {n}"))).collect();
-        let rows = rows.iter().map(|(n, s)| vec![n as _, s as _]);
+        let rows: Vec<Line> = (0..100).map(|n| Line(n, format!("row {n}"))).collect();
         let copy = "COPY t FROM STDIN BINARY";
         let copied = transaction
-            .copy("copy", copy, &[Type::INT8, Type::TEXT], rows)
+            .copy("copy", copy, &[Type::INT8, Type::TEXT], &rows)
             .await;
         assert_eq!(copied.unwrap(), 100);
         if committed {

@@ -3,6 +3,7 @@
 use ampora_storage::postgres::{Error, Postgres, Purpose};
 use tokio_postgres::types::Type;
 
+use crate::Line;
 use crate::postgres::{Server, Version, sql_at};
 use crate::watcher::open;
 
@@ -20,11 +21,11 @@ async fn batch(postgres: &Postgres, node: i64) -> Result<(), Error> {
         .query("lock", lock, &[(&stream, Type::TEXT)])
         .await?;
     let seq: i64 = rows[0].get(0);
-    let numbers: Vec<i64> = (seq + 1..=seq + 5).collect();
-    let rows = numbers.iter().map(|n| vec![n as _, &stream as _]);
+    let numbers = seq + 1..=seq + 5;
+    let rows: Vec<Line> = numbers.map(|n| Line(n, stream.to_owned())).collect();
     let copy = "COPY t (n, s) FROM STDIN BINARY";
     transaction
-        .copy("copy", copy, &[Type::INT8, Type::TEXT], rows)
+        .copy("copy", copy, &[Type::INT8, Type::TEXT], &rows)
         .await?;
     let advance = "UPDATE history_cursor SET seq = $2, updated_at = now() WHERE stream = $1";
     let params = [(&stream as _, Type::TEXT), (&(seq + 5) as _, Type::INT8)];
