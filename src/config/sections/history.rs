@@ -148,7 +148,8 @@ pub(super) const POSTGRES: &[Key] = &[
         name: "postgres.url",
         takes: "URL, secret",
         default: "none",
-        meaning: "Postgres for history; without it history is embedded.",
+        meaning: "Postgres 14 or newer for history, such as `postgres://user:password@host/database?sslrootcert=/etc/ca.pem`; without it \
+                  history is embedded.",
         effect: Effect::Now,
         set: |config, given| url(given).map(|url| config.postgres.url = Some(url)),
         show: |config| {
@@ -176,7 +177,7 @@ pub(super) const POSTGRES: &[Key] = &[
         name: "postgres.read_url",
         takes: "URL, secret",
         default: "none",
-        meaning: "Where the dashboard and history queries go, when that is a replica.",
+        meaning: "Where the dashboard and history queries go, when that is a replica: while it is at most 10 s behind.",
         effect: Effect::Now,
         set: |config, given| url(given).map(|url| config.postgres.read_url = Some(url)),
         show: |config| {
@@ -208,7 +209,7 @@ pub(super) const POSTGRES: &[Key] = &[
         name: "postgres.max_pool_size",
         takes: "number, 1 to 1000",
         default: "20",
-        meaning: "Connections of this node.",
+        meaning: "Connections of this node to each of the two servers.",
         effect: Effect::Now,
         set: |config, given| {
             given
@@ -221,7 +222,7 @@ pub(super) const POSTGRES: &[Key] = &[
         name: "postgres.tls",
         takes: "`disable`, `require`, `verify-ca`, `verify-full`",
         default: "`verify-full` off loopback",
-        meaning: "How the connection is protected.",
+        meaning: "How connections are protected. Not set, it is what `sslmode` in the URL says, and nothing on loopback and Unix sockets.",
         effect: Effect::Now,
         set: |config, given| {
             given

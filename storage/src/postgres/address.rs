@@ -1,5 +1,7 @@
-//! What a URL says of a server. The library's own parser refuses options that people use, such as `sslrootcert`, and
-//! splits a URL so that an error may show a part of a password; this one never repeats a value.
+//! What a URL says of a server.
+//!
+//! The library's own parser refuses options that people use, such as `sslrootcert`, and splits a URL so that an error
+//! may show a part of a password; this one never repeats a value.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -315,7 +317,7 @@ mod tests {
         let socket = of("postgres:///d?host=/run/pg&port=6432&user=u&password=s");
         assert!(socket.is_socket && socket.is_local);
         let path = Host::Unix(Path::new("/run/pg").to_owned());
-        assert_eq!(socket.config.get_hosts(), [path.clone()]);
+        assert_eq!(socket.config.get_hosts(), std::slice::from_ref(&path));
         assert_eq!(socket.shown, "/run/pg:6432/d");
         assert_eq!(of("postgres://u@%2Frun%2Fpg/d").config.get_hosts(), [path]);
         // as the connectors of a cloud are named

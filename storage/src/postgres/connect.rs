@@ -116,3 +116,61 @@ impl Door {
         Ok(client)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stays_on_the_machine_goes_without_tls_unasked() {
+        let cases = [
+            ("postgres://u@db.example/d", None, SslMode::Require),
+            (
+                "postgres://u@10.0.0.1/d?sslmode=prefer",
+                None,
+                SslMode::Require,
+            ),
+            (
+                "postgres://u@localhost,db.example/d",
+                None,
+                SslMode::Require,
+            ),
+            (
+                "postgres://u@localhost/d?hostaddr=10.0.0.1",
+                None,
+                SslMode::Require,
+            ),
+            (
+                "postgres://u@db.example/d?sslmode=disable",
+                None,
+                SslMode::Disable,
+            ),
+            ("postgres://u@localhost/d", None, SslMode::Disable),
+            (
+                "postgres://u@127.0.0.1/d?sslmode=require",
+                None,
+                SslMode::Require,
+            ),
+            ("postgres:///d?host=/run/postgresql", None, SslMode::Disable),
+            (
+                "postgres:///d?host=/run/postgresql",
+                Some(Tls::VerifyFull),
+                SslMode::Disable,
+            ),
+            (
+                "postgres://u@localhost/d",
+                Some(Tls::Require),
+                SslMode::Require,
+            ),
+            (
+                "postgres://u@db.example/d?sslmode=require",
+                Some(Tls::Disable),
+                SslMode::Disable,
+            ),
+        ];
+        for (url, tls, expected) in cases {
+            let door = Door::new(url, tls).unwrap();
+            assert_eq!(door.config.get_ssl_mode(), expected, "{url} {tls:?}");
+        }
+    }
+}

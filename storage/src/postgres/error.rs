@@ -266,7 +266,7 @@ impl Error {
 /// is a replica for the moment. A query that ran too long is among them: the server is slow.
 fn is_passing(code: &SqlState) -> bool {
     let passing = ["08", "53", "57", "58", "40"];
-    passing.contains(&&code.code()[..2])
+    passing.iter().any(|class| code.code().starts_with(class))
         || [
             SqlState::LOCK_NOT_AVAILABLE,
             SqlState::READ_ONLY_SQL_TRANSACTION,

@@ -144,15 +144,7 @@ impl Postgres {
 impl Server {
     fn new(url: &str, target: Target, options: &Options) -> Result<Self, Error> {
         let door = Door::new(url, options.tls)?;
-        let size = usize::try_from(options.max_pool_size).unwrap_or(usize::MAX);
-        let pool = Pool::builder(door.manager())
-            .max_size(size)
-            .wait_timeout(Some(FULL_AFTER))
-            .create_timeout(Some(CONNECT_WITHIN))
-            .recycle_timeout(Some(RECYCLE_WITHIN))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .expect("a pool with timeouts has a runtime");
+        let pool = pool_of(&door, options.max_pool_size);
         Ok(Self {
             door,
             pool,
@@ -208,6 +200,17 @@ impl Server {
             },
         }
     }
+}
+
+fn pool_of(door: &Door, size: u32) -> Pool {
+    Pool::builder(door.manager())
+        .max_size(usize::try_from(size).unwrap_or(usize::MAX))
+        .wait_timeout(Some(FULL_AFTER))
+        .create_timeout(Some(CONNECT_WITHIN))
+        .recycle_timeout(Some(RECYCLE_WITHIN))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("a pool with timeouts has a runtime")
 }
 
 /// What is known of a connection while it is in use.

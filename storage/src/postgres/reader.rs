@@ -22,6 +22,9 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How long a look may take at each server.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a reader waits for the replica, before the primary is asked instead.
+const REPLICA_WITHIN: Duration = Duration::from_secs(3);
+
 /// Places that are remembered: more than there are looks in [`BEHIND_MAX`].
 const PLACES_MAX: usize = 8;
 
@@ -137,23 +140,26 @@ impl Postgres {
         };
         match self.replica() {
             Replica::Unknown | Replica::Away => self.primary().await,
-            Replica::Fresh | Replica::Alone => match replica.connection().await {
-                Ok(connection) => Ok(connection),
-                Err(_) => {
+            Replica::Fresh | Replica::Alone => match in_time(replica).await {
+                Some(connection) => Ok(connection),
+                None => {
                     // the next look will say more
                     self.watched.0.lock().replica = Replica::Away;
                     self.primary().await
                 }
             },
             Replica::Behind => match self.primary().await {
-                Err(error) if error.is_away() => {
-                    let old = replica.connection().await;
-                    old.map_err(|_| error)
-                }
+                Err(error) if error.is_away() => in_time(replica).await.ok_or(error),
                 answer => answer,
             },
         }
     }
+}
+
+/// A connection to the replica, unless that makes a reader wait who could have been served by the primary.
+async fn in_time(replica: &Server) -> Option<Connection> {
+    let connection = tokio::time::timeout(REPLICA_WITHIN, replica.connection()).await;
+    connection.ok()?.ok()
 }
 
 /// Where a server is, if it says so in time.
@@ -177,8 +183,8 @@ async fn place(server: &Server) -> Option<Place> {
 mod tests {
     use super::*;
 
-    fn at(at: i64, follows: bool) -> Option<Place> {
-        Some(Place { at, follows })
+    fn at(at: i64, follows: bool) -> Place {
+        Place { at, follows }
     }
 
     fn seconds(seconds: u64) -> Duration {
@@ -189,11 +195,15 @@ mod tests {
     fn an_idle_primary_is_no_lag_and_a_stopped_replay_is() {
         let mut seen = Seen::default();
         for minute in 0..10 {
-            let judged = seen.judge(seconds(minute * 60), at(100, false), at(100, true));
+            let judged = seen.judge(
+                seconds(minute * 60),
+                Some(at(100, false)),
+                Some(at(100, true)),
+            );
             assert_eq!(judged, Replica::Fresh);
         }
         // the last place that it had was there at 540
-        let judged = seen.judge(seconds(600), at(101, false), at(100, true));
+        let judged = seen.judge(seconds(600), Some(at(101, false)), Some(at(100, true)));
         assert_eq!(judged, Replica::Behind);
     }
 
@@ -201,7 +211,11 @@ mod tests {
     fn lag_is_counted_from_the_newest_place_that_was_replayed() {
         let mut seen = Seen::default();
         let mut judge = |second: u64, primary: i64, replica: i64| {
-            seen.judge(seconds(second), at(primary, false), at(replica, true))
+            seen.judge(
+                seconds(second),
+                Some(at(primary, false)),
+                Some(at(replica, true)),
+            )
         };
         assert_eq!(judge(0, 100, 90), Replica::Behind, "nothing is known of 90");
         assert_eq!(
@@ -221,9 +235,10 @@ mod tests {
     fn whoever_answers_alone_is_asked() {
         let mut seen = Seen::default();
         let now = seconds(1);
-        assert_eq!(seen.judge(now, None, at(1, true)), Replica::Alone);
-        assert_eq!(seen.judge(now, at(1, true), at(1, true)), Replica::Alone);
-        assert_eq!(seen.judge(now, at(1, false), None), Replica::Away);
-        assert_eq!(seen.judge(now, at(9, false), at(1, false)), Replica::Fresh);
+        let (primary, follower) = (Some(at(9, false)), Some(at(9, true)));
+        assert_eq!(seen.judge(now, None, follower), Replica::Alone);
+        assert_eq!(seen.judge(now, follower, follower), Replica::Alone);
+        assert_eq!(seen.judge(now, primary, None), Replica::Away);
+        assert_eq!(seen.judge(now, primary, Some(at(1, false))), Replica::Fresh);
     }
 }

@@ -23,6 +23,9 @@ const LOCK_WITHIN: Duration = Duration::from_secs(60);
 /// How long a migration waits for locks on tables, behind which everybody else waits.
 const TABLE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long all migrations may take: an index over years of history is made in minutes.
+const MIGRATION_WITHIN: Duration = Duration::from_secs(3600);
+
 /// How long anything else may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(90);
 
@@ -139,7 +142,12 @@ impl<'a> Session<'a> {
             .asked("backend", other.query_typed(BACKEND, &[]))
             .await?;
         let taken: i32 = pool::value(&taken, "backend")?;
-        if taken == session.backend || session.backend_now().await? != session.backend {
+        let is_pooled = taken == session.backend || session.backend_now().await? != session.backend;
+        // a pooler would close the backend of a client that goes away in the middle
+        session
+            .asked("rollback", other.batch_execute("ROLLBACK"))
+            .await?;
+        if is_pooled {
             return Err(session.pooled());
         }
         Ok(session)
@@ -192,17 +200,25 @@ impl<'a> Session<'a> {
         pool::value(&applied, "schema").map(version_of)
     }
 
-    /// Each migration is a transaction of its own. How long one may take nobody can say beforehand.
+    /// Each migration is a transaction of its own.
     async fn run(&mut self) -> Result<(), Error> {
         let mut runner = embedded::migrations::runner()
             .set_abort_divergent(true)
             .set_abort_missing(true);
         runner.set_migration_table_name(TABLE);
-        let run = runner.run_async(&mut self.client).await;
-        run.map(drop).map_err(|source| Error::Migration {
-            server: self.door.shown.to_string(),
-            source: Box::new(source),
-        })
+        let server = || self.door.shown.to_string();
+        let run = runner.run_async(&mut self.client);
+        match tokio::time::timeout(MIGRATION_WITHIN, run).await {
+            Ok(run) => run.map(drop).map_err(|source| Error::Migration {
+                server: server(),
+                source: Box::new(source),
+            }),
+            Err(_) => Err(Error::Timeout {
+                server: server(),
+                what: "migrate",
+                seconds: MIGRATION_WITHIN.as_secs(),
+            }),
+        }
     }
 
     async fn backend_now(&self) -> Result<i32, Error> {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use ampora_storage::postgres::{Error, PoolStatus, Postgres, Purpose, Target};
 use tokio_postgres::types::Type;
 
-use crate::Line;
 use crate::postgres::{Listen, PASSWORD, Server, Version};
-use crate::watcher::{Watcher, open, options};
+use crate::watcher::{Pair, Watcher, open, options};
 
 /// What one row of one column says.
 async fn number(postgres: &Postgres, sql: &str) -> Result<i64, Error> {
@@ -70,7 +69,7 @@ async fn rows_are_copied_and_what_is_dropped_is_rolled_back() {
     transaction.commit().await.unwrap();
     for committed in [true, false] {
         let transaction = connection.begin(Purpose::Write).await.unwrap();
-        let rows: Vec<Line> = (0..100).map(|n| Line(n, format!("row {n}"))).collect();
+        let rows: Vec<Pair> = (0..100).map(|n| Pair(n, format!("row {n}"))).collect();
         let copy = "COPY t FROM STDIN BINARY";
         let copied = transaction
             .copy("copy", copy, &[Type::INT8, Type::TEXT], &rows)

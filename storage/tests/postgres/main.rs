@@ -12,12 +12,3 @@ mod reading;
 mod schema;
 mod tls;
 mod watcher;
-
-/// A row of a copy.
-pub(crate) struct Line(pub(crate) i64, pub(crate) String);
-
-impl ampora_storage::postgres::pool::CopyRow for Line {
-    fn columns(&self) -> Vec<&(dyn tokio_postgres::types::ToSql + Sync)> {
-        vec![&self.0, &self.1]
-    }
-}

@@ -3,9 +3,8 @@
 use ampora_storage::postgres::{Error, Postgres, Purpose};
 use tokio_postgres::types::Type;
 
-use crate::Line;
 use crate::postgres::{Server, Version, sql_at};
-use crate::watcher::open;
+use crate::watcher::{Pair, open};
 
 /// What a batch of history does: a row that is locked, statements with parameters, and a copy.
 async fn batch(postgres: &Postgres, node: i64) -> Result<(), Error> {
@@ -21,8 +20,9 @@ async fn batch(postgres: &Postgres, node: i64) -> Result<(), Error> {
         .query("lock", lock, &[(&stream, Type::TEXT)])
         .await?;
     let seq: i64 = rows[0].get(0);
-    let numbers = seq + 1..=seq + 5;
-    let rows: Vec<Line> = numbers.map(|n| Line(n, stream.to_owned())).collect();
+    let rows: Vec<Pair> = (seq + 1..=seq + 5)
+        .map(|n| Pair(n, stream.clone()))
+        .collect();
     let copy = "COPY t (n, s) FROM STDIN BINARY";
     transaction
         .copy("copy", copy, &[Type::INT8, Type::TEXT], &rows)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ampora_storage::postgres::reader::{BEHIND_MAX, LOOK_EVERY, Replica};
 use ampora_storage::postgres::{Postgres, Purpose, Target};
 
-use crate::postgres::{Listen, Server, Version};
+use crate::postgres::{Listen, PASSWORD, Server, Version};
 use crate::watcher::{Watcher, open, options};
 
 /// Looks until one finds what is expected: a busy machine replays late. The clock of the node stands still.
@@ -105,6 +105,9 @@ async fn a_frozen_replica_is_away_after_one_look() {
     let postgres = Postgres::new(&asked).unwrap();
     look_until(&postgres, Replica::Fresh).await;
     replica.freeze();
+    // a reader that comes before the next look is not held up for long
+    let reader = tokio::time::timeout(Duration::from_secs(10), target(&postgres)).await;
+    assert_eq!(reader, Ok(Target::Primary));
     assert_eq!(postgres.look().await, Replica::Away);
     assert_eq!(target(&postgres).await, Target::Primary);
     replica.thaw();
@@ -140,6 +143,35 @@ async fn a_replica_that_lost_its_primary_does_not_look_fresh() {
     watcher.pass(BEHIND_MAX + LOOK_EVERY);
     assert_eq!(postgres.look().await, Replica::Behind);
     assert_eq!(target(&postgres).await, Target::Primary);
+}
+
+#[tokio::test]
+async fn whoever_is_the_primary_is_found_among_the_hosts_of_a_url() {
+    let old = Server::start(Version::Newest, Listen::Loopback, &[]);
+    let new = old.replica(Listen::Loopback);
+    let url = format!(
+        "postgres://postgres:{PASSWORD}@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write",
+        new.port(),
+        old.port(),
+    );
+    let postgres = open(&url);
+    let write = async |sql: &str| {
+        let mut connection = postgres.primary().await?;
+        let transaction = connection.begin(Purpose::Write).await?;
+        transaction.batch("write", sql).await?;
+        transaction.commit().await
+    };
+    write("CREATE TABLE t (n int)").await.unwrap();
+    let follows = || new.sql("postgres", "SELECT to_regclass('t') IS NOT NULL") == "t";
+    while !follows() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    old.stop();
+    let error = write("INSERT INTO t VALUES (1)").await.unwrap_err();
+    assert!(error.is_away(), "{}", error.reason());
+    new.sql("postgres", "SELECT pg_promote()");
+    write("INSERT INTO t VALUES (2)").await.unwrap();
+    assert_eq!(new.sql("postgres", "SELECT n FROM t"), "2");
 }
 
 #[tokio::test]

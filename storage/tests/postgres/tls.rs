@@ -8,6 +8,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
 };
 
+use tokio_postgres::SimpleQueryMessage;
+
 use crate::postgres::{Listen, Server, Version};
 use crate::watcher::options;
 
@@ -63,11 +65,9 @@ async fn connect(url: &str, tls: Option<Tls>) -> Result<bool, Error> {
     let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     let purpose = ampora_storage::postgres::Purpose::Read;
     let said = connection.alone("ssl", purpose, sql).await?;
-    let is_encrypted = said.iter().any(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
-        _ => false,
-    });
-    Ok(is_encrypted)
+    let is_on =
+        |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
+    Ok(said.into_iter().any(is_on))
 }
 
 fn root(dir: &Path, name: &str, pem: &str) -> String {

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ampora_storage::postgres::pool::CopyRow;
 use ampora_storage::postgres::{Observer, Options, Postgres, Target};
+use tokio_postgres::types::ToSql;
 
 #[derive(Default)]
 pub(crate) struct Watcher {
@@ -49,4 +51,13 @@ pub(crate) fn options(url: &str) -> Options {
 
 pub(crate) fn open(url: &str) -> Postgres {
     Postgres::new(&options(url)).expect("a URL that can be used")
+}
+
+/// A row of the tables that tests copy into.
+pub(crate) struct Pair(pub(crate) i64, pub(crate) String);
+
+impl CopyRow for Pair {
+    fn columns(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![&self.0, &self.1]
+    }
 }

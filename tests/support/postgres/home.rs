@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 pub(super) use rustix::process::Signal;
@@ -61,10 +61,9 @@ fn keep(root: &Path) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0);
-    let mut keeper = keeper.spawn().expect("a shell");
-    let input = keeper.stdin.take().expect("its standard input");
-    static INPUT: OnceLock<std::process::ChildStdin> = OnceLock::new();
-    drop(INPUT.set(input));
+    // with its standard input
+    static KEPT: OnceLock<Child> = OnceLock::new();
+    drop(KEPT.set(keeper.spawn().expect("a shell")));
 }
 
 /// As whom servers run: themselves refuse to be root.
