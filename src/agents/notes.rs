@@ -235,7 +235,6 @@ pub(super) fn said(
         if let (Some(body), Some(hash)) = (&encoded.effective, update.effective) {
             let full = self::hash(&hash);
             let word = Word::new(EventKind::EffectiveConfig, full, full);
-            let body = body.clone();
             hear(word, &|| Said::EffectiveConfig {
                 hash,
                 body: body.clone(),

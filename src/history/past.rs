@@ -14,7 +14,9 @@ use futures_util::future::join_all;
 
 use super::postgres::External;
 use crate::api::backend::{FleetThen, History, HistoryError};
+use crate::clock::SystemClock;
 use crate::peer::Peers;
+use crate::telemetry::names;
 
 /// How long other nodes are waited for that keep all there is of what happened to their agents.
 const OTHERS_WITHIN: Duration = Duration::from_secs(2);
@@ -56,8 +58,11 @@ impl Past {
     /// Fails when the spool does.
     pub async fn here(&self, query: Query) -> io::Result<Part> {
         let spool = self.spool.clone();
-        let read = tokio::task::spawn_blocking(move || spool.query(&query));
-        read.await.map_err(io::Error::other)?
+        let begun = SystemClock.micros();
+        let read = tokio::task::spawn_blocking(move || spool.query(&query)).await;
+        metrics::histogram!(names::DB_QUERY_DURATION, "query" => "history_page", "target" => "embedded")
+            .record(SystemClock.elapsed(begun).as_secs_f64());
+        read.map_err(io::Error::other)?
     }
 
     /// A page of what all keep.
@@ -131,7 +136,7 @@ impl Past {
             ..query.clone()
         };
         let asked = async {
-            let mut connection = external.servers.primary().await?;
+            let mut connection = external.servers.reader().await?;
             read::history(&mut connection, &asked).await
         };
         let answered = within(asked).await;
@@ -153,7 +158,7 @@ impl Past {
             return Err(HistoryError::Unsupported(text.to_owned()));
         };
         let asked = async {
-            let mut connection = external.servers.primary().await?;
+            let mut connection = external.servers.reader().await?;
             read::fleet_at(&mut connection, at_ms, after, limit).await
         };
         let (agents, next) = within(asked).await.map_err(HistoryError::Away)?;

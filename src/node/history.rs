@@ -17,6 +17,7 @@ use crate::entropy::Entropy;
 use crate::history::past::Past;
 use crate::history::postgres::External;
 use crate::history::postgres::exporter::{self, Export};
+use crate::history::postgres::watcher;
 use crate::history::queue::Queue;
 use crate::history::writer::{self, EventSink, Flushed, LetGo};
 use crate::peer::Peers;
@@ -36,7 +37,6 @@ pub(super) struct History {
     /// Why there can be no Postgres although it is asked for.
     pub(super) broken: Option<String>,
     /// How far the spool is durable; ends with its writer.
-    #[expect(dead_code, reason = "the export waits for it next")]
     pub(super) flushed: Flushed,
 }
 
@@ -100,6 +100,7 @@ impl History {
             kept_days: config.history.retention_days,
         };
         background.spawn(exporter::drive(export, background.stopping()));
+        background.spawn(watcher::drive(external.clone(), background.stopping()));
     }
 }
 

@@ -106,7 +106,7 @@ impl Logs {
 }
 
 /// Libraries that tell every step at `info`; a directive that names one still wins.
-const LIBRARIES: &str = "openraft=warn,sled=warn,hyper=warn,h2=warn";
+const LIBRARIES: &str = "openraft=warn,sled=warn,hyper=warn,h2=warn,refinery_core=warn";
 
 fn parse(directives: &str) -> Result<EnvFilter, LogsError> {
     EnvFilter::builder()

@@ -87,7 +87,7 @@ async fn run(
     let now_ms = export.clock.boot_ms();
     let is_prepared = prepared_ms.is_some_and(|at_ms| now_ms < at_ms + PREPARED_FOR_MS);
     if !is_prepared {
-        prepare(&export.external.servers, export.clock.wall_ms()).await?;
+        prepare(&export.external, export.clock.wall_ms()).await?;
         *prepared_ms = Some(now_ms);
     }
     loop {

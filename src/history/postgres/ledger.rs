@@ -32,6 +32,8 @@ const DELIVERIES_PER_TURN: usize = 4_096;
 
 /// Performs the duty while the lease is held.
 pub async fn perform(tenure: Tenure, external: External) {
+    external.prepared().await;
+    let _performs = external.performs(Part::Ledger);
     let mut pause = Pause::new();
     let mut ledger = Ledger::default();
     loop {

@@ -10,11 +10,13 @@ pub mod ledger;
 mod measured;
 mod pause;
 pub mod upkeep;
+pub mod watcher;
 
 use std::sync::Arc;
 
 use ampora_storage::postgres::{self, Error, Options, Postgres, Tls};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use self::measured::Measured;
 use crate::config::{self, PostgresTls};
@@ -25,6 +27,8 @@ pub struct External {
     /// Its servers.
     pub servers: Arc<Postgres>,
     standing: Arc<Mutex<Standing>>,
+    /// The tables are those of this program.
+    prepared: Arc<watch::Sender<bool>>,
 }
 
 /// How the last tries went.
@@ -62,6 +66,7 @@ impl External {
                 ledger: None,
                 upkeep: None,
             })),
+            prepared: Arc::new(watch::Sender::new(false)),
         }))
     }
 
@@ -72,10 +77,16 @@ impl External {
         all.into_iter().flatten().next().cloned()
     }
 
+    /// Waits until the tables were made ready once.
+    async fn prepared(&self) {
+        // the sender is in `self`: it is not closed
+        drop(self.prepared.subscribe().wait_for(|ready| *ready).await);
+    }
+
     /// A part does what it should.
     fn goes(&self, part: Part) {
         if self.note(part, None).is_some() {
-            tracing::info!(?part, "history goes to Postgres again");
+            tracing::info!(?part, "history goes to Postgres");
         }
     }
 
@@ -98,9 +109,18 @@ impl External {
         std::mem::replace(noted, trouble)
     }
 
-    /// The duty is another node's from here on, and its troubles too.
-    pub(super) fn resigns(&self, part: Part) {
-        self.note(part, None);
+    /// While this is kept, the duty is this node's, and its troubles are.
+    fn performs(&self, part: Part) -> Performs {
+        Performs(self.clone(), part)
+    }
+}
+
+/// A duty that this node performs.
+struct Performs(External, Part);
+
+impl Drop for Performs {
+    fn drop(&mut self) {
+        self.0.note(self.1, None);
     }
 }
 
@@ -122,7 +142,8 @@ pub fn options(config: &config::Postgres) -> Option<Options> {
 }
 
 /// Makes the schema ready: the tables of this program, and partitions for the days to come.
-async fn prepare(servers: &Postgres, now_ms: u64) -> Result<(), Error> {
+async fn prepare(external: &External, now_ms: u64) -> Result<(), Error> {
+    let servers = &external.servers;
     match servers.check().await {
         Ok(_version) => {}
         Err(Error::SchemaOlder { .. }) => {
@@ -137,5 +158,6 @@ async fn prepare(servers: &Postgres, now_ms: u64) -> Result<(), Error> {
     }
     let mut connection = servers.primary().await?;
     postgres::partitions::ensure_ahead(&mut connection, now_ms).await?;
+    external.prepared.send_replace(true);
     Ok(())
 }

@@ -28,6 +28,8 @@ pub struct Days {
 
 /// Performs the duty while the lease is held.
 pub async fn perform(tenure: Tenure, external: External, days: Days) {
+    external.prepared().await;
+    let _performs = external.performs(Part::Upkeep);
     let mut pause = Pause::new();
     loop {
         let again = match pass(&tenure, &external, days).await {

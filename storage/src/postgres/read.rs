@@ -145,7 +145,9 @@ LEFT JOIN LATERAL (
 ORDER BY a.instance_uid, k.kind";
 
 /// A page of the fleet at a past time, and the agent after which the next one begins: nothing when this was the last.
-/// Agents that were not known by then are left out, so a page may be shorter than the limit, or empty.
+///
+/// Agents that were not known by then are left out, so a page may be shorter than the limit, or empty, although there
+/// is a next one.
 ///
 /// # Errors
 /// Those of Postgres.
@@ -155,9 +157,9 @@ pub async fn fleet_at(
     after: Option<InstanceUid>,
     limit: u16,
 ) -> Result<(Vec<AgentThen>, Option<InstanceUid>), Error> {
-    let limit = limit.min(PAGE_MAX as u16 + 1);
+    let limit = usize::from(limit).min(PAGE_MAX + 1);
     let after = after.unwrap_or(InstanceUid::nil());
-    let (time, rows_max) = (days::instant(time_ms), i64::from(limit));
+    let (time, rows_max) = (days::instant(time_ms), limit as i64);
     let parameters: [Parameter<'_>; 3] = [
         (&after, Type::UUID),
         (&rows_max, Type::INT8),
@@ -172,7 +174,7 @@ pub async fn fleet_at(
             events.extend(item(row)?);
         }
     }
-    let is_last = fleet.len() < usize::from(limit);
+    let is_last = fleet.len() < limit;
     let next = fleet.last_key_value().map(|(agent, _)| *agent);
     let known = fleet.into_iter().filter(|(_, events)| !events.is_empty());
     let past = known.map(|(agent, items)| AgentThen { agent, items });

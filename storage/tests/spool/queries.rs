@@ -64,6 +64,7 @@ fn expected(naive: &Naive, readable: impl Fn(&Position) -> bool, query: &Query) 
     let item = |(position, (node, event)): (&Position, &(NodeId, Event))| Item {
         position: *position,
         node: *node,
+        fence: event.fence,
         kind: event.kind,
         body: event.body.to_string(),
     };
