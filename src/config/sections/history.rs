@@ -243,7 +243,8 @@ pub(super) const STREAMS: &[Key] = &[
         name: "history.spool_max_bytes",
         takes: "bytes, ≥ 16777216",
         default: "1073741824",
-        meaning: "Cap of the node-local spool.",
+        meaning: "Disk that the spool of this node is meant to take: it holds a quarter of it in events, because its store \
+                  gives room back late, and may take twice as much for a while.",
         effect: Effect::Now,
         set: |config, given| {
             given

@@ -153,12 +153,20 @@ impl Exporter {
         known: &mut Known,
     ) -> Result<Option<u64>, SinkError> {
         let from = known.cursors.events;
-        let page = spool.read_whole(stream.id, from, self.limits.events, self.limits.bytes)?;
-        let Some(last) = page.events.last() else {
+        let next = spool.read(stream.id, from, 1, self.limits.bytes)?;
+        let Some(next) = next.first() else {
             return Ok(None);
         };
+        // before they are read: what is read then is not shrunk away meanwhile
+        let reserved = (next.seq - 1).saturating_add(self.limits.events as u64);
+        spool.sending(stream.id, reserved)?;
+        let mut page = spool.read_whole(stream.id, from, self.limits.events, self.limits.bytes)?;
+        page.events.retain(|one| one.seq <= reserved);
+        let Some(last) = page.events.last() else {
+            // it went before it was reserved
+            return Ok(Some(0));
+        };
         let upto = last.seq;
-        spool.sending(stream.id, upto)?;
         let batch = Batch {
             stream,
             from,
