@@ -6,7 +6,7 @@
 //!
 //! Everything is noted under the fence of a session. What an agent says while its claim is on its way is kept, the
 //! newest of each kind, and noted when the claim is granted: after the beginning of the session, with the time at which
-//! it was said. It goes unnoted with the reports that the fleet never hears ([`Room::unsay`]); the agent is asked for
+//! it was said. It goes unnoted with the reports that the fleet never hears (`Room::unsay`); the agent is asked for
 //! everything then, and what it says is compared with the record again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -235,7 +235,6 @@ pub(super) fn said(
         if let (Some(body), Some(hash)) = (&encoded.effective, update.effective) {
             let full = self::hash(&hash);
             let word = Word::new(EventKind::EffectiveConfig, full, full);
-            let body = body.clone();
             hear(word, &|| Said::EffectiveConfig {
                 hash,
                 body: body.clone(),

@@ -60,7 +60,6 @@ pub(crate) fn routes() -> Vec<Route> {
             get(agents::effective_config),
         ),
         read("/api/v1/agents/{uid}/health", get(agents::health)),
-        read("/api/v1/agents/{uid}/history", get(agents::history)),
         read("/api/v1/cluster", get(cluster::show)),
         read("/api/v1/configurations", get(configurations::list)),
         read("/api/v1/configurations/{name}", get(configurations::show)),
@@ -128,6 +127,7 @@ fn management_routes() -> Vec<Route> {
     let read = |path, handler| Route::new(Method::GET, path, VIEWER, handler);
     let write = |method, path, handler| Route::new(method, path, OPERATOR, handler);
     vec![
+        read("/api/v1/agents/{uid}/history", get(agents::history)),
         write(
             Method::DELETE,
             "/api/v1/agents/{uid}",

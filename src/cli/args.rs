@@ -37,6 +37,15 @@ Examples:
   ampora serve --config /etc/ampora/ampora.yaml
   ampora serve --data-dir ./n1 --set opamp.listen=127.0.0.1:0")]
     Serve(SourceArgs),
+    /// Bring the tables of the history in Postgres to what this program knows
+    #[command(after_help = "\
+A node does it at its start. Behind a pooler that gives each transaction another connection it cannot: give this command
+a direct connection.
+
+Examples:
+  ampora migrate
+  ampora migrate --set postgres.url=postgres://owner@db/ampora")]
+    Migrate(SourceArgs),
     /// Check files before they are used
     #[command(subcommand)]
     Check(CheckCommand),

@@ -24,6 +24,7 @@ use crate::{
 pub mod args;
 pub mod client;
 mod files;
+mod migrate;
 mod serve;
 mod simulate;
 #[cfg(test)]
@@ -69,6 +70,9 @@ pub enum CliError {
     /// A running node was asked in vain.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The tables in Postgres are not what this program knows.
+    #[error("cannot migrate: {0}")]
+    Migrate(String),
     /// Options that mean nothing to this command.
     #[error("{0}")]
     Usage(&'static str),
@@ -86,6 +90,7 @@ impl CliError {
             Self::Client(_)
             | Self::Node(_)
             | Self::Again(_)
+            | Self::Migrate(_)
             | Self::Logs(_)
             | Self::Simulate(_)
             | Self::Runtime(_)
@@ -104,6 +109,10 @@ pub fn run(cli: Cli, surroundings: &Surroundings) -> Result<(), CliError> {
         Command::Serve(from) => {
             let from = from.or(without_client(before)?);
             serve::serve(sources(from, surroundings), surroundings.outlet)
+        }
+        Command::Migrate(from) => {
+            let from = from.or(without_client(before)?);
+            migrate::migrate(&sources(from, surroundings))
         }
         Command::Check(CheckCommand::Config(from)) => {
             let from = from.or(without_client(before)?);

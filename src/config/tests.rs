@@ -307,11 +307,11 @@ fn first_default_file_is_read_and_paths_start_from_it() {
 #[test]
 fn later_keys_say_that_they_have_no_effect_yet() {
     let notes = notes(
-        "postgres: {max_pool_size: 3}\nopamp: {max_connections: 5}\n",
+        "live: {coalesce_ms: 300}\nopamp: {max_connections: 5}\n",
         &[],
     );
     assert!(
-        notes.ends_with("`postgres.max_pool_size` takes effect with a later version"),
+        notes.ends_with("`live.coalesce_ms` takes effect with a later version"),
         "{notes}"
     );
     assert_eq!(notes.lines().count(), 1);

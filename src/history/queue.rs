@@ -199,6 +199,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
 
@@ -218,9 +219,15 @@ mod tests {
     #[test]
     fn notes_beyond_the_bounds_are_dropped_and_the_next_are_taken_again() {
         let queue = Queue::new();
-        for _ in 0..NOTES_MAX + 10 {
-            queue.note(note(10));
-        }
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let shown = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            for _ in 0..NOTES_MAX + 10 {
+                queue.note(note(10));
+            }
+        });
+        let dropped = "ampora_history_dropped_total{reason=\"queue_full\"} 10\n";
+        assert!(shown.render().contains(dropped));
         assert_eq!(queue.take(NOTES_MAX + 10).len(), NOTES_MAX);
         for _ in 0..10 {
             queue.note(note(BYTES_MAX / 4));

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ampora_raft::ids::BodyHash;
 use ampora_raft::time::Clock;
 use ampora_storage::history::event::{Document, Event};
 use tokio::sync::watch;
@@ -21,8 +22,8 @@ use crate::telemetry::names;
 const GROUP_EVENTS: usize = 1_000;
 const GROUP_WAIT: Duration = Duration::from_millis(100);
 
-/// Bytes of documents in one append at most, beside the last one.
-const GROUP_DOCUMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of JSON in one append at most, beside the last event and its document.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
 /// Between two looks at what the spool has to let go.
 const UPKEEP_PERIOD_MS: u64 = 2_000;
@@ -90,24 +91,14 @@ impl Flushed {
 /// # Errors
 /// Fails when there can be no more threads.
 pub fn start(queue: Queue, sink: Arc<dyn EventSink>, clock: Arc<dyn Clock>) -> io::Result<Flushed> {
-    let (flushed, receiver) = watch::channel(0);
-    let writer = Writer {
-        queue,
-        sink,
-        flushed,
-        upkeep_ms: clock.boot_ms(),
-        clock,
-        offered: 0,
-        appends: false,
-        failing: false,
-    };
+    let (writer, flushed) = Writer::new(queue, sink, clock);
     std::thread::Builder::new()
         .name("history".to_owned())
         .spawn(move || {
             let _writing = writer.queue.writing();
             writer.run();
         })?;
-    Ok(Flushed(receiver))
+    Ok(flushed)
 }
 
 struct Writer {
@@ -126,7 +117,23 @@ struct Writer {
 }
 
 impl Writer {
+    fn new(queue: Queue, sink: Arc<dyn EventSink>, clock: Arc<dyn Clock>) -> (Self, Flushed) {
+        let (flushed, receiver) = watch::channel(0);
+        let writer = Self {
+            queue,
+            sink,
+            upkeep_ms: clock.boot_ms() + UPKEEP_PERIOD_MS,
+            clock,
+            flushed,
+            offered: 0,
+            appends: false,
+            failing: false,
+        };
+        (writer, Flushed(receiver))
+    }
+
     fn run(mut self) {
+        self.upkeep();
         while self.queue.wait(Duration::from_millis(UPKEEP_PERIOD_MS)) {
             self.queue.gather(GROUP_EVENTS, GROUP_WAIT);
             let notes = self.queue.take(GROUP_EVENTS);
@@ -146,7 +153,7 @@ impl Writer {
         let mut group = Group::default();
         for note in notes {
             group.add(note);
-            if group.document_bytes >= GROUP_DOCUMENT_BYTES {
+            if group.bytes >= GROUP_BYTES {
                 self.append(&std::mem::take(&mut group));
             }
         }
@@ -216,18 +223,19 @@ impl Writer {
 struct Group {
     events: Vec<Event>,
     documents: Vec<Document>,
-    named: BTreeSet<ampora_raft::ids::BodyHash>,
-    document_bytes: usize,
+    named: BTreeSet<BodyHash>,
+    bytes: usize,
 }
 
 impl Group {
     fn add(&mut self, note: &Note) {
         let (event, document) = said::event(note);
+        self.bytes += event.body.len();
         self.events.push(event);
         if let Some(document) = document
             && self.named.insert(document.hash)
         {
-            self.document_bytes += document.body.len();
+            self.bytes += document.body.len();
             self.documents.push(document);
         }
     }

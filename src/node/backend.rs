@@ -103,13 +103,9 @@ impl NodeBackend {
     }
 
     /// Agents are served from here on.
-    pub(super) fn set_room(&self, room: Arc<Room>) {
-        drop(self.room.set(room));
-    }
-
-    /// The past is told from here on.
-    pub(super) fn set_past(&self, past: Arc<Past>) {
+    pub(super) fn set_room(&self, room: Arc<Room>, past: Arc<Past>) {
         drop(self.past.set(past));
+        drop(self.room.set(room));
     }
 
     fn past(&self) -> Result<&Past, HistoryError> {

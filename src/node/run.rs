@@ -172,10 +172,8 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
     let (room, history) = room(&config, &log, clock, changes, (node, epoch))?;
     drop(room.elsewhere.set(Arc::new(peering.peers.clone())));
     let past = Arc::new(history.past(&room, peering.peers.clone()));
-    answers.set_past(past.clone());
-    answers.set_room(room.clone());
-    backend.set_past(past);
-    backend.set_room(room.clone());
+    answers.set_room(room.clone(), past.clone());
+    backend.set_room(room.clone(), past);
     let of = (&room, &history);
     let parts = serve(&config, doors, admin, &protection, of, metrics);
     follow(&config, &room, &peering, &parts.background);
@@ -197,6 +195,10 @@ pub async fn run(config: Config) -> Result<Ended, RunError> {
     log.stop().await;
     peering.stop();
     Running::remove(&data_dir).map_err(cannot("node.json"))?;
+    ended(why, node)
+}
+
+fn ended(why: Why, node: NodeId) -> Result<Ended, RunError> {
     match why {
         Why::Told => Ok(Ended::Stopped),
         Why::Moves => Ok(Ended::Again),

@@ -35,10 +35,7 @@ install() {
 	command -v apt-get >/dev/null ||
 		die "a Postgres server in /usr/lib/postgresql and pgbouncer are needed by the tests: install them"
 	say "Postgres or pgbouncer is missing; both are installed now, which needs the rights of root"
-	# only the programs are wanted: no cluster, and in run level 1 no service
-	mkdir -p /etc/postgresql-common
-	[ -e /etc/postgresql-common/createcluster.conf ] ||
-		echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+	# in run level 1 no service is started
 	apt-get update -qq
 	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends postgresql pgbouncer >/dev/null

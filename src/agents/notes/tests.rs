@@ -276,6 +276,16 @@ fn every_end_has_its_reason() {
             room.leave(&served, agent.caller.connection, reason);
             assert_eq!(ends(room), [ended]);
         }
+        agent = agent.again(room, 13);
+        agent.introduce().await;
+        let session = nodes.session(agent.uid).expect("a session");
+        let forget = Proposal::ForgetAgent {
+            agent: agent.uid,
+            fence: Some(session.fence),
+        };
+        nodes.propose(forget).await;
+        until(|| room.history.len() > 1).await;
+        assert_eq!(ends(room), [Ended::Forgotten]);
     });
 }
 

@@ -150,7 +150,7 @@ pub(super) const POSTGRES: &[Key] = &[
         default: "none",
         meaning: "Postgres 14 or newer for history, such as `postgres://user:password@host/database?sslrootcert=/etc/ca.pem`; without it \
                   history is embedded.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| url(given).map(|url| config.postgres.url = Some(url)),
         show: |config| {
             secret(
@@ -164,7 +164,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "File that holds `postgres.url`.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             let (path, url) = url_file(given)?;
             config.postgres.url_file = Some(path);
@@ -178,7 +178,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "URL, secret",
         default: "none",
         meaning: "Where the dashboard and history queries go, when that is a replica: while it is at most 10 s behind.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| url(given).map(|url| config.postgres.read_url = Some(url)),
         show: |config| {
             secret(
@@ -192,7 +192,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "path",
         default: "none",
         meaning: "File that holds `postgres.read_url`.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             let (path, url) = url_file(given)?;
             config.postgres.read_url_file = Some(path);
@@ -210,7 +210,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "number, 1 to 1000",
         default: "20",
         meaning: "Connections of this node to each of the two servers.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .count(1..=1_000)
@@ -223,7 +223,7 @@ pub(super) const POSTGRES: &[Key] = &[
         takes: "`disable`, `require`, `verify-ca`, `verify-full`",
         default: "`verify-full` off loopback",
         meaning: "How connections are protected. Not set, it is what `sslmode` in the URL says, and nothing on loopback and Unix sockets.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .one_of(&POSTGRES_TLS)
@@ -244,7 +244,7 @@ pub(super) const STREAMS: &[Key] = &[
         takes: "bytes, ≥ 16777216",
         default: "1073741824",
         meaning: "Cap of the node-local spool.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .integer(SPOOL_BYTES_MIN..=u64::MAX)
@@ -257,7 +257,7 @@ pub(super) const STREAMS: &[Key] = &[
         takes: "days, 1 to 36500",
         default: "30",
         meaning: "Days after which status history goes.",
-        effect: Effect::Later,
+        effect: Effect::Now,
         set: |config, given| {
             given
                 .count(1..=RETENTION_DAYS_MAX)

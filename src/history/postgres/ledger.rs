@@ -1,5 +1,6 @@
-//! What the fleet keeps of its own, on its way into Postgres: audit records and finished deliveries. One node does it,
-//! under a lease, and Postgres looks at the fence as well. Both wait in the fleet for as long as it takes.
+//! What the fleet keeps of its own, on its way into Postgres: audit records and finished deliveries.
+//!
+//! One node does it, under a lease, and Postgres looks at the fence as well. Both wait in the fleet for as long as it takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ampora_raft::ids::{Fence, InstanceUid};
 use ampora_raft::records::Transport;
+use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::agents::testing::encoded;
 use crate::clock::SystemClock;
 use crate::history::said::Said;
 
@@ -19,6 +22,8 @@ struct Memory {
     documents: Mutex<Vec<Document>>,
     flushes: Mutex<Vec<usize>>,
     full: AtomicBool,
+    /// As many events as are taken at most.
+    takes: Option<usize>,
     /// Flushes wait until this is unlocked.
     slow: Mutex<()>,
 }
@@ -28,8 +33,13 @@ impl EventSink for Memory {
         if self.full.load(Ordering::Relaxed) {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
-        self.appended.lock().extend_from_slice(events);
+        let left = self.takes.map(|takes| takes - self.appended.lock().len());
+        let taken = events.len().min(left.unwrap_or(usize::MAX));
+        self.appended.lock().extend_from_slice(&events[..taken]);
         self.documents.lock().extend_from_slice(documents);
+        if taken < events.len() {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
         Ok(())
     }
 
@@ -140,4 +150,61 @@ async fn what_waits_at_the_end_is_flushed_before_the_writer_ends() {
         .await
         .expect("it ends");
     assert_eq!(memory.flushes.lock().last(), Some(&2_500));
+}
+
+#[test]
+fn each_event_is_counted_as_written_or_as_dropped() {
+    let memory = Arc::new(Memory {
+        takes: Some(7),
+        ..Memory::default()
+    });
+    let (mut writer, flushed) = Writer::new(Queue::new(), memory, Arc::new(SystemClock));
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let shown = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        for first in [1, 6, 11] {
+            let notes: Vec<_> = (first..first + 5).map(note).collect();
+            writer.write(&notes);
+        }
+    });
+    let shown = shown.render();
+    assert!(
+        shown.contains("ampora_history_written_total 7\n"),
+        "{shown}"
+    );
+    let dropped = "ampora_history_dropped_total{reason=\"spool_failed\"} 8\n";
+    assert!(shown.contains(dropped), "{shown}");
+    assert_eq!(flushed.number(), 7);
+}
+
+#[tokio::test]
+async fn a_document_that_many_events_name_is_given_once_with_them() {
+    let (queue, memory, mut flushed) = started();
+    let body = encoded(&ampora_proto::wire::EffectiveConfig::default());
+    for (at_ms, hash) in [(1, 1), (2, 2), (3, 1)] {
+        queue.note(Note {
+            said: Said::EffectiveConfig {
+                hash: BodyHash([hash; 32]),
+                body: Bytes::clone(&body),
+            },
+            ..note(at_ms)
+        });
+    }
+    queue.close();
+    until(&mut flushed, 3).await;
+    let named: Vec<_> = memory
+        .appended
+        .lock()
+        .iter()
+        .map(|event| event.document)
+        .collect();
+    let [one, two] = [1, 2].map(|byte| BodyHash([byte; 32]));
+    assert_eq!(named, [Some(one), Some(two), Some(one)]);
+    let documents: Vec<_> = memory
+        .documents
+        .lock()
+        .iter()
+        .map(|known| known.hash)
+        .collect();
+    assert_eq!(documents, [one, two]);
 }

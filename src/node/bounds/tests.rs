@@ -13,8 +13,12 @@ use ampora_raft::proposal::{
 use ampora_raft::records::{Action, ReleaseReason, Target, Transport};
 
 use super::duty::{Duty, Rules, Step};
+use super::propose;
+use crate::agents::testing::{Nodes, Speaker, TTL, run, until};
 use crate::history::postgres::exported::Exported;
-use crate::node::origin;
+use crate::history::said::{Ended, Said};
+use crate::node::{leases, origin};
+use crate::tasks::Tasks;
 
 const NODE: NodeId = NodeId(1);
 const MINUTE_MS: u64 = 60_000;
@@ -350,4 +354,45 @@ fn nothing_is_proposed_when_there_is_nothing_to_do() {
     }));
     world.wait(30 * DAY_MS, HOUR_MS);
     assert_eq!(world.entries, 0);
+}
+
+#[test]
+fn agents_whose_owner_died_are_noted_by_who_finds_them_gone() {
+    run(async {
+        let nodes = Nodes::start(2).await;
+        let mut agent = Speaker::new(nodes.node(2), 1, 10);
+        agent.introduce().await;
+        nodes.let_die(2).await;
+        let (room, tasks) = (nodes.node(1), Tasks::new());
+        let rules = Rules::new(None, TTL);
+        let duty = leases::hold(
+            room.clone(),
+            leases::RETENTION,
+            TTL,
+            tasks.stopping(),
+            move |tenure| async move {
+                let now_ms = tenure.room().consensus.fleet_time_ms();
+                let mut duty = Duty::new((rules, Exported::default()), now_ms);
+                tenure.room().history.take_all();
+                // until then owners are expected back
+                let returned_ms = now_ms + DAY_MS;
+                let view = tenure.room().consensus.view();
+                duty.begin();
+                if let Step::Propose(given) = duty.next(&view.fleet, 1, returned_ms) {
+                    propose(&tenure, given).await;
+                }
+                std::future::pending::<()>().await;
+            },
+        );
+        tasks.spawn(duty);
+        until(|| room.history.len() > 0).await;
+        tasks.stop();
+        let notes = room.history.take_all();
+        assert_eq!(notes.len(), 1);
+        assert_eq!(notes[0].agent, agent.uid);
+        assert!(matches!(
+            notes[0].said,
+            Said::Disconnected(Ended::OwnerDied(NodeId(2)))
+        ));
+    });
 }

@@ -52,13 +52,9 @@ impl Answers {
     }
 
     /// Agents are served from here on.
-    pub fn set_room(&self, room: Arc<Room>) {
-        drop(self.room.set(room));
-    }
-
-    /// The past is told from here on.
-    pub fn set_past(&self, past: Arc<Past>) {
+    pub fn set_room(&self, room: Arc<Room>, past: Arc<Past>) {
         drop(self.past.set(past));
+        drop(self.room.set(room));
     }
 
     async fn log(&self) -> (Consensus, Arc<Peering>) {

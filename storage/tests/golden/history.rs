@@ -15,7 +15,7 @@ const FILE: &str = "history.txt";
 const STREAM: StreamId = StreamId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
 
 /// A key and its value follow their number in the order of keys; the first byte says what it is.
-const KINDS: [&str; 8] = ["a", "c", "d", "e", "i", "n", "s", "t"];
+const KINDS: [&str; 9] = ["a", "c", "d", "e", "i", "n", "s", "t", "x"];
 
 fn document() -> Document {
     Document {
@@ -43,6 +43,8 @@ fn a_spool_is_what_it_was() {
     let limits = Limits::default();
     let spool = Spool::open(Arc::new(kv.clone()), NodeId(9), STREAM, limits).expect("opens");
     spool.append(&events(), &[document()]).expect("kept");
+    spool.sent(STREAM, 1).expect("kept");
+    spool.sending(STREAM, 3).expect("kept");
     let mut names = Vec::new();
     for (at, (key, value)) in kv.range(b"a", b"z", 999).expect("read").iter().enumerate() {
         let name = format!("{}.{at:02}", char::from(key[0]));

@@ -1,10 +1,10 @@
 //! Invariant `history_exactly_once`: every event that was flushed is in the sink once, or counted as what shrinking
 //! took; what was not flushed never is there; and the latest state is what the events say.
 //!
-//! Seen to find: a cursor that is remembered before the write; an export of what is not flushed; trimming beyond the
-//! smaller cursor; a stream that goes on after a crash and gives numbers again; cursors that are not asked for after
-//! an error; a document that goes with the first of two events; a collapse that prefers the last number to the
-//! fence.
+//! Seen to find: a cursor that moves before the write; an export of what is not flushed; trimming up to the larger
+//! cursor; a stream that goes on after a crash and gives numbers again; a flush that does not; a batch that is split;
+//! a document that goes with the first of two events, or stays; a latest state ahead of the events, or by number
+//! instead of fence; shrinking that is not durable, or takes what is on its way to the sink.
 
 use ampora_storage::history::event::Event;
 use ampora_storage::history::export::ExportLimits;

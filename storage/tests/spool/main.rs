@@ -2,6 +2,7 @@
 
 mod events;
 mod exactly_once;
+mod exporter;
 mod queries;
 mod rules;
 mod sink;

@@ -30,6 +30,8 @@ pub(crate) struct Tables {
     pub(crate) latest: Latest,
     pub(crate) documents: BTreeSet<BodyHash>,
     pub(crate) cursors: BTreeMap<StreamId, Cursors>,
+    /// How often it was asked for cursors.
+    pub(crate) asked: usize,
     /// How many requests still succeed before the fault.
     pub(crate) fault: Option<(u8, Fault)>,
 }
@@ -127,10 +129,10 @@ impl Tables {
 
 impl Sink for ModelSink {
     fn cursors(&self, stream: Stream) -> BoxFuture<'_, Result<Cursors, SinkError>> {
-        let answer = self
-            .tables
-            .lock()
-            .faulty(|tables| tables.cursors(stream.id));
+        let answer = self.tables.lock().faulty(|tables| {
+            tables.asked += 1;
+            tables.cursors(stream.id)
+        });
         ready(answer).boxed()
     }
 

@@ -10,6 +10,7 @@
 //! d hash │part                              the text of a document (in parts)
 //! c hash                                    how many events name it, and its bytes when it is there
 //! n                                         logical bytes and number of all events
+//! x ordinal                                 up to where a sink surely and perhaps has the events of a stream
 //! ```
 
 use std::io;
@@ -27,6 +28,7 @@ const AGENTS: u8 = b'a';
 const TIMES: u8 = b't';
 const DOCUMENTS: u8 = b'd';
 const COUNTS: u8 = b'c';
+const SENT: u8 = b'x';
 
 /// The key of the totals.
 pub(super) const TOTALS: &[u8] = b"n";
@@ -93,7 +95,8 @@ pub(super) fn head(ordinal: u32) -> Vec<u8> {
     key(HEADS, &[&ordinal.to_be_bytes()])
 }
 
-pub(super) fn head_ordinal(key: &[u8]) -> io::Result<u32> {
+/// The ordinal of the key of a head, or of what was sent.
+pub(super) fn ordinal(key: &[u8]) -> io::Result<u32> {
     let mut front = Front {
         left: key.get(1..).unwrap_or_default(),
     };
@@ -298,5 +301,35 @@ impl Totals {
         let bytes = u64::from_be_bytes(front.take()?);
         let events = u64::from_be_bytes(front.take()?);
         front.end().map(|()| Self { bytes, events })
+    }
+}
+
+/// How far a sink has got with the events of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Up to here it has all of them.
+    pub(super) surely: u64,
+    /// Up to here it may have them.
+    pub(super) perhaps: u64,
+}
+
+pub(super) fn sent(ordinal: u32) -> Vec<u8> {
+    key(SENT, &[&ordinal.to_be_bytes()])
+}
+
+pub(super) fn all_sent() -> (Vec<u8>, Vec<u8>) {
+    all(SENT)
+}
+
+impl Sent {
+    pub(super) fn value(self) -> Vec<u8> {
+        [self.surely.to_be_bytes(), self.perhaps.to_be_bytes()].concat()
+    }
+
+    pub(super) fn read(value: &[u8]) -> io::Result<Self> {
+        let mut front = Front { left: value };
+        let surely = u64::from_be_bytes(front.take()?);
+        let perhaps = u64::from_be_bytes(front.take()?);
+        front.end().map(|()| Self { surely, perhaps })
     }
 }

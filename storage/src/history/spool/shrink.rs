@@ -4,10 +4,11 @@ use std::io;
 
 use ampora_raft::ids::Fence;
 
-use super::keys::{self, Place};
-use super::open::{Sent, Spool, Writer};
+use super::keys::{self, Place, Sent};
+use super::open::{Spool, Writer};
 use super::remove::{Going, Pick};
 use crate::history::event::StreamId;
+use crate::kv::Op;
 
 /// What a spool that is too large keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,18 +85,15 @@ impl Gone {
 }
 
 impl Spool {
-    /// Whatever of a stream goes from here on up to `upto` may get to a sink: shrinking leaves it alone until
-    /// [`Spool::sent`] tells more, so that no event is both there and counted here.
+    /// Whatever of a stream is behind what a sink surely has, up to `upto`, may get there from here on: shrinking leaves
+    /// it alone until [`Spool::sent`] tells more, so that no event is both there and counted here. Durable when it
+    /// returns, as a crash may come before the answer; events that were appended are flushed with it.
     ///
     /// # Errors
     /// Fails when the store does.
     pub fn sending(&self, stream: StreamId, upto: u64) -> io::Result<()> {
-        if let Some(ordinal) = self.ordinal(stream)? {
-            let mut writer = self.writer.lock();
-            let sent = writer.sent.entry(ordinal).or_default();
-            sent.perhaps = sent.perhaps.max(upto);
-        }
-        Ok(())
+        self.note_sent(stream, |sent| sent.perhaps = sent.perhaps.max(upto))?;
+        self.flush().map(drop)
     }
 
     /// A sink has the events of a stream up to `upto`, and no other: what shrinking takes of these is not lost.
@@ -103,12 +101,26 @@ impl Spool {
     /// # Errors
     /// Fails when the store does.
     pub fn sent(&self, stream: StreamId, upto: u64) -> io::Result<()> {
-        if let Some(ordinal) = self.ordinal(stream)? {
-            let sent = Sent {
+        self.note_sent(stream, |sent| {
+            *sent = Sent {
                 surely: upto,
                 perhaps: upto,
             };
-            self.writer.lock().sent.insert(ordinal, sent);
+        })
+    }
+
+    fn note_sent(&self, stream: StreamId, change: impl FnOnce(&mut Sent)) -> io::Result<()> {
+        let mut writer = self.writer.lock();
+        let Some(ordinal) = self.ordinal(stream)? else {
+            return Ok(());
+        };
+        let before = writer.sent.get(&ordinal).copied();
+        let mut sent = before.unwrap_or_default();
+        change(&mut sent);
+        if before.unwrap_or_default() != sent {
+            let op = Op::Put(keys::sent(ordinal), sent.value());
+            self.kv.batch(vec![op])?;
+            writer.sent.insert(ordinal, sent);
         }
         Ok(())
     }

@@ -1,0 +1,167 @@
+//! Single rules of the exporter, one by one.
+
+use std::sync::Arc;
+
+use ampora_raft::ids::{Fence, InstanceUid, NodeId};
+use ampora_storage::history::event::{Event, EventKind, StreamId};
+use ampora_storage::history::export::{Cursors, ExportLimits, Exporter, Progress, SinkError};
+use ampora_storage::history::spool::{Keep, Limits, Spool};
+use ampora_storage::kv::CrashKv;
+use futures_util::FutureExt;
+
+use super::sink::{Fault, ModelSink};
+
+fn open(kv: &CrashKv, number: u128) -> Spool {
+    let limits = Limits::default();
+    Spool::open(Arc::new(kv.clone()), NodeId(1), StreamId(number), limits).expect("opens")
+}
+
+fn appended(spool: &Spool, events: u128) {
+    let event = |agent| Event {
+        at_ms: 1,
+        agent: InstanceUid::from_u128(agent),
+        fence: Fence(1),
+        kind: EventKind::Health,
+        body: Arc::from("{}"),
+        document: None,
+    };
+    let events: Vec<Event> = (1..=events).map(event).collect();
+    spool.append(&events, &[]).expect("kept");
+    spool.flush().expect("flushed");
+}
+
+fn limits(events: usize, latest_steps: u32) -> ExportLimits {
+    ExportLimits {
+        events,
+        latest_steps,
+        ..ExportLimits::default()
+    }
+}
+
+fn step(exporter: &mut Exporter, spool: &Spool, sink: &ModelSink) -> Result<Progress, SinkError> {
+    let step = exporter.step(spool, sink).now_or_never();
+    step.expect("the model does not wait")
+}
+
+fn numbers(sink: &ModelSink) -> Vec<u64> {
+    let tables = sink.tables.lock();
+    tables.events.iter().map(|(_, seq, _)| *seq).collect()
+}
+
+#[test]
+fn cursors_are_asked_for_once_and_again_after_an_error() {
+    let spool = open(&CrashKv::default(), 1);
+    let sink = ModelSink::default();
+    let mut exporter = Exporter::new(limits(2, 9));
+    appended(&spool, 5);
+    for _ in 0..2 {
+        assert_eq!(
+            step(&mut exporter, &spool, &sink).expect("works").exported,
+            2
+        );
+    }
+    assert_eq!(sink.tables.lock().asked, 1);
+    sink.tables.lock().fault = Some((0, Fault::After));
+    assert!(step(&mut exporter, &spool, &sink).is_err());
+    sink.tables.lock().fault = None;
+    assert_eq!(
+        step(&mut exporter, &spool, &sink).expect("works").exported,
+        0
+    );
+    assert_eq!(sink.tables.lock().asked, 2);
+    assert_eq!(numbers(&sink), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn the_latest_state_is_written_less_often_and_at_once_when_a_stream_is_over() {
+    let kv = CrashKv::default();
+    let spool = open(&kv, 1);
+    let sink = ModelSink::default();
+    let mut exporter = Exporter::new(limits(1, 4));
+    appended(&spool, 6);
+    let latest = |sink: &ModelSink, number| sink.tables.lock().cursors(StreamId(number)).latest;
+    let seen = [0, 0, 0, 4, 4, 4].map(|expected| {
+        step(&mut exporter, &spool, &sink).expect("works");
+        (latest(&sink, 1), expected)
+    });
+    assert!(
+        seen.iter().all(|(latest, expected)| latest == expected),
+        "{seen:?}"
+    );
+    assert_eq!(spool.events(), 2, "what both have is trimmed");
+    let spool = open(&kv, 2);
+    while step(&mut exporter, &spool, &sink).expect("works").more {}
+    assert_eq!(latest(&sink, 1), 6);
+    assert_eq!(spool.streams(9).expect("read"), [spool.current()]);
+}
+
+/// A sink that is restored from a copy of its own gets again what the spool still has.
+#[test]
+fn a_sink_that_was_set_back_gets_what_is_there() {
+    let spool = open(&CrashKv::default(), 1);
+    let sink = ModelSink::default();
+    let mut exporter = Exporter::new(limits(2, 99));
+    appended(&spool, 6);
+    for _ in 0..2 {
+        step(&mut exporter, &spool, &sink).expect("works");
+    }
+    {
+        let mut tables = sink.tables.lock();
+        tables.events.truncate(1);
+        let cursors = Cursors {
+            events: 1,
+            latest: 0,
+        };
+        tables.cursors.insert(StreamId(1), cursors);
+    }
+    while step(&mut exporter, &spool, &sink).expect("works").more {}
+    assert_eq!(numbers(&sink), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_sink_that_is_ahead_of_a_spool_is_not_repeated() {
+    let kv = CrashKv::default();
+    appended(&open(&kv, 1), 3);
+    let spool = open(&kv, 2);
+    appended(&spool, 2);
+    let sink = ModelSink::default();
+    let ahead = Cursors {
+        events: 500,
+        latest: 400,
+    };
+    sink.tables.lock().cursors.insert(StreamId(1), ahead);
+    let mut exporter = Exporter::new(limits(2, 1));
+    while step(&mut exporter, &spool, &sink).expect("works").more {}
+    assert_eq!(numbers(&sink), [1, 2]);
+    let streams: Vec<StreamId> = {
+        let tables = sink.tables.lock();
+        tables.events.iter().map(|(stream, ..)| *stream).collect()
+    };
+    assert_eq!(streams, [StreamId(2); 2]);
+    assert_eq!(spool.events(), 0);
+}
+
+/// The process ends between the write and its answer, and the sink is away when the next one has to shrink.
+#[test]
+fn what_may_be_in_the_sink_is_not_counted_by_the_next_process() {
+    let kv = CrashKv::default();
+    let spool = open(&kv, 1);
+    let sink = ModelSink::default();
+    let mut exporter = Exporter::new(limits(2, 99));
+    appended(&spool, 6);
+    step(&mut exporter, &spool, &sink).expect("works");
+    sink.tables.lock().fault = Some((0, Fault::After));
+    assert!(step(&mut exporter, &spool, &sink).is_err());
+    kv.crash(0);
+    let spool = open(&kv, 2);
+    let mut counted = 0;
+    loop {
+        let shrunk = spool.shrink_to(0, Keep::Oldest).expect("shrinks");
+        counted += shrunk.dropped;
+        if !shrunk.more {
+            break;
+        }
+    }
+    assert_eq!(numbers(&sink), [1, 2, 3, 4]);
+    assert_eq!(counted, 2);
+}
