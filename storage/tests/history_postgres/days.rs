@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use crate::data::{Store, agent, event, now_ms, source, write};
 use crate::postgres::{Server, Version};
 
-/// A database of people who live elsewhere and write dates in another way.
-const ELSEWHERE: &str = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Pacific/Auckland''', \
+/// A database of people who live elsewhere and write dates in another way: `IST` is Israel's time by default.
+const ELSEWHERE: &str = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Kolkata''', \
     current_database()); EXECUTE format('ALTER DATABASE %I SET datestyle = ''German''', current_database()); END $$";
 
 #[tokio::test]

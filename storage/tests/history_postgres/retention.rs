@@ -142,18 +142,21 @@ async fn documents_go_when_neither_history_nor_an_agent_names_them() {
         body: "{}".into(),
     });
     for (first, last) in [(0, 3), (3, 4)] {
-        let events = &events[first..last];
         let batch = Batch {
             documents: if first == 0 { &documents } else { &[] },
-            ..batch(source(1), events)
+            ..batch(source(1), &events[first..last])
         };
         write_events(&mut connection, &batch, 30)
             .await
             .expect("written");
-        write_latest(&mut connection, &batch)
-            .await
-            .expect("written");
     }
+    let latest = |from: u64, one| Batch {
+        from,
+        ..batch(source(1), one)
+    };
+    write_latest(&mut connection, &latest(0, &events[2..3]))
+        .await
+        .expect("written");
     let swept = sweep(&mut connection, HELD, kept(5)).await.expect("swept");
     assert_eq!(swept.documents, 1);
     let left =
@@ -161,7 +164,7 @@ async fn documents_go_when_neither_history_nor_an_agent_names_them() {
     assert_eq!(store.sql(left), "02,03");
     // the agent of the third runs something else
     let other = [named(5, 1, 2, 2)];
-    write_latest(&mut connection, &batch(source(1), &other))
+    write_latest(&mut connection, &latest(3, &other))
         .await
         .expect("written");
     assert_eq!(
