@@ -153,20 +153,19 @@ impl Exporter {
         known: &mut Known,
     ) -> Result<Option<u64>, SinkError> {
         let from = known.cursors.events;
-        let next = spool.read(stream.id, from, 1, self.limits.bytes)?;
-        let Some(next) = next.first() else {
+        let read = || spool.read_whole(stream.id, from, self.limits.events, self.limits.bytes);
+        let removals = spool.removals();
+        let mut page = read()?;
+        let Some(last) = page.events.last() else {
             return Ok(None);
         };
-        // before they are read: what is read then is not shrunk away meanwhile
-        let reserved = (next.seq - 1).saturating_add(self.limits.events as u64);
-        spool.sending(stream.id, reserved)?;
-        let mut page = spool.read_whole(stream.id, from, self.limits.events, self.limits.bytes)?;
-        page.events.retain(|one| one.seq <= reserved);
-        let Some(last) = page.events.last() else {
-            // it went before it was reserved
-            return Ok(Some(0));
-        };
         let upto = last.seq;
+        spool.sending(stream.id, upto)?;
+        if spool.removals() != removals {
+            // some of it may have been shrunk away after it was read; from here on that is left alone
+            page = read()?;
+            page.events.retain(|one| one.seq <= upto);
+        }
         let batch = Batch {
             stream,
             from,
