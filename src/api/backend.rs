@@ -85,6 +85,11 @@ pub trait Backend: Send + Sync + 'static {
         body: Reported,
     ) -> BoxFuture<'_, io::Result<Option<Vec<ReportedFile>>>>;
 
+    /// The redacted form in which history keeps an effective configuration; `None` when nobody who is heard has it.
+    fn kept_document(&self, _hash: BodyHash) -> BoxFuture<'_, Option<String>> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// A reported health tree or component list in the form that REST shows; `None` when neither this node nor its home
     /// gives it.
     ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ampora_raft::consensus::Consensus;
-use ampora_raft::ids::{InstanceUid, NodeId};
+use ampora_raft::ids::{BodyHash, InstanceUid, NodeId};
 use ampora_storage::history::query::{Part, Query};
 use ampora_storage::history::spool::Spool;
 use ampora_storage::postgres::read;
@@ -104,6 +104,24 @@ impl Past {
             page: Part::merge(parts, limit),
             complete,
         })
+    }
+
+    /// A document that events name: of this node's, or of those in Postgres.
+    pub async fn document(&self, hash: BodyHash) -> Option<String> {
+        let spool = self.spool.clone();
+        let here = tokio::task::spawn_blocking(move || spool.document(hash)).await;
+        if let Ok(Ok(Some(document))) = here {
+            return Some(document.body.as_ref().to_owned());
+        }
+        let external = self.external.as_ref()?;
+        let asked = async {
+            let mut connection = external.servers.reader().await?;
+            read::document(&mut connection, &hash).await
+        };
+        let answered = within(asked).await;
+        answered
+            .inspect_err(|reason| tracing::debug!(reason, "a document was not had"))
+            .ok()?
     }
 
     /// What the other nodes keep; nothing of those that were not heard.

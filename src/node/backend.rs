@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ampora_proto::wire;
 use ampora_raft::consensus::{self, Consensus, RowStore};
-use ampora_raft::ids::{ConfigHash, DispatchId, InstanceUid, NodeId};
+use ampora_raft::ids::{BodyHash, ConfigHash, DispatchId, InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal};
 use ampora_raft::records::{AuditRecord, MemberRole};
 use ampora_raft::rows::{Row, RowKey};
@@ -334,6 +334,10 @@ impl Backend for NodeBackend {
             Ok(files.map(|files| files.into_iter().map(file).collect()))
         }
         .boxed()
+    }
+
+    fn kept_document(&self, hash: BodyHash) -> BoxFuture<'_, Option<String>> {
+        async move { self.past().ok()?.document(hash).await }.boxed()
     }
 
     fn reported_json(

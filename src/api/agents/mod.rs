@@ -338,13 +338,25 @@ pub(crate) async fn effective_config(
         .backend
         .reported_files(home(&record, hash))
         .await
-        .map_err(|error| unreadable(&error))?
-        .ok_or_else(|| unavailable(hash))?;
+        .map_err(|error| unreadable(&error))?;
+    let Some(files) = files else {
+        return from_history(&api, raw, hash).await.map(Json);
+    };
     Ok(Json(EffectiveConfig {
         files: files.iter().map(|file| raw.file(file)).collect(),
         hash: hash.to_string(),
         redacted: !raw.0,
     }))
+}
+
+/// What history has of an effective configuration whose home is dead: never more than its redacted form.
+async fn from_history(api: &Api, raw: Raw, hash: BodyHash) -> Result<EffectiveConfig, Problem> {
+    if raw.0 {
+        return Err(unavailable(hash));
+    }
+    let kept = api.backend.kept_document(hash).await;
+    let read = kept.and_then(|kept| serde_json::from_str(&kept).ok());
+    read.ok_or_else(|| unavailable(hash))
 }
 
 /// A reported body in JSON, redacted unless it is asked for raw.

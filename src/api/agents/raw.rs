@@ -28,7 +28,7 @@ pub(crate) struct BodyQuery {
 }
 
 /// What an agent says that it runs.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EffectiveConfig {
     pub(super) files: Vec<EffectiveFile>,
     /// SHA-256 of what was reported.
@@ -37,7 +37,7 @@ pub(crate) struct EffectiveConfig {
 }
 
 /// One file of it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EffectiveFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
