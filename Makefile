@@ -1,6 +1,6 @@
 # One gate, two verbs: `verify` reads, `fix` edits. `test` installs what the tests need and runs all of them.
 .DEFAULT_GOAL := verify
-.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz chaos chaos-ci simulator hotpath hotpath-accept run demo
+.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz chaos chaos-ci simulator field hotpath hotpath-accept run demo
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DENY_VERSION := 0.20.2
@@ -68,7 +68,7 @@ SIMULATOR := $(TARGET)/sim/sim/ampora-chaos
 # A runtime that can be seeded is a build of its own of everything.
 simulator:
 	CARGO_TARGET_DIR=$(TARGET)/sim RUSTFLAGS="--cfg tokio_unstable" \
-		cargo build --locked --profile sim -p ampora-chaos --features planted
+		cargo build --locked --profile sim -p ampora-chaos --bin ampora-chaos --features planted
 
 chaos: simulator
 ifdef SEED
@@ -82,6 +82,12 @@ CI_SEEDS ?= 60
 chaos-ci: simulator
 	$(SIMULATOR) same 1 2 3 4 5 6 7 8
 	$(SIMULATOR) sweep --seeds $(CI_SEEDS) --first 1 --planted
+
+# Real nodes in network namespaces, ten thousand agents, and a network that is cut: some minutes, as root, on Linux with
+# iproute2 and nftables. Ends with a table; docs/capacity.md keeps one.
+field:
+	cargo build --locked --release -p ampora -p ampora-chaos --bin ampora --bin field
+	$(TARGET)/release/field $(FIELD)
 
 # Instructions of the hot path against the numbers that are kept.
 hotpath:

@@ -119,8 +119,9 @@ pub(crate) struct Lens<'a> {
     view: &'a View,
     now: Now,
     windows: Windows,
-    /// This node and its running incarnation.
     here: NodeId,
+    /// Whether this node serves agents, in an incarnation of its own.
+    started: bool,
     /// What other nodes know of agents whose sessions they own.
     heard: BTreeMap<InstanceUid, Heard>,
 }
@@ -137,6 +138,7 @@ impl<'a> Lens<'a> {
                 ttl_ms: api.settings.ownership_ttl_ms,
             },
             here: api.backend.status().node,
+            started: api.backend.health().started,
             heard: BTreeMap::new(),
         }
     }
@@ -166,7 +168,11 @@ impl<'a> Lens<'a> {
             };
         }
         if session.node == self.here {
-            Owner::Here(self.api.backend.presence(record.uid))
+            match self.api.backend.presence(record.uid) {
+                // what the fleet shows is the incarnation of before: this one is not registered yet
+                None if !self.started => Owner::Dead { gone_ms: 0 },
+                presence => Owner::Here(presence),
+            }
         } else {
             let speaks = session.transport == Transport::Http
                 || record.capabilities & REPORTS_HEARTBEAT != 0;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use ampora_raft::fleet::{Desired, Fleet};
 use ampora_raft::ids::{ConfigHash, InstanceUid};
 use ampora_raft::records::{
-    AgentRecord, AgentUpdate, ConfigState, ConfigStatus, Health, PackageAggregate, ReleaseReason,
+    self, AgentRecord, AgentUpdate, ConfigState, ConfigStatus, PackageAggregate, ReleaseReason,
     Released, Transport, VersionRef,
 };
 use http::Method;
 use serde_json::{Value, json};
 
 use super::state::{AgentState, Owner, Why, Windows, agent_state, standing};
-use crate::api::backend::{Now, Presence};
+use crate::api::backend::{Health, Now, Part, Presence};
 use crate::api::testing::{CAPABLE, Site};
 
 const WINDOWS: Windows = Windows {
@@ -165,7 +165,7 @@ fn drift_follows_the_agents_last_word() {
 /// What an agent says of itself in the test below.
 fn unwell(site: &Site) -> AgentUpdate {
     AgentUpdate {
-        health: Some(Health {
+        health: Some(records::Health {
             healthy: false,
             status: Arc::from("StatusRecoverableError"),
             last_error: Arc::from("GET http://u:hunter2@h failed"),
@@ -247,6 +247,24 @@ async fn an_agent_is_shown_with_every_field_of_the_contract() {
     let text = |field: &str| agent["config"][field].as_str().unwrap();
     assert_eq!(text("effective_hash").len(), 64);
     assert!(text("hint").contains("corrected"));
+}
+
+#[tokio::test]
+async fn a_node_that_starts_does_not_take_its_agents_of_before_for_gone() {
+    let site = Site::new();
+    let uid = site.agent(1, &[]);
+    site.absent(uid);
+    for (started, state) in [(false, "stale"), (true, "disconnected")] {
+        site.health(Health {
+            started,
+            raft: Part::ok(),
+            storage: Part::ok(),
+            history: Part::ok(),
+            opamp: Part::ok(),
+        });
+        let agent = site.get(&format!("/agents/{uid}")).await.ok(200);
+        assert_eq!(agent["state"], state);
+    }
 }
 
 #[tokio::test]
@@ -424,7 +442,7 @@ async fn health_and_components_come_from_their_bodies() {
         "components": {"p": below},
     });
     let components = json!({"receivers": {"components": {"otlp": {}}}});
-    let health = |body| Health {
+    let health = |body| records::Health {
         healthy: true,
         status: Arc::from("ok"),
         last_error: Arc::from(""),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ampora_raft::fleet::FEATURE_LEVEL;
-use ampora_raft::ids::NodeId;
+use ampora_raft::ids::{InstanceUid, NodeId};
 use ampora_raft::proposal::{Origin, Proposal, RegisterNode};
 use ampora_raft::records::{MemberRole, Peer};
 
@@ -93,6 +93,11 @@ impl Memory {
 }
 
 impl Site {
+    /// The fleet says that this node has the agent's session, and its registry does not know the agent.
+    pub(crate) fn absent(&self, uid: InstanceUid) {
+        self.memory.state.lock().presence.remove(&uid);
+    }
+
     /// Nodes 1 to `voters` vote, and those after them listen; all are live.
     pub(crate) fn members(&self, voters: u64, learners: u64) {
         let level = FEATURE_LEVEL;

@@ -1,12 +1,13 @@
 //! What is due, as a value: a fleet and its time go in, the next proposal comes out. It knows no clock and no log.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ampora_raft::fleet::limits::{AGENTS_STEP, DISPATCHES_MAX, DISPATCHES_STEP, KEY_KEPT_MS};
 use ampora_raft::fleet::{Fleet, is_bare, may_leave};
-use ampora_raft::ids::InstanceUid;
+use ampora_raft::ids::{Epoch, InstanceUid, NodeId};
 use ampora_raft::proposal::Retention;
-use ampora_raft::records::{AgentRecord, Dispatch};
+use ampora_raft::records::{AgentRecord, Dispatch, Session};
 
 use crate::history::postgres::exported::Exported;
 
@@ -52,6 +53,11 @@ impl Rules {
         }
     }
 
+    /// How long the agents of an owner that died may take to return.
+    fn returns_ms(self) -> u64 {
+        self.ttl_ms.saturating_add(RETURN_MS)
+    }
+
     /// Between two passes: a minute, less where agents are to be forgotten sooner.
     pub(in crate::node) fn period(self) -> Duration {
         let shortest_ms = self.forget.map_or(u64::MAX, |(_, bare_ms)| bare_ms / 4);
@@ -88,8 +94,10 @@ enum Stage {
 pub(super) struct Duty {
     rules: Rules,
     exported: Exported,
-    /// From here on, an owner that is dead is not expected back.
-    settled_ms: u64,
+    /// When incarnations that are over, and have agents yet, were first found so; no more than there are such agents.
+    over: BTreeMap<(NodeId, Epoch), u64>,
+    /// The same as the pass before left it.
+    over_before: BTreeMap<(NodeId, Epoch), u64>,
     stage: Stage,
     /// What an entry had no rows for is proposed again.
     again: Option<Retention>,
@@ -98,12 +106,12 @@ pub(super) struct Duty {
 }
 
 impl Duty {
-    pub(super) fn new((rules, exported): (Rules, Exported), now_ms: u64) -> Self {
-        let returns_ms = rules.ttl_ms.saturating_add(RETURN_MS);
+    pub(super) fn new(rules: Rules, exported: Exported) -> Self {
         Self {
             rules,
             exported,
-            settled_ms: now_ms.saturating_add(returns_ms),
+            over: BTreeMap::new(),
+            over_before: BTreeMap::new(),
             stage: Stage::Over,
             again: None,
             uploads: None,
@@ -114,6 +122,7 @@ impl Duty {
     pub(super) fn begin(&mut self) {
         self.stage = Stage::Agents(None);
         self.again = None;
+        self.over_before = std::mem::take(&mut self.over);
     }
 
     /// A proposal was applied; `more` says that it left some of what it asked for.
@@ -195,12 +204,24 @@ impl Duty {
         })
     }
 
-    fn is_due(&self, fleet: &Fleet, record: &AgentRecord, kept_ms: u64, now_ms: u64) -> bool {
+    fn is_due(&mut self, fleet: &Fleet, record: &AgentRecord, kept_ms: u64, now_ms: u64) -> bool {
         match (record.session, record.released) {
-            (Some(_), _) => now_ms >= self.settled_ms && !fleet.session_valid(record),
+            (Some(_), _) if fleet.session_valid(record) => false,
+            (Some(session), _) => self.over_for_ms(session, now_ms) >= self.rules.returns_ms(),
             (None, Some(released)) => released.at_ms.saturating_add(kept_ms) <= now_ms,
             (None, None) => true,
         }
+    }
+
+    /// How long the incarnation that had a session has been known to be over: of one that began anew the fleet has no time.
+    fn over_for_ms(&mut self, session: Session, now_ms: u64) -> u64 {
+        let incarnation = (session.node, session.epoch);
+        let before = self.over_before.get(&incarnation).copied();
+        let first_ms = self
+            .over
+            .entry(incarnation)
+            .or_insert(before.unwrap_or(now_ms));
+        now_ms.saturating_sub(*first_ms)
     }
 
     fn versions(&mut self, fleet: &Fleet, after: Option<&str>) -> Step {

@@ -23,7 +23,7 @@ const ENTRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Performs the duty while the lease is held.
 pub(super) async fn perform(tenure: Tenure, rules: Rules, exported: Exported) {
-    let mut duty = Duty::new((rules, exported), tenure.room().consensus.fleet_time_ms());
+    let mut duty = Duty::new(rules, exported);
     let mut tick = tokio::time::interval(rules.period());
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

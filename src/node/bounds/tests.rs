@@ -47,7 +47,7 @@ impl World {
             index: 0,
             now_ms: 1_000,
             batches: 0,
-            duty: Duty::new((rules, Exported::default()), 1_000),
+            duty: Duty::new(rules, Exported::default()),
             entries: 0,
         };
         world.register();
@@ -201,16 +201,11 @@ fn an_agent_with_a_label_stays_a_week_and_one_whose_node_died_counts_from_its_re
         labels: vec![label],
     }));
     world.go(1);
+    // the duty has been at it for long when the node dies
+    world.wait(HOUR_MS, MINUTE_MS);
     world.register();
-    world.duty = Duty::new(
-        (
-            Rules::new(None, Duration::from_secs(10)),
-            Exported::default(),
-        ),
-        world.now_ms,
-    );
     world.come(3);
-    world.wait(39_000, 1_000);
+    world.wait(40_000, 1_000);
     assert_eq!(world.entries, 0, "an agent may return to its node");
     world.wait(1_000, 1_000);
     assert_eq!(world.entries, 1, "it did not");
@@ -372,11 +367,13 @@ fn agents_whose_owner_died_are_noted_by_who_finds_them_gone() {
             tasks.stopping(),
             move |tenure| async move {
                 let now_ms = tenure.room().consensus.fleet_time_ms();
-                let mut duty = Duty::new((rules, Exported::default()), now_ms);
+                let mut duty = Duty::new(rules, Exported::default());
                 tenure.room().history.take_all();
-                // until then owners are expected back
-                let returned_ms = now_ms + DAY_MS;
                 let view = tenure.room().consensus.view();
+                duty.begin();
+                // owners that died are expected back for a while from when they are first found dead
+                while duty.next(&view.fleet, 1, now_ms) != Step::Done {}
+                let returned_ms = now_ms + DAY_MS;
                 duty.begin();
                 if let Step::Propose(given) = duty.next(&view.fleet, 1, returned_ms) {
                     propose(&tenure, given).await;
