@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use url::Url;
+use ampora_storage::postgres::connect::check_url;
 
 use crate::config::{
     Secret,
@@ -117,12 +117,11 @@ impl Default for Live {
 
 /// Checks a connection URL without ever repeating it: it may hold a password.
 fn checked_url(secret: Secret<String>) -> Result<Secret<String>, String> {
-    let url = Url::parse(secret.expose()).ok();
-    let fits = url.is_some_and(|url| ["postgres", "postgresql"].contains(&url.scheme()));
-    if fits {
-        Ok(secret)
-    } else {
-        Err("expected a URL such as postgres://user@host/database".to_owned())
+    match check_url(secret.expose()) {
+        Ok(()) => Ok(secret),
+        Err(error) => Err(format!(
+            "expected a URL such as postgres://user@host/database; {error}"
+        )),
     }
 }
 
@@ -243,7 +242,8 @@ pub(super) const STREAMS: &[Key] = &[
         name: "history.spool_max_bytes",
         takes: "bytes, ≥ 16777216",
         default: "1073741824",
-        meaning: "Cap of the node-local spool.",
+        meaning: "Disk that the spool of this node is meant to take: it holds a quarter of it in events, because its store \
+                  gives room back late, and may take twice as much for a while.",
         effect: Effect::Now,
         set: |config, given| {
             given
@@ -295,3 +295,23 @@ pub(super) const STREAMS: &[Key] = &[
         },
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_postgres_is_read_when_it_is_given() {
+        let checked = |url: &str| checked_url(Secret::new(url.to_owned()));
+        for good in [
+            "postgres:///d?host=/run/postgresql&user=u",
+            "postgres://u:p@/d?host=/cloudsql/a:b",
+            "postgres://u@one:5432,two:5433/d?target_session_attrs=read-write",
+        ] {
+            assert!(checked(good).is_ok(), "{good}");
+        }
+        let error = checked("postgres://u:hunter2@h/d?sslmod=x").unwrap_err();
+        assert!(error.contains("`sslmod`") && !error.contains("hunter2"));
+        assert!(checked("hunter2://h").is_err_and(|error| !error.contains("hunter2")));
+    }
+}

@@ -1,5 +1,6 @@
 //! The events of this node on their way from its spool into Postgres.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,35 +46,46 @@ impl std::fmt::Debug for Export {
 }
 
 /// Exports until `stop`.
-pub async fn drive(mut export: Export, stop: CancellationToken) {
-    let work = async {
-        let sink = PostgresSink::new(export.external.servers.clone(), export.kept_days);
-        let mut exporter = Exporter::new(ExportLimits::default());
-        let mut prepared_ms = None;
-        let mut pause = Pause::new();
-        loop {
-            match run(&export, &mut exporter, &sink, &mut prepared_ms).await {
-                Ok(()) => {
-                    export.external.goes(Part::Export);
-                    pause.reset();
-                    // when the writer has ended, what it left is exported by the next start
-                    let more = tokio::time::timeout(LOOK, export.flushed.more());
-                    if let Ok(false) = more.await {
-                        tokio::time::sleep(LOOK).await;
-                    }
-                }
-                Err(error) => {
-                    export.external.fails(Part::Export, reason(&*error));
-                    prepared_ms = None;
-                    show_lag(&export);
-                    tokio::time::sleep(pause.take()).await;
+///
+/// On a thread of its own, because the spool is a disk.
+pub async fn drive(export: Export, stop: CancellationToken) {
+    let runtime = tokio::runtime::Handle::current();
+    let work = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                never = work(export) => match never {},
+                () = stop.cancelled() => {}
+            }
+        });
+    };
+    if let Err(error) = tokio::task::spawn_blocking(work).await {
+        tracing::error!(%error, "the export of history has ended");
+    }
+}
+
+async fn work(mut export: Export) -> Infallible {
+    let sink = PostgresSink::new(export.external.servers.clone(), export.kept_days);
+    let mut exporter = Exporter::new(ExportLimits::default());
+    let mut prepared_ms = None;
+    let mut pause = Pause::new();
+    loop {
+        match run(&export, &mut exporter, &sink, &mut prepared_ms).await {
+            Ok(()) => {
+                export.external.goes(Part::Export);
+                pause.reset();
+                // when the writer has ended, what it left is exported by the next start
+                let more = tokio::time::timeout(LOOK, export.flushed.more());
+                if let Ok(false) = more.await {
+                    tokio::time::sleep(LOOK).await;
                 }
             }
+            Err(error) => {
+                export.external.fails(Part::Export, reason(&*error));
+                prepared_ms = None;
+                show_lag(&export);
+                tokio::time::sleep(pause.take()).await;
+            }
         }
-    };
-    tokio::select! {
-        () = work => {}
-        () = stop.cancelled() => {}
     }
 }
 

@@ -39,9 +39,17 @@ impl SledKv {
     /// # Errors
     /// Fails when the disk does, or on one of these two.
     pub fn open(path: &Path, fatal: Fatal) -> io::Result<Self> {
+        Self::open_cached(path, CACHE_BYTES, fatal)
+    }
+
+    /// The same with so many bytes of pages in memory.
+    ///
+    /// # Errors
+    /// Like [`SledKv::open`].
+    pub fn open_cached(path: &Path, cache_bytes: u64, fatal: Fatal) -> io::Result<Self> {
         let db = ::sled::Config::new()
             .path(path)
-            .cache_capacity(CACHE_BYTES)
+            .cache_capacity(cache_bytes)
             .flush_every_ms(None)
             .open()?;
         let kv = Self {

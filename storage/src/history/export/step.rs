@@ -153,12 +153,19 @@ impl Exporter {
         known: &mut Known,
     ) -> Result<Option<u64>, SinkError> {
         let from = known.cursors.events;
-        let page = spool.read_whole(stream.id, from, self.limits.events, self.limits.bytes)?;
+        let read = || spool.read_whole(stream.id, from, self.limits.events, self.limits.bytes);
+        let removals = spool.removals();
+        let mut page = read()?;
         let Some(last) = page.events.last() else {
             return Ok(None);
         };
         let upto = last.seq;
         spool.sending(stream.id, upto)?;
+        if spool.removals() != removals {
+            // some of it may have been shrunk away after it was read; from here on that is left alone
+            page = read()?;
+            page.events.retain(|one| one.seq <= upto);
+        }
         let batch = Batch {
             stream,
             from,

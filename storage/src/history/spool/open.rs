@@ -68,6 +68,8 @@ pub struct Spool {
 pub(super) struct Writer {
     /// The last number of the stream that is written.
     pub(super) appended: u64,
+    /// How often something went.
+    pub(super) removals: u64,
     pub(super) totals: Totals,
     pub(super) shrinking: Shrinking,
     /// What is known of the sink, by stream: as it is stored.
@@ -113,6 +115,7 @@ impl Spool {
             flushed: AtomicU64::new(0),
             writer: Mutex::new(Writer {
                 appended: 0,
+                removals: 0,
                 totals,
                 shrinking: Shrinking::default(),
                 sent,
@@ -148,6 +151,11 @@ impl Spool {
     /// to nine times as much on the disk, and gives little of it back.
     pub fn bytes(&self) -> u64 {
         self.writer.lock().totals.bytes
+    }
+
+    /// How often events went, for whatever reason.
+    pub(crate) fn removals(&self) -> u64 {
+        self.writer.lock().removals
     }
 
     /// How many events there are, with those that are not flushed.

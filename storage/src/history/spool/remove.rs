@@ -158,6 +158,7 @@ impl Spool {
 
     /// Removes events, and streams that become empty by that.
     pub(super) fn remove(&self, writer: &mut Writer, going: &[Going]) -> io::Result<()> {
+        writer.removals += 1;
         let mut streams = BTreeMap::new();
         let mut change = Change::new(self, writer);
         for one in going {
