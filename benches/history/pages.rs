@@ -47,7 +47,10 @@ async fn page(
     };
     let begun = start();
     let items = history(connection, &query).await?;
-    anyhow::ensure!(!items.is_empty(), "an agent without history");
+    anyhow::ensure!(
+        until_ms.is_some() || !items.is_empty(),
+        "an agent without history"
+    );
     Ok(begun.elapsed())
 }
 

@@ -264,7 +264,7 @@ SELECT (SELECT count(*) FROM agent_status_history),
        (SELECT sum(pg_table_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'agent_status_history'::regclass),
        (SELECT sum(pg_indexes_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'agent_status_history'::regclass),
        (SELECT count(*) FROM agent_latest), pg_total_relation_size('agent_latest'),
-       (SELECT avg(pg_column_size(body))::bigint FROM (SELECT body FROM agent_status_history LIMIT 100000) AS some)";
+       (SELECT avg(pg_column_size(body))::bigint FROM (SELECT body FROM agent_status_history LIMIT 100000) AS few)";
     let row = client.query_one(sql, &[]).await?;
     let number = |at: usize| row.get::<_, i64>(at) as f64;
     Ok(json!({

@@ -5,7 +5,7 @@
 //! ```
 //! JSONB knows no NUL and no half surrogate, writes numbers out in full (`1e131071` has 131 072 digits), and
 //! nests by recursion. [`storable`] finds this before a body is sent; what a server refuses all the same is
-//! escaped after it has said so ([`super::repair`]).
+//! escaped after it has said so.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
