@@ -20,6 +20,9 @@ use crate::proposal::{Entry, Origin, Proposal};
 /// A proposal that was handed to the log and is not answered by then has an unknown outcome.
 pub(super) const PROPOSE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a node that was called goes on being waited for when another one leads: an answer may be on its way.
+const FOLLOWED_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a leader without a lease, or without having heard of its own election, is tried again.
 const LEASE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -130,12 +133,32 @@ impl Consensus {
         request: RaftRequest,
     ) -> Result<Response, ProposeError> {
         let called = self.network.call(leader, request, PROPOSE_DEADLINE);
-        match tokio::time::timeout(PROPOSE_DEADLINE, called).await {
+        let called = tokio::select! {
+            called = tokio::time::timeout(PROPOSE_DEADLINE, called) => called,
+            () = self.followed(leader) => return Err(ProposeError::OutcomeUnknown),
+        };
+        match called {
             Ok(Ok(response)) => Ok(response.0),
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {
                 Err(ProposeError::NotLeader { hint: None })
             }
             Ok(Err(_)) | Err(_) => Err(ProposeError::OutcomeUnknown),
+        }
+    }
+
+    /// Waits until another node has led for a while than the one that was called, which may be cut off and not know it.
+    async fn followed(&self, leader: NodeId) {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let leads = metrics.borrow_watched().current_leader;
+            if leads.is_some_and(|leads| leads != leader.0) {
+                tokio::time::sleep(FOLLOWED_AFTER).await;
+                return;
+            }
+            if metrics.changed().await.is_err() {
+                // the log has stopped: the call has its own end
+                std::future::pending::<()>().await;
+            }
         }
     }
 
