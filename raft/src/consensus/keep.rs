@@ -34,8 +34,8 @@ struct Mark {
 
 /// The entries that this process has applied, counted.
 ///
-/// What was in the log at the start and in the rows already is not counted: it is within the limits, and
-/// leaves with the first entries that are.
+/// Of what was in the log at the start and in the rows already the bytes are not known: it counts as entries, and leaves
+/// before all that is counted. A node that is restarted again and again does not gather what each start has added.
 #[derive(Debug)]
 pub(super) struct Kept {
     limits: LogLimits,
@@ -84,8 +84,15 @@ impl Kept {
         }
         let first = self.first?;
         let over = self.last.bytes - first.bytes > self.limits.bytes
-            || self.last.index - first.index > self.limits.entries;
-        self.marks.front().filter(|_| over).map(|mark| mark.index)
+            || self.last.index.saturating_sub(purged) > self.limits.entries;
+        if !over {
+            return None;
+        }
+        if purged < first.index {
+            // what was found at the start leaves in steps as well
+            return Some(first.index.min(purged.saturating_add(STEP_ENTRIES)));
+        }
+        self.marks.front().map(|mark| mark.index)
     }
 }
 
@@ -126,6 +133,29 @@ mod tests {
             purged = upto;
         }
         assert!((960..=980).contains(&purged), "{purged}");
+    }
+
+    /// Each start adds less than the limit, and counts nothing of what it found.
+    #[test]
+    fn what_many_short_starts_have_left_leaves_with_the_first_entries() {
+        let mut purged = 0;
+        let mut last = 0;
+        for _ in 0..20 {
+            let mut kept = Kept::new(LogLimits {
+                bytes: u64::MAX,
+                entries: 1_000,
+            });
+            for _ in 0..600 {
+                last += 1;
+                kept.applied(last, 100);
+                while let Some(upto) = kept.surplus(purged) {
+                    assert!(upto > purged && upto - purged <= STEP_ENTRIES);
+                    purged = upto;
+                }
+            }
+            assert!(last - purged <= 1_000, "{} entries", last - purged);
+        }
+        assert!(last - purged > 400, "what late peers need stays");
     }
 
     #[test]
