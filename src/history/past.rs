@@ -145,8 +145,11 @@ impl Past {
         join_all(asked).await
     }
 
-    /// What Postgres keeps; `None` where there is none.
+    /// What Postgres keeps; `None` where nobody asked for one.
     async fn in_postgres(&self, query: &Query) -> Option<Result<Part, String>> {
+        if let Some(reason) = &self.broken {
+            return Some(Err(reason.clone()));
+        }
         let external = self.external.as_ref()?;
         let limit = usize::from(query.limit);
         let asked = Query {

@@ -123,7 +123,7 @@ impl Agent {
     }
 
     /// The next message, with nothing but what every message has.
-    fn message(&mut self) -> AgentToServer {
+    pub(crate) fn message(&mut self) -> AgentToServer {
         let message = AgentToServer {
             instance_uid: Bytes::copy_from_slice(self.uid.as_bytes()),
             sequence_num: self.sequence,
@@ -232,7 +232,7 @@ impl Agent {
     }
 
     /// Says something until it is answered.
-    fn ask(&mut self, message: &AgentToServer) {
+    pub(crate) fn ask(&mut self, message: &AgentToServer) {
         let answers = match &mut self.link {
             Link::None => panic!("it is connected nowhere"),
             Link::Polls(polls) => {

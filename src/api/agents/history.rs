@@ -1,5 +1,6 @@
 //! `GET /agents/{uid}/history`: what happened to one agent, newest first.
 
+use ampora_raft::ids::InstanceUid;
 use ampora_storage::history::event::{EventKind, StreamId};
 use ampora_storage::history::query::{Item, Position, Query};
 use axum::Json;
@@ -113,7 +114,9 @@ pub(crate) async fn history(
     let found = api.backend.history(asked).await.map_err(refused)?;
     let items = found.page.items;
     let is_nothing = items.is_empty() && found.page.next.is_none() && below.is_none();
-    if is_nothing && view.fleet.agent(agent).is_none() {
+    // who does not tell might know of it
+    let is_told = is_nothing && found.complete;
+    if is_told && view.fleet.agent(agent).is_none() && !is_known(&api, agent).await? {
         let text = format_args!("there is no agent {agent}, and nothing is known of one");
         return Err(Problem::new(Code::AgentNotFound, text));
     }
@@ -123,6 +126,20 @@ pub(crate) async fn history(
         applied_index: view.applied_index,
         complete: found.complete,
     }))
+}
+
+/// Whether anything at all is known of an agent that has left the fleet.
+async fn is_known(api: &Api, agent: InstanceUid) -> Result<bool, Problem> {
+    let any = Query {
+        agent,
+        since_ms: None,
+        until_ms: None,
+        kinds: Vec::new(),
+        below: None,
+        limit: 1,
+    };
+    let found = api.backend.history(any).await.map_err(refused)?;
+    Ok(!found.page.items.is_empty())
 }
 
 /// The times of a query, in order.

@@ -9,6 +9,8 @@ mod home;
 mod pooler;
 mod process;
 mod replica;
+mod session;
+mod space;
 
 use std::fs;
 use std::net::TcpListener;
@@ -63,6 +65,8 @@ pub(crate) struct Server {
     listen: Listen,
     port: u16,
     settings: Vec<String>,
+    /// It has a small file system of its own.
+    has_space: bool,
 }
 
 impl Server {
@@ -75,17 +79,32 @@ impl Server {
 
     /// A server of one's own. Settings are lines such as `max_connections=10`.
     pub(crate) fn start(version: Version, listen: Listen, settings: &[&str]) -> Self {
+        Self::start_on(version, listen, settings, false)
+    }
+
+    fn start_on(version: Version, listen: Listen, settings: &[&str], has_space: bool) -> Self {
         let programs = Programs::get().of(version).to_owned();
         let home = home::make("server");
         let mut copy = Command::new("cp");
         copy.arg("-a").arg(blank(version)).arg(home.join("data"));
         done(&mut copy);
+        if has_space {
+            let space = home.join("space");
+            fs::create_dir(&space).expect("a directory");
+            Account::get().own(&space);
+        }
         let settings = settings.iter().map(|&line| line.to_owned()).collect();
-        Self::run(programs, home, listen, settings)
+        Self::run(programs, home, listen, settings, has_space)
     }
 
     /// Starts what is in a directory, on a port that is free.
-    fn run(programs: PathBuf, home: PathBuf, listen: Listen, settings: Vec<String>) -> Self {
+    fn run(
+        programs: PathBuf,
+        home: PathBuf,
+        listen: Listen,
+        settings: Vec<String>,
+        has_space: bool,
+    ) -> Self {
         let mut server = Self {
             process: Process::new(&home.join("data"), &home.join("server.log")),
             programs,
@@ -93,6 +112,7 @@ impl Server {
             listen,
             port: 5432,
             settings,
+            has_space,
         };
         for _ in 0..PORT_TRIES {
             if listen == Listen::Loopback {
@@ -121,6 +141,9 @@ impl Server {
             .args(["-cfsync=off", "-cautovacuum=off", "-cshared_buffers=16MB"])
             .args(["-cjit=off", "-cmin_wal_size=32MB", "-ctimezone=UTC"])
             .args(self.settings.iter().map(|line| format!("-c{line}")));
+        if self.has_space {
+            command = space::wrap(&self.home, &command);
+        }
         let pid_file = self.home.join("data/postmaster.pid");
         self.process.start(command, |pid| {
             let text = fs::read_to_string(&pid_file).unwrap_or_default();

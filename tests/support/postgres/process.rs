@@ -63,6 +63,12 @@ impl Process {
         panic!("{command:?} is not ready in time:\n{said}");
     }
 
+    /// The number of the first process.
+    pub(super) fn id(&self) -> u32 {
+        let child = self.child.lock().expect("a child");
+        child.as_ref().expect("a process").id()
+    }
+
     /// Signals the first process.
     pub(super) fn signal(&self, signal: Signal) {
         if let Some(child) = &*self.child.lock().expect("a child") {

@@ -145,3 +145,12 @@ async fn a_past_that_cannot_be_told_says_why() {
     let answer = site.get(&path).await;
     answer.problem(409, "history_unsupported");
 }
+
+#[tokio::test]
+async fn nothing_of_a_kind_is_an_empty_page_where_something_else_is_known() {
+    let page = site().past("kind=packages").await;
+    assert_eq!(page["items"], json!([]));
+    let nobody = InstanceUid::from_u128(78);
+    let path = format!("/agents/{nobody}/history?kind=packages");
+    site().get(&path).await.problem(404, "agent_not_found");
+}
