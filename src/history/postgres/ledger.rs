@@ -108,8 +108,12 @@ async fn audit_step(
             cursor::standing_at(&mut connection, &key).await?
         }
     };
-    ledger.audit = Some(done);
     let first = (done + 1).max(head.first);
+    if done > 0 {
+        // beyond what a fleet may hold, the oldest go although they wait
+        Dropped::Overdue.count(first - (done + 1));
+    }
+    ledger.audit = Some(first - 1);
     if first > head.last {
         return Ok(false);
     }
