@@ -52,7 +52,7 @@ pub trait EventSink: Send + Sync + 'static {
     /// Fails when the disk does.
     fn let_go(&self, wall_ms: u64) -> io::Result<LetGo>;
 
-    /// Bytes of what is kept.
+    /// Bytes that what is kept takes on the disk, roughly.
     fn bytes(&self) -> u64;
 
     /// Whether this is history itself, and not the way to it.

@@ -178,7 +178,7 @@ impl EventSink for Kept {
     }
 
     fn bytes(&self) -> u64 {
-        self.spool.bytes()
+        self.spool.bytes().saturating_mul(DISK_BYTES)
     }
 
     fn is_history(&self) -> bool {
@@ -252,7 +252,7 @@ mod tests {
         let gone = let_all_go(&kept, 10_500);
         assert_eq!(gone.collapsed, 0);
         assert_eq!(gone.dropped + kept.spool.events(), 200);
-        assert!(gone.dropped > 0 && kept.bytes() <= embedded.bytes_max);
+        assert!(gone.dropped > 0 && kept.spool.bytes() <= embedded.bytes_max);
 
         let (kept, _dir) = self::kept(queue, Some(0));
         kept.append(&events, &[]).expect("appends");
@@ -260,7 +260,7 @@ mod tests {
         let gone = let_all_go(&kept, 10_500);
         assert_eq!(gone.dropped, 0);
         assert_eq!(gone.collapsed + kept.spool.events(), 210);
-        assert!(kept.spool.events() >= 10 && kept.bytes() <= queue.bytes_max);
+        assert!(kept.spool.events() >= 10 && kept.spool.bytes() <= queue.bytes_max);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(super) fn register() {
     describe_gauge!(
         names::HISTORY_SPOOL_BYTES,
         Unit::Bytes,
-        "Bytes of the spool of this node"
+        "Disk that the spool of this node takes, estimated as four times what it holds"
     );
     describe_gauge!(
         names::HISTORY_LAG,

