@@ -44,7 +44,7 @@ pub(super) async fn run(session: &Session, args: HistoryArgs) -> Result<(), CliE
         .await?;
     session.show_list(&answer, VIEW)?;
     if answer["complete"] == false {
-        note("some of it is missing: a node that keeps it was not heard");
+        note("some of it may be missing: a node or Postgres, which keeps it, was not heard");
     }
     Ok(())
 }
