@@ -99,7 +99,7 @@ codes! {
     GroupNotFound = "group_not_found", NOT_FOUND, false, "no such group";
     /// What keeps the past is away, or did not answer in time.
     HistoryUnavailable = "history_unavailable", SERVICE_UNAVAILABLE, true, "the past cannot be told at this moment";
-    /// What keeps the past here cannot answer this: it needs `postgres.url`.
+    /// The past is not kept in a form that answers this: it needs `postgres.url`, or the fleet of a past time was to be filtered.
     HistoryUnsupported = "history_unsupported", CONFLICT, false, "the past is not kept in a form that answers this";
     /// What the node holds would be lost to it by joining another cluster.
     HoldsData = "holds_data", CONFLICT, false, "the node is not empty";

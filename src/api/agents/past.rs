@@ -115,7 +115,7 @@ pub(super) async fn list(api: &Api, query: &ListQuery, at: &str) -> Result<PastA
     ] {
         if given.is_some() {
             let text = "the past is listed whole: it cannot be asked together with `at`";
-            return Err(Problem::at(Code::InvalidParameter, place, text));
+            return Err(Problem::at(Code::HistoryUnsupported, place, text));
         }
     }
     let page = Page::new(List::PastAgents, query.limit.as_deref(), &[Some(at)])?;
