@@ -386,6 +386,7 @@ impl Run {
                 | Event::PushSucceeded(token)
                 | Event::PushFailed(token, _)
                 | Event::PushUnconfirmed(token)
+                | Event::PushUnassigned(token)
                 | Event::Unsupported(token) => token,
             };
             assert!(self.open.remove(&token), "{token:?} ended twice");
