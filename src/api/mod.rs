@@ -42,6 +42,7 @@ mod testing;
 pub mod timestamp;
 mod tokens;
 
+pub(crate) use agents::shape::{status_name, transport_name};
 pub(crate) use dispatches::{delivery_error, delivery_state};
 pub use openapi::reference;
 pub use router::{admin, probes_only};

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::queue::Note;
 use crate::agents::reported;
-use crate::api::redact;
+use crate::api::{redact, status_name, transport_name};
 
 /// What happened. Bodies are protobuf as the agent sent them, shared with whoever writes them to files.
 #[derive(Clone, Debug)]
@@ -267,22 +267,6 @@ fn bounded(mut fields: Map<String, Value>) -> String {
         };
         fields.remove(&largest);
         fields.insert("truncated".to_owned(), true.into());
-    }
-}
-
-fn transport_name(transport: Transport) -> &'static str {
-    match transport {
-        Transport::WebSocket => "websocket",
-        Transport::Http => "http",
-    }
-}
-
-fn status_name(status: ConfigStatus) -> &'static str {
-    match status {
-        ConfigStatus::Unset => "unset",
-        ConfigStatus::Applied => "applied",
-        ConfigStatus::Applying => "applying",
-        ConfigStatus::Failed => "failed",
     }
 }
 

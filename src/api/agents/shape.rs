@@ -329,7 +329,7 @@ pub(crate) fn transport_name(transport: Transport) -> &'static str {
 }
 
 /// The word for a configuration status.
-fn status_name(status: ConfigStatus) -> &'static str {
+pub(crate) fn status_name(status: ConfigStatus) -> &'static str {
     match status {
         ConfigStatus::Unset => "unset",
         ConfigStatus::Applied => "applied",

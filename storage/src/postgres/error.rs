@@ -175,13 +175,7 @@ impl Error {
 
     /// The whole chain of reasons in one line.
     pub fn reason(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
+        chain(self)
     }
 
     /// Why a connection could not be made.
