@@ -4,11 +4,11 @@ use std::thread;
 
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, SOON};
 use crate::fleet::Fleet;
 use crate::postgres::{Database, Listen, PASSWORD, Server, Version};
 use crate::stage::{Answers, setting};
-use crate::support::ampora;
+use crate::support::{ampora, eventually};
 use crate::tables::Tables;
 
 const AGENTS: usize = 20;
@@ -61,6 +61,28 @@ fn two_nodes_that_start_at_once_make_the_tables_once() {
         works(all, &tables);
     }
     assert!(migrate(&database.url).contains("already"));
+}
+
+#[test]
+fn a_cluster_that_begins_anew_goes_on_in_the_tables_of_the_old_one() {
+    let server = Server::shared(Version::Oldest);
+    let database = server.database();
+    let tables = Tables {
+        server,
+        database: &database,
+    };
+    let url = setting(&database.url);
+    for lineages in 1..=2 {
+        let all = Cluster::one_with(&[&url]);
+        works(&all, &tables);
+        eventually("its audit is there", 2 * SOON, || {
+            let known = tables.number("SELECT count(DISTINCT lineage) FROM audit_events");
+            (known == lineages).then_some(())
+        });
+        drop(all);
+        // leases were exchanged often in its time
+        tables.sql("UPDATE history_lease SET fence = fence + 1000");
+    }
 }
 
 #[test]

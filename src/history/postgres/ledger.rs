@@ -74,12 +74,13 @@ struct Ledger {
 
 /// Brings everything over that is there at this moment.
 async fn pass(tenure: &Tenure, external: &External, ledger: &mut Ledger) -> Result<(), Error> {
+    let lineage = tenure.room().consensus.view().fleet.meta().lineage;
     let held = Held {
+        lineage,
         name: HISTORY_EXPORT,
         // a fleet that knows no leases has one node
         fence: tenure.fence().map_or(0, |fence| fence.0),
     };
-    let lineage = tenure.room().consensus.view().fleet.meta().lineage;
     if ledger.lineage != lineage {
         *ledger = Ledger {
             lineage,
@@ -130,7 +131,7 @@ async fn audit_step(
             }
         }
     }
-    audit::write_audit(&mut connection, held, ledger.lineage, &records).await?;
+    audit::write_audit(&mut connection, held, &records).await?;
     ledger.audit = Some(last);
     Ok(true)
 }
@@ -159,14 +160,7 @@ async fn deliveries_step(
         return Ok(false);
     }
     let upto = batch.upto.0;
-    write_envelopes(
-        &mut connection,
-        held,
-        ledger.lineage,
-        upto,
-        &batch.envelopes,
-    )
-    .await?;
+    write_envelopes(&mut connection, held, upto, &batch.envelopes).await?;
     known.written(batch);
     Ok(true)
 }

@@ -52,6 +52,7 @@ pub async fn perform(tenure: Tenure, external: External, days: Days) {
 
 async fn pass(tenure: &Tenure, external: &External, days: Days) -> Result<(), Error> {
     let held = Held {
+        lineage: tenure.room().consensus.view().fleet.meta().lineage,
         name: HISTORY_RETENTION,
         fence: tenure.fence().map_or(0, |fence| fence.0),
     };

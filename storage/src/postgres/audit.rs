@@ -24,9 +24,9 @@ use crate::history::query::PAGE_MAX;
 pub async fn write_audit(
     connection: &mut Connection,
     held: Held,
-    lineage: u128,
     records: &[Arc<AuditRecord>],
 ) -> Result<u64, Error> {
+    let lineage = held.lineage;
     let key = cursor::audit_key(lineage);
     let tx = connection.begin(Purpose::Read).await?;
     let done = cursor::read(&tx, &key).await?;

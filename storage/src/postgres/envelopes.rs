@@ -46,10 +46,10 @@ pub struct Envelope {
 pub async fn write_envelopes(
     connection: &mut Connection,
     held: Held,
-    lineage: u128,
     upto: u64,
     envelopes: &[Envelope],
 ) -> Result<(), Error> {
+    let lineage = held.lineage;
     let rows: Vec<_> = envelopes.iter().map(|it| (lineage, it.clone())).collect();
     let key = cursor::dispatch_key(lineage);
     put::<Envelopes>(connection, held, (&key, upto), &rows).await

@@ -157,6 +157,8 @@ async fn drop_partitions(
                 swept.partitions += 1;
             }
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => swept.busy += 1,
+            // another lineage's holder was there first
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {}
             Err(error) => return Err(error),
         }
     }

@@ -17,6 +17,7 @@ use crate::postgres::{Server, Version};
 const LINEAGE: u128 = 0xfeed;
 
 const EXPORT: Held = Held {
+    lineage: LINEAGE,
     name: "history-export",
     fence: 3,
 };
@@ -72,12 +73,12 @@ async fn audit_records_are_there_once_and_verify() {
         let records = chain(20);
         for (from, to, cursor) in [(0, 8, 8), (0, 8, 8), (4, 15, 15), (15, 20, 20), (0, 20, 20)] {
             let batch = &records[from..to];
-            let written = write_audit(&mut connection, EXPORT, LINEAGE, batch).await;
+            let written = write_audit(&mut connection, EXPORT, batch).await;
             assert_eq!(written.expect("written"), cursor);
         }
         // a cursor that was set back finds them by their hashes
         store.sql("UPDATE history_cursor SET seq = 0");
-        let written = write_audit(&mut connection, EXPORT, LINEAGE, &records).await;
+        let written = write_audit(&mut connection, EXPORT, &records).await;
         assert_eq!(written.expect("written"), 20);
         let query = AuditQuery {
             limit: 7,
@@ -110,16 +111,16 @@ async fn records_under_a_stale_fence_are_not_written() {
     let store = Store::new(Server::shared(Version::Newest)).await;
     let mut connection = store.connection().await;
     let records = chain(2);
-    write_audit(&mut connection, EXPORT, LINEAGE, &records[..1])
+    write_audit(&mut connection, EXPORT, &records[..1])
         .await
         .expect("written");
     let stale = Held { fence: 2, ..EXPORT };
-    let refused = write_audit(&mut connection, stale, LINEAGE, &records).await;
+    let refused = write_audit(&mut connection, stale, &records).await;
     assert!(
         matches!(refused, Err(Error::StaleFence { fence: 2, .. })),
         "{refused:?}"
     );
-    let refused = write_envelopes(&mut connection, stale, LINEAGE, 9, &[envelope(1)]).await;
+    let refused = write_envelopes(&mut connection, stale, 9, &[envelope(1)]).await;
     assert!(
         matches!(refused, Err(Error::StaleFence { fence: 2, .. })),
         "{refused:?}"
@@ -128,7 +129,7 @@ async fn records_under_a_stale_fence_are_not_written() {
                   (SELECT string_agg(seq::text, ',') FROM history_cursor)";
     assert_eq!(store.sql(counts), "1|0|1");
     // another duty's fence is its own
-    write_audit(&mut connection, HELD, LINEAGE, &records)
+    write_audit(&mut connection, HELD, &records)
         .await
         .expect("written");
 }
@@ -168,7 +169,7 @@ async fn finished_deliveries_are_there_once_and_come_in_pages() {
             (&all[3..], 9),
             (&all[..2], 2),
         ] {
-            let written = write_envelopes(&mut connection, EXPORT, LINEAGE, upto, batch).await;
+            let written = write_envelopes(&mut connection, EXPORT, upto, batch).await;
             written.expect("written");
         }
         assert_eq!(store.cursor(&dispatch_key(LINEAGE)).await, 9);
@@ -196,11 +197,11 @@ async fn old_records_and_deliveries_go_by_their_own_days() {
     let store = Store::new(Server::shared(Version::Distribution)).await;
     let mut connection = store.connection().await;
     let records = chain(6);
-    write_audit(&mut connection, EXPORT, LINEAGE, &records)
+    write_audit(&mut connection, EXPORT, &records)
         .await
         .expect("written");
     let all: Vec<_> = (1..=4).map(envelope).collect();
-    write_envelopes(&mut connection, EXPORT, LINEAGE, 4, &all)
+    write_envelopes(&mut connection, EXPORT, 4, &all)
         .await
         .expect("written");
     let kept = |now_ms| Kept {
@@ -233,7 +234,7 @@ async fn records_that_a_server_cannot_spell_are_written_in_ascii() {
     let record = Arc::make_mut(&mut records[1]);
     record.target = "日".into();
     record.before = r#"{"a":"日"}"#.into();
-    let written = write_audit(&mut connection, EXPORT, LINEAGE, &records).await;
+    let written = write_audit(&mut connection, EXPORT, &records).await;
     assert_eq!(written.expect("written"), 3);
     let rows = "SELECT string_agg(target, ',' ORDER BY seq) FROM audit_events";
     assert_eq!(store.sql(rows), "edge,\\u{65e5},edge");

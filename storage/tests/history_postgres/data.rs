@@ -15,6 +15,7 @@ use ampora_storage::postgres::{Connection, Error, Observer, Options, Postgres, P
 use crate::postgres::{Database, Server, sql_at};
 
 pub(crate) const HELD: Held = Held {
+    lineage: 0xfeed,
     name: "history-retention",
     fence: 7,
 };

@@ -87,9 +87,42 @@ async fn a_stale_fence_changes_nothing() {
     assert_eq!(store.rows(), (1, 1));
     let lease = "SELECT name, fence FROM history_lease";
     assert_eq!(store.sql(lease), "history-retention|8");
-    // and one that has become stale on the way stops there
     let swept = sweep(&mut connection, newer, kept(5)).await.expect("swept");
     assert_eq!(swept.partitions, 1);
+}
+
+#[tokio::test]
+async fn another_lineage_begins_with_fences_of_its_own() {
+    let store = Store::new(Server::shared(Version::Oldest)).await;
+    let mut connection = store.connection().await;
+    let today = Day::of(now_ms());
+    let old: Vec<_> = (1..=8)
+        .map(|seq| event(seq, today.before(20 + seq).start_ms(), "{}"))
+        .collect();
+    write(&mut connection, source(1), &old)
+        .await
+        .expect("written");
+    sweep(&mut connection, HELD, kept(300))
+        .await
+        .expect("swept");
+    let anew = Held {
+        lineage: 0xbeef,
+        fence: 1,
+        ..HELD
+    };
+    let mut other = store.connection().await;
+    let (one, two) = tokio::join!(
+        sweep(&mut connection, HELD, kept(5)),
+        sweep(&mut other, anew, kept(5))
+    );
+    let (one, two) = (one.expect("swept"), two.expect("swept"));
+    assert!(one.partitions + two.partitions <= 8, "{one:?} {two:?}");
+    // what one waited for, the other may have had
+    let left = sweep(&mut other, anew, kept(5)).await.expect("swept");
+    assert_eq!(one.partitions + two.partitions + left.partitions, 8);
+    assert_eq!(store.rows().0, 0);
+    let leases = "SELECT string_agg(fence::text, ',' ORDER BY fence) FROM history_lease";
+    assert_eq!(store.sql(leases), "1,7");
 }
 
 #[tokio::test]
