@@ -30,6 +30,9 @@ const SINGLE: u64 = 2_000;
 /// Days that are kept.
 const KEPT_DAYS: u64 = 30;
 
+/// When the cluster was founded.
+const FOUNDED_MS: u64 = 1_700_000_000_000;
+
 /// A connection beside ours.
 pub(crate) async fn raw(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
@@ -92,7 +95,7 @@ async fn export(
         events: &newest(events),
         documents: &[],
     };
-    write_latest(connection, &batch).await?;
+    write_latest(connection, &batch, FOUNDED_MS).await?;
     Ok((events_took, begun.elapsed()))
 }
 

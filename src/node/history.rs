@@ -103,6 +103,7 @@ impl History {
             spool: self.spool.clone(),
             flushed: self.flushed.clone(),
             clock: room.clock.clone(),
+            consensus: room.consensus.clone(),
             kept_days: config.history.retention_days,
         };
         background.spawn(exporter::drive(export, background.stopping()));

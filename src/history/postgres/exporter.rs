@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ampora_raft::consensus::Consensus;
 use ampora_raft::time::Clock;
 use ampora_storage::history::export::{ExportLimits, Exporter, Progress, SinkError};
 use ampora_storage::history::spool::Spool;
@@ -17,8 +18,11 @@ use crate::history::writer::Flushed;
 use crate::telemetry::history as counted;
 use crate::telemetry::names;
 
-/// Between two looks while nothing is flushed: what waits for the latest state goes then.
-const LOOK: Duration = Duration::from_secs(2);
+/// Between two looks while nothing is flushed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The latest state is written at least this often while events come one by one.
+const SETTLES_EVERY_MS: u64 = 1_000;
 
 /// Between two looks at whether the schema and the partitions are there.
 const PREPARED_FOR_MS: u64 = 600_000;
@@ -33,6 +37,8 @@ pub struct Export {
     pub flushed: Flushed,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
+    /// Knows when the cluster was founded.
+    pub consensus: Consensus,
     /// Days of history that are kept: older events share the oldest partition.
     pub kept_days: u32,
 }
@@ -64,11 +70,22 @@ pub async fn drive(export: Export, stop: CancellationToken) {
 }
 
 async fn work(mut export: Export) -> Infallible {
-    let sink = PostgresSink::new(export.external.servers.clone(), export.kept_days);
     let mut exporter = Exporter::new(ExportLimits::default());
     let mut prepared_ms = None;
+    let mut settled_ms = 0;
     let mut pause = Pause::new();
     loop {
+        let now_ms = export.clock.boot_ms();
+        if now_ms >= settled_ms + SETTLES_EVERY_MS {
+            settled_ms = now_ms;
+            exporter.settle();
+        }
+        // a node that joins another cluster goes on in this process
+        let sink = PostgresSink::new(
+            export.external.servers.clone(),
+            export.kept_days,
+            export.consensus.view().fleet.meta().founded_ms,
+        );
         match run(&export, &mut exporter, &sink, &mut prepared_ms).await {
             Ok(()) => {
                 export.external.goes(Part::Export);

@@ -71,7 +71,7 @@ pub struct Item {
 pub struct AgentThen {
     /// Which.
     pub agent: InstanceUid,
-    /// The newest event of each kind up to that time, by fence, then place; at least one.
+    /// The newest event of each kind up to that time, by time, then place; at least one.
     pub items: Vec<Item>,
 }
 

@@ -1,7 +1,8 @@
 //! `agent_latest`: the newest event of each kind of every agent, whatever the order in which nodes write.
 //!
 //! Newest is by ownership, then time, then number, then stream: an event that was said under a later ownership is
-//! newer whatever the wall clocks of the two nodes said.
+//! newer whatever the wall clocks of the two nodes said. Ownerships are counted from the founding of a cluster on, so
+//! before them comes when it was founded: a cluster that begins anew tells newer things than the one before it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -33,7 +34,7 @@ ON CONFLICT (instance_uid) DO UPDATE SET (at, node_id, kind, state, document) = 
                         WHERE was.state #> ARRAY[n.key, 'order'] >= n.value -> 'order') AS stale
          ) AS compared)";
 
-/// The order of events of one agent in one stream; see the head of this file.
+/// The order of events of one agent in one batch; see the head of this file.
 type Order = (Fence, u64, u64);
 
 fn order(spooled: &Spooled) -> Order {
@@ -41,14 +42,18 @@ fn order(spooled: &Spooled) -> Order {
 }
 
 /// Writes the newest of each kind among the events of a batch that are above the cursor. Answers where the cursor stands
-/// afterwards.
+/// afterwards. `founded_ms` is when the cluster was founded, in wall time.
 ///
 /// # Errors
 /// Those of Postgres; nothing was written then, or all.
-pub async fn write_latest(connection: &mut Connection, batch: &Batch<'_>) -> Result<u64, Error> {
+pub async fn write_latest(
+    connection: &mut Connection,
+    batch: &Batch<'_>,
+    founded_ms: u64,
+) -> Result<u64, Error> {
     let mut bodies = Bodies::of(batch.events);
     loop {
-        match attempt(connection, batch, &bodies).await {
+        match attempt(connection, batch, &bodies, founded_ms).await {
             Ok(seq) => return Ok(seq),
             Err(error) => bodies.repair(connection, error).await?,
         }
@@ -59,6 +64,7 @@ async fn attempt(
     connection: &mut Connection,
     batch: &Batch<'_>,
     bodies: &Bodies<'_>,
+    founded_ms: u64,
 ) -> Result<u64, Error> {
     let key = cursor::latest_key(batch.stream.id);
     let tx = connection.begin(Purpose::Write).await?;
@@ -78,7 +84,7 @@ async fn attempt(
         }
     }
     if !agents.is_empty() {
-        let rows = Rows::of(batch, bodies, &agents);
+        let rows = Rows::of(batch, bodies, founded_ms, &agents);
         let parameters = rows.parameters();
         tx.execute("latest", UPSERT, &parameters).await?;
     }
@@ -102,6 +108,7 @@ impl<'a> Rows<'a> {
     fn of(
         batch: &Batch<'a>,
         bodies: &Bodies<'_>,
+        founded_ms: u64,
         agents: &BTreeMap<InstanceUid, BTreeMap<EventKind, usize>>,
     ) -> Self {
         let (events, node) = (batch.events, batch.stream.node);
@@ -117,7 +124,8 @@ impl<'a> Rows<'a> {
             rows.at.push(days::instant(newest.at_ms));
             rows.nodes.push(node.0.cast_signed());
             rows.kinds.push(newest.kind.word());
-            rows.states.push(Jsonb(state(batch, bodies, kinds)));
+            rows.states
+                .push(Jsonb(state(batch, bodies, founded_ms, kinds)));
             rows.documents.push(document.map(|hash| &hash.0[..]));
         }
         rows
@@ -135,7 +143,12 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn state(batch: &Batch<'_>, bodies: &Bodies<'_>, kinds: &BTreeMap<EventKind, usize>) -> String {
+fn state(
+    batch: &Batch<'_>,
+    bodies: &Bodies<'_>,
+    founded_ms: u64,
+    kinds: &BTreeMap<EventKind, usize>,
+) -> String {
     let mut state = String::from("{");
     for (kind, at) in kinds {
         let (spooled, stream) = (&batch.events[*at], batch.stream);
@@ -143,10 +156,11 @@ fn state(batch: &Batch<'_>, bodies: &Bodies<'_>, kinds: &BTreeMap<EventKind, usi
         let comma = if state.len() > 1 { "," } else { "" };
         let _ = write!(
             state,
-            "{comma}\"{}\":{{\"at\":\"{}\",\"node\":{},\"order\":[{},{},{},\"{}\"],\"body\":{}}}",
+            "{comma}\"{}\":{{\"at\":\"{}\",\"node\":{},\"order\":[{},{},{},{},\"{}\"],\"body\":{}}}",
             kind.word(),
             days::text(event.at_ms),
             stream.node.0.cast_signed(),
+            founded_ms,
             event.fence.0,
             event.at_ms,
             spooled.seq,

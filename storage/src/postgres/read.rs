@@ -139,9 +139,9 @@ LEFT JOIN LATERAL (
     WHERE h.instance_uid = a.instance_uid AND h.kind = k.kind AND h.at <= $3
     ORDER BY at DESC, stream DESC, seq DESC LIMIT 1) AS h ON true
 LEFT JOIN LATERAL (
-    SELECT (newest ->> 'at')::timestamptz AS at, (newest #>> '{order,3}')::uuid AS stream,
-           (newest #>> '{order,2}')::bigint AS seq, (newest ->> 'node')::bigint AS node_id,
-           newest -> 'body' AS body, (newest #>> '{order,0}')::bigint AS fence) AS n ON h.seq IS NULL AND n.at <= $3
+    SELECT (newest ->> 'at')::timestamptz AS at, (newest #>> '{order,4}')::uuid AS stream,
+           (newest #>> '{order,3}')::bigint AS seq, (newest ->> 'node')::bigint AS node_id,
+           newest -> 'body' AS body, (newest #>> '{order,1}')::bigint AS fence) AS n ON h.seq IS NULL AND n.at <= $3
 ORDER BY a.instance_uid, k.kind";
 
 /// A page of the fleet at a past time, and the agent after which the next one begins: nothing when this was the last.

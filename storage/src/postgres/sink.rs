@@ -14,14 +14,17 @@ use crate::history::spool::Stream;
 pub struct PostgresSink {
     servers: Arc<Postgres>,
     kept_days: u64,
+    founded_ms: u64,
 }
 
 impl PostgresSink {
-    /// Writes to these servers. Events of the last `kept_days` get partitions of their own.
-    pub fn new(servers: Arc<Postgres>, kept_days: u32) -> Self {
+    /// Writes to these servers, for a cluster that was founded then. Events of the last `kept_days` get partitions of
+    /// their own.
+    pub fn new(servers: Arc<Postgres>, kept_days: u32, founded_ms: u64) -> Self {
         Self {
             servers,
             kept_days: kept_days.into(),
+            founded_ms,
         }
     }
 }
@@ -52,7 +55,7 @@ impl Sink for PostgresSink {
     fn write_latest<'a>(&'a self, batch: Batch<'a>) -> BoxFuture<'a, Result<u64, SinkError>> {
         async move {
             let mut connection = self.servers.primary().await?;
-            let written = latest::write_latest(&mut connection, &batch);
+            let written = latest::write_latest(&mut connection, &batch, self.founded_ms);
             Ok(written.await?)
         }
         .boxed()

@@ -20,6 +20,9 @@ pub(crate) const HELD: Held = Held {
     fence: 7,
 };
 
+/// When the cluster was founded.
+pub(crate) const FOUNDED_MS: u64 = 1_700_000_000_000;
+
 /// Somebody whom nobody tells anything.
 struct Silent;
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::data::{Store, agent, batch, event, now_ms, pool, source, write};
+use crate::data::{FOUNDED_MS, Store, agent, batch, event, now_ms, pool, source, write};
 use crate::postgres::{Server, Version};
 
 /// Times of which many are the same, over some days.
@@ -144,7 +144,7 @@ async fn the_fleet_of_a_past_time_is_that_of_a_fold() {
     write(&mut connection, source(1), &stream)
         .await
         .expect("written");
-    let written = write_latest(&mut connection, &batch(source(1), &stream)).await;
+    let written = write_latest(&mut connection, &batch(source(1), &stream), FOUNDED_MS).await;
     written.expect("written");
     for time_ms in (0..5).flat_map(|day| [0, 3, 6].map(|ms| base_ms - day * DAY_MS - ms)) {
         let mut expected = Vec::new();
@@ -189,7 +189,7 @@ async fn what_history_has_no_more_the_newest_state_tells() {
     let store = Store::new(Server::shared(Version::Newest)).await;
     let mut connection = store.connection().await;
     let old = [event(1, 1_000, r#"{"a":"\u0000"}"#)];
-    let written = write_latest(&mut connection, &batch(source(1), &old)).await;
+    let written = write_latest(&mut connection, &batch(source(1), &old), FOUNDED_MS).await;
     written.expect("written");
     let (found, next) = fleet_at(&mut connection, 1_000, None, 10)
         .await

@@ -10,7 +10,7 @@ use ampora_storage::postgres::partitions::ensure_ahead;
 use ampora_storage::postgres::retention::{Kept, Swept, sweep};
 use ampora_storage::postgres::{Error, Purpose};
 
-use crate::data::{HELD, Store, agent, batch, event, hash, now_ms, source, write};
+use crate::data::{FOUNDED_MS, HELD, Store, agent, batch, event, hash, now_ms, source, write};
 use crate::postgres::{Server, Version};
 
 fn kept(history_days: u64) -> Kept {
@@ -187,7 +187,7 @@ async fn documents_go_when_neither_history_nor_an_agent_names_them() {
         from,
         ..batch(source(1), one)
     };
-    write_latest(&mut connection, &latest(0, &events[2..3]))
+    write_latest(&mut connection, &latest(0, &events[2..3]), FOUNDED_MS)
         .await
         .expect("written");
     let swept = sweep(&mut connection, HELD, kept(5)).await.expect("swept");
@@ -197,7 +197,7 @@ async fn documents_go_when_neither_history_nor_an_agent_names_them() {
     assert_eq!(store.sql(left), "02,03");
     // the agent of the third runs something else
     let other = [named(5, 1, 2, 2)];
-    write_latest(&mut connection, &latest(3, &other))
+    write_latest(&mut connection, &latest(3, &other), FOUNDED_MS)
         .await
         .expect("written");
     assert_eq!(
@@ -226,7 +226,7 @@ async fn agents_that_left_and_streams_that_ended_are_forgotten() {
         said(2, 20, EventKind::Health),
         said(3, 1, EventKind::Disconnected),
     ];
-    write_latest(&mut connection, &batch(source(1), &events))
+    write_latest(&mut connection, &batch(source(1), &events), FOUNDED_MS)
         .await
         .expect("written");
     store.sql(

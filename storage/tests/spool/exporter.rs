@@ -95,6 +95,24 @@ fn the_latest_state_is_written_less_often_and_at_once_when_a_stream_is_over() {
     assert_eq!(spool.streams(9).expect("read"), [spool.current()]);
 }
 
+#[test]
+fn what_waits_for_the_latest_state_goes_at_once_when_it_is_settled() {
+    let spool = open(&CrashKv::default(), 1);
+    let sink = ModelSink::default();
+    let mut exporter = Exporter::new(limits(9, 99));
+    appended(&spool, 3);
+    let latest = || sink.tables.lock().cursors(StreamId(1)).latest;
+    while step(&mut exporter, &spool, &sink).expect("works").more {}
+    assert_eq!(latest(), 0);
+    exporter.settle();
+    while step(&mut exporter, &spool, &sink).expect("works").more {}
+    assert_eq!((latest(), spool.events()), (3, 0));
+    // and once: nothing waits any more
+    appended(&spool, 1);
+    while step(&mut exporter, &spool, &sink).expect("works").more {}
+    assert_eq!(latest(), 3);
+}
+
 /// A sink that is restored from a copy of its own gets again what the spool still has.
 #[test]
 fn a_sink_that_was_set_back_gets_what_is_there() {

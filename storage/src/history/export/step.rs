@@ -70,6 +70,13 @@ impl Exporter {
         }
     }
 
+    /// What waits for the latest state goes with the next steps, however little it is.
+    pub fn settle(&mut self) {
+        for known in self.known.values_mut() {
+            known.waited = self.limits.latest_steps;
+        }
+    }
+
     /// Does the next thing: sends one batch of the oldest stream that has something flushed to send, or the latest
     /// state where enough waits for it, and trims what the sink has of both. Reads of the spool block for some
     /// milliseconds.
@@ -126,7 +133,10 @@ impl Exporter {
     ) -> Result<Progress, SinkError> {
         let exported = self.send_events(spool, sink, stream, known).await?;
         let lag = known.cursors.events.saturating_sub(known.cursors.latest);
-        known.waited = if lag > 0 { known.waited + 1 } else { 0 };
+        known.waited = match lag {
+            0 => 0,
+            _ => known.waited.saturating_add(1),
+        };
         let is_over = exported.is_none() && stream.id != spool.current().id;
         let is_due = lag > 0
             && (is_over
