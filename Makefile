@@ -1,6 +1,6 @@
 # One gate, two verbs: `verify` reads, `fix` edits. `test` installs what the tests need and runs all of them.
 .DEFAULT_GOAL := verify
-.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz chaos chaos-ci simulator field hotpath hotpath-accept run demo
+.PHONY: verify fmt clippy doc tidy policy lock fix test interop fuzz chaos chaos-ci simulator field trouble hotpath hotpath-accept run demo
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DENY_VERSION := 0.20.2
@@ -88,6 +88,12 @@ chaos-ci: simulator
 field:
 	cargo build --locked --release -p ampora -p ampora-chaos --bin ampora --bin field
 	$(TARGET)/release/field $(FIELD)
+
+# What tests/history does to Postgres, while ten thousand agents report, one trouble after the other.
+TROUBLE_AGENTS ?= 10000
+trouble: tests/postgres/servers.sh
+	tests/postgres/servers.sh
+	TROUBLE_AGENTS=$(TROUBLE_AGENTS) cargo test --locked --release --test history trouble -- --test-threads 1
 
 # Instructions of the hot path against the numbers that are kept.
 hotpath:

@@ -22,10 +22,10 @@ use crate::telemetry::names;
 const GROUP_EVENTS: usize = 1_000;
 const GROUP_WAIT: Duration = Duration::from_millis(100);
 
-/// Bytes of JSON in one append at most, beside the last event and its document.
-const GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of JSON in one append at most, beside the last event and its document. A spool is above its cap by no more.
+const GROUP_BYTES: usize = 1024 * 1024;
 
-/// Between two looks at what the spool has to let go.
+/// Between two looks at what a spool that is not full has to let go.
 const UPKEEP_PERIOD_MS: u64 = 2_000;
 
 /// Steps of one look: what is left then has to wait until what was said meanwhile is written.
@@ -45,6 +45,9 @@ pub trait EventSink: Send + Sync + 'static {
     /// # Errors
     /// Fails when the disk does.
     fn flush(&self) -> io::Result<u64>;
+
+    /// Whether it has more than it may have.
+    fn is_full(&self) -> bool;
 
     /// Lets go of some of what is too old at this wall time or too much; `more` when there may be more of it.
     ///
@@ -157,11 +160,8 @@ impl Writer {
                 self.append(&std::mem::take(&mut group));
             }
         }
-        self.append(&group);
-        match self.sink.flush() {
-            Ok(number) => self.durable(number),
-            // what was added is counted with the next flush
-            Err(error) => self.failed(&error),
+        if !group.events.is_empty() {
+            self.append(&group);
         }
     }
 
@@ -170,6 +170,14 @@ impl Writer {
         match self.sink.append(&group.events, &group.documents) {
             Ok(()) => self.appends = true,
             Err(error) => self.failed(&error),
+        }
+        match self.sink.flush() {
+            Ok(number) => self.durable(number),
+            // what was added is counted with the next flush
+            Err(error) => self.failed(&error),
+        }
+        if self.sink.is_full() {
+            self.upkeep();
         }
     }
 

@@ -155,6 +155,10 @@ impl EventSink for Kept {
         self.spool.flush()
     }
 
+    fn is_full(&self) -> bool {
+        self.spool.bytes() > self.rules.bytes_max
+    }
+
     fn let_go(&self, wall_ms: u64) -> io::Result<LetGo> {
         if self.disk.refusal().is_some() {
             // letting go is writing too

@@ -9,6 +9,9 @@ use tokio::runtime::Runtime;
 /// Agents that share a socket.
 const PER_SOCKET: usize = 10;
 
+/// Sockets that come in a second.
+const CONNECTS_PER_SECOND: u32 = 200;
+
 /// Bytes of an effective configuration.
 const EFFECTIVE_BYTES: usize = 300;
 
@@ -45,7 +48,7 @@ impl Fleet {
             agents,
             per_socket: PER_SOCKET,
             profile,
-            connects_per_second: 200,
+            connects_per_second: CONNECTS_PER_SECOND,
             heartbeat: Duration::from_secs(5),
             in_flight: 1,
             effective_bytes,

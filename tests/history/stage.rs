@@ -76,18 +76,28 @@ impl Cluster {
 
     /// Uids of so many agents, once all of them are served.
     pub(crate) fn agents(&self, slot: u64, count: usize) -> Vec<String> {
+        eventually("all are served", SOON, || {
+            let uids = self.named_agents(slot);
+            (uids.len() == count).then_some(uids)
+        })
+    }
+
+    /// Uids of all agents that are connected and have said who they are.
+    fn named_agents(&self, slot: u64) -> Vec<String> {
         let mut uids = Vec::new();
-        let path = "/agents?state=connected&limit=1000";
-        self.until(slot, path, "all are served", |found| {
-            let items = found["items"].as_array()?.iter();
-            let items = items.filter(|agent| !agent["name"].is_null());
-            let all: Option<_> = items
-                .map(|agent| Some(agent["instance_uid"].as_str()?.to_owned()))
-                .collect();
-            uids = all?;
-            (uids.len() == count).then_some(())
-        });
-        uids
+        let mut path = "/agents?state=connected&limit=1000".to_owned();
+        loop {
+            let page = self.get(slot, &path);
+            let items = page["items"].as_array().expect("items").iter();
+            let named = items.filter(|agent| !agent["name"].is_null());
+            uids.extend(
+                named.map(|agent| agent["instance_uid"].as_str().expect("a uid").to_owned()),
+            );
+            let Some(next) = page["continue"].as_str() else {
+                return uids;
+            };
+            path = format!("/agents?state=connected&limit=1000&continue={next}");
+        }
     }
 
     /// A page of an agent's history.

@@ -101,6 +101,8 @@ impl Cluster {
             client: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(CALL_WITHIN)
+                // nodes close what is idle for longer
+                .pool_idle_timeout(Duration::from_secs(5))
                 .build()
                 .expect("a client"),
         };

@@ -88,7 +88,6 @@ async fn work(mut export: Export) -> Infallible {
         );
         match run(&export, &mut exporter, &sink, &mut prepared_ms).await {
             Ok(()) => {
-                export.external.goes(Part::Export);
                 pause.reset();
                 // when the writer has ended, what it left is exported by the next start
                 let more = tokio::time::timeout(LOOK, export.flushed.more());
@@ -122,6 +121,8 @@ async fn run(
     loop {
         let Progress { more, exported } = exporter.step(&export.spool, sink).await?;
         counted::written(exported);
+        // it may be long until there is nothing more to do
+        export.external.goes(Part::Export);
         if !more {
             metrics::gauge!(names::HISTORY_LAG).set(0.0);
             return Ok(());

@@ -26,6 +26,9 @@ struct Memory {
     takes: Option<usize>,
     /// Flushes wait until this is unlocked.
     slow: Mutex<()>,
+    /// Events that it may hold, and that it holds; and the most that it ever held.
+    cap: Option<usize>,
+    held: Mutex<(usize, usize)>,
 }
 
 impl EventSink for Memory {
@@ -37,6 +40,9 @@ impl EventSink for Memory {
         let taken = events.len().min(left.unwrap_or(usize::MAX));
         self.appended.lock().extend_from_slice(&events[..taken]);
         self.documents.lock().extend_from_slice(documents);
+        let mut held = self.held.lock();
+        held.0 += taken;
+        held.1 = held.1.max(held.0);
         if taken < events.len() {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
@@ -50,8 +56,18 @@ impl EventSink for Memory {
         Ok(number as u64)
     }
 
+    fn is_full(&self) -> bool {
+        self.cap.is_some_and(|cap| self.held.lock().0 > cap)
+    }
+
     fn let_go(&self, _wall_ms: u64) -> io::Result<LetGo> {
-        Ok(LetGo::default())
+        let mut held = self.held.lock();
+        let over = self.cap.map_or(0, |cap| held.0.saturating_sub(cap));
+        held.0 -= over;
+        Ok(LetGo {
+            dropped: over as u64,
+            ..LetGo::default()
+        })
     }
 
     fn bytes(&self) -> u64 {
@@ -87,6 +103,26 @@ async fn until(flushed: &mut Flushed, number: u64) {
         }
     });
     waited.await.expect("it is flushed");
+}
+
+#[tokio::test]
+async fn a_spool_that_is_full_lets_go_before_it_takes_more() {
+    let (queue, memory) = (
+        Queue::new(),
+        Arc::new(Memory {
+            cap: Some(10),
+            ..Memory::default()
+        }),
+    );
+    let mut flushed = start(queue.clone(), memory.clone(), Arc::new(SystemClock)).expect("starts");
+    let slow = memory.slow.lock();
+    for number in 1..=5_000 {
+        queue.note(note(number));
+    }
+    drop(slow);
+    until(&mut flushed, 5_000).await;
+    let most = memory.held.lock().1;
+    assert!(most <= 10 + GROUP_EVENTS, "{most} events at once");
 }
 
 #[tokio::test]

@@ -64,12 +64,33 @@ fn cursors_are_asked_for_once_and_again_after_an_error() {
     sink.tables.lock().fault = Some((0, Fault::After));
     assert!(step(&mut exporter, &spool, &sink).is_err());
     sink.tables.lock().fault = None;
+    // the answer was lost, the event was not
     assert_eq!(
         step(&mut exporter, &spool, &sink).expect("works").exported,
-        0
+        1
     );
     assert_eq!(sink.tables.lock().asked, 2);
     assert_eq!(numbers(&sink), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn events_are_told_of_once_whatever_fails() {
+    let spool = open(&CrashKv::default(), 1);
+    let sink = ModelSink::default();
+    let mut exporter = Exporter::new(limits(2, 1));
+    appended(&spool, 9);
+    let (mut told, mut failed) = (0, 0);
+    // each request fails in its turn: that for cursors, that with events, that with the latest state
+    for round in 0..60_u8 {
+        let fault = [Fault::Before, Fault::After][usize::from(round % 2)];
+        sink.tables.lock().fault = (round < 40).then_some((round % 4, fault));
+        match step(&mut exporter, &spool, &sink) {
+            Ok(progress) => told += progress.exported,
+            Err(_) => failed += 1,
+        }
+    }
+    assert_eq!((told, numbers(&sink).len()), (9, 9));
+    assert!(failed > 4, "{failed}");
 }
 
 #[test]

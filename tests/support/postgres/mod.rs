@@ -65,8 +65,8 @@ pub(crate) struct Server {
     listen: Listen,
     port: u16,
     settings: Vec<String>,
-    /// It has a small file system of its own.
-    has_space: bool,
+    /// Bytes of a small file system of its own.
+    space: Option<u64>,
 }
 
 impl Server {
@@ -79,22 +79,22 @@ impl Server {
 
     /// A server of one's own. Settings are lines such as `max_connections=10`.
     pub(crate) fn start(version: Version, listen: Listen, settings: &[&str]) -> Self {
-        Self::start_on(version, listen, settings, false)
+        Self::start_on(version, listen, settings, None)
     }
 
-    fn start_on(version: Version, listen: Listen, settings: &[&str], has_space: bool) -> Self {
+    fn start_on(version: Version, listen: Listen, settings: &[&str], space: Option<u64>) -> Self {
         let programs = Programs::get().of(version).to_owned();
         let home = home::make("server");
         let mut copy = Command::new("cp");
         copy.arg("-a").arg(blank(version)).arg(home.join("data"));
         done(&mut copy);
-        if has_space {
-            let space = home.join("space");
-            fs::create_dir(&space).expect("a directory");
-            Account::get().own(&space);
+        if space.is_some() {
+            let place = home.join("space");
+            fs::create_dir(&place).expect("a directory");
+            Account::get().own(&place);
         }
         let settings = settings.iter().map(|&line| line.to_owned()).collect();
-        Self::run(programs, home, listen, settings, has_space)
+        Self::run(programs, home, listen, settings, space)
     }
 
     /// Starts what is in a directory, on a port that is free.
@@ -103,7 +103,7 @@ impl Server {
         home: PathBuf,
         listen: Listen,
         settings: Vec<String>,
-        has_space: bool,
+        space: Option<u64>,
     ) -> Self {
         let mut server = Self {
             process: Process::new(&home.join("data"), &home.join("server.log")),
@@ -112,7 +112,7 @@ impl Server {
             listen,
             port: 5432,
             settings,
-            has_space,
+            space,
         };
         for _ in 0..PORT_TRIES {
             if listen == Listen::Loopback {
@@ -141,8 +141,8 @@ impl Server {
             .args(["-cfsync=off", "-cautovacuum=off", "-cshared_buffers=16MB"])
             .args(["-cjit=off", "-cmin_wal_size=32MB", "-ctimezone=UTC"])
             .args(self.settings.iter().map(|line| format!("-c{line}")));
-        if self.has_space {
-            command = space::wrap(&self.home, &command);
+        if let Some(bytes) = self.space {
+            command = space::wrap(&self.home, bytes, &command);
         }
         let pid_file = self.home.join("data/postmaster.pid");
         self.process.start(command, |pid| {

@@ -21,6 +21,6 @@ impl Server {
             "wal_receiver_status_interval=1s",
         ];
         let settings = settings.map(str::to_owned).to_vec();
-        Self::run(self.programs.clone(), home, listen, settings, false)
+        Self::run(self.programs.clone(), home, listen, settings, None)
     }
 }

@@ -9,9 +9,6 @@ use std::process::Command;
 use super::home::Account;
 use super::{Database, Server};
 
-/// Bytes of it: a database takes 8 MB before anything is in it.
-const BYTES: u32 = 32 << 20;
-
 /// Name of the tablespace, and of its directory.
 const NAME: &str = "space";
 
@@ -19,8 +16,8 @@ const NAME: &str = "space";
 const MOUNT: &str = "mount -t tmpfs -o \"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"";
 
 /// The command of a server that sees a small file system in its directory.
-pub(super) fn wrap(home: &Path, server: &Command) -> Command {
-    let mut options = format!("size={BYTES},mode=0700");
+pub(super) fn wrap(home: &Path, bytes: u64, server: &Command) -> Command {
+    let mut options = format!("size={bytes},mode=0700");
     match Account::get() {
         Account::Own => {}
         Account::Postgres { uid, gid } => options += &format!(",uid={uid},gid={gid}"),
@@ -41,9 +38,9 @@ pub(super) fn wrap(home: &Path, server: &Command) -> Command {
 }
 
 impl Server {
-    /// A server of one's own with a small file system. What is there ends with its process. Needs the rights of root.
-    pub(crate) fn with_space(version: super::Version, listen: super::Listen) -> Self {
-        Self::start_on(version, listen, &[], true)
+    /// A server of one's own with a file system of so many bytes. What is there ends with its process. Needs the rights of root.
+    pub(crate) fn with_space(version: super::Version, listen: super::Listen, bytes: u64) -> Self {
+        Self::start_on(version, listen, &[], Some(bytes))
     }
 
     /// A new database on the small file system.

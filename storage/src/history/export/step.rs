@@ -59,6 +59,10 @@ struct Known {
 pub struct Exporter {
     limits: ExportLimits,
     known: BTreeMap<StreamId, Known>,
+    /// Events that the sink has, and that no step has told of.
+    untold: u64,
+    /// The numbers of a batch whose answer was lost: the cursor will say which of them the sink has.
+    unsure: Option<(StreamId, Vec<u64>)>,
 }
 
 impl Exporter {
@@ -67,6 +71,8 @@ impl Exporter {
         Self {
             limits,
             known: BTreeMap::new(),
+            untold: 0,
+            unsure: None,
         }
     }
 
@@ -87,30 +93,36 @@ impl Exporter {
     /// Fails when the sink or the spool does. The next step then asks for the cursors again, because what failed may
     /// have been written.
     pub async fn step(&mut self, spool: &Spool, sink: &dyn Sink) -> Result<Progress, SinkError> {
-        let result = self.try_step(spool, sink).await;
-        if result.is_err() {
-            self.known.clear();
+        match self.try_step(spool, sink).await {
+            Ok(more) => Ok(Progress {
+                exported: std::mem::take(&mut self.untold),
+                more,
+            }),
+            Err(error) => {
+                self.known.clear();
+                Err(error)
+            }
         }
-        result
     }
 
-    async fn try_step(&mut self, spool: &Spool, sink: &dyn Sink) -> Result<Progress, SinkError> {
+    /// Whether there may be more to do.
+    async fn try_step(&mut self, spool: &Spool, sink: &dyn Sink) -> Result<bool, SinkError> {
         let streams = spool.streams(STREAMS_MAX)?;
         self.known
             .retain(|id, _| streams.iter().any(|stream| stream.id == *id));
         for stream in streams {
             let mut known = self.known(spool, sink, stream).await?;
-            let progress = self.step_of(spool, sink, stream, &mut known).await?;
+            let more = self.step_of(spool, sink, stream, &mut known).await?;
             self.known.insert(stream.id, known);
-            if progress.more {
-                return Ok(progress);
+            if more {
+                return Ok(true);
             }
         }
-        Ok(Progress::default())
+        Ok(false)
     }
 
     async fn known(
-        &self,
+        &mut self,
         spool: &Spool,
         sink: &dyn Sink,
         stream: Stream,
@@ -119,25 +131,29 @@ impl Exporter {
             return Ok(*known);
         }
         let cursors = sink.cursors(stream).await?;
+        if let Some((_, numbers)) = self.unsure.take_if(|(id, _)| *id == stream.id) {
+            let there = numbers.iter().filter(|seq| **seq <= cursors.events);
+            self.untold += there.count() as u64;
+        }
         spool.sent(stream.id, cursors.events)?;
         Ok(Known { cursors, waited: 0 })
     }
 
-    /// One batch of a stream, of events or of the latest state; `more` when there was one.
+    /// One batch of a stream, of events or of the latest state; true when there was one.
     async fn step_of(
-        &self,
+        &mut self,
         spool: &Spool,
         sink: &dyn Sink,
         stream: Stream,
         known: &mut Known,
-    ) -> Result<Progress, SinkError> {
-        let exported = self.send_events(spool, sink, stream, known).await?;
+    ) -> Result<bool, SinkError> {
+        let is_sent = self.send_events(spool, sink, stream, known).await?;
         let lag = known.cursors.events.saturating_sub(known.cursors.latest);
         known.waited = match lag {
             0 => 0,
             _ => known.waited.saturating_add(1),
         };
-        let is_over = exported.is_none() && stream.id != spool.current().id;
+        let is_over = !is_sent && stream.id != spool.current().id;
         let is_due = lag > 0
             && (is_over
                 || lag >= self.limits.latest_events
@@ -148,26 +164,23 @@ impl Exporter {
         }
         let done = known.cursors.events.min(known.cursors.latest);
         let trimmed = spool.trim(stream.id, done)?;
-        Ok(Progress {
-            exported: exported.unwrap_or(0),
-            more: exported.is_some() || is_due || trimmed.more,
-        })
+        Ok(is_sent || is_due || trimmed.more)
     }
 
-    /// Sends the next events, if there are any, and answers how many the sink has got by that.
+    /// Sends the next events; false when there are none.
     async fn send_events(
-        &self,
+        &mut self,
         spool: &Spool,
         sink: &dyn Sink,
         stream: Stream,
         known: &mut Known,
-    ) -> Result<Option<u64>, SinkError> {
+    ) -> Result<bool, SinkError> {
         let from = known.cursors.events;
         let read = || spool.read_whole(stream.id, from, self.limits.events, self.limits.bytes);
         let removals = spool.removals();
         let mut page = read()?;
         let Some(last) = page.events.last() else {
-            return Ok(None);
+            return Ok(false);
         };
         let upto = last.seq;
         spool.sending(stream.id, upto)?;
@@ -183,12 +196,19 @@ impl Exporter {
             events: &page.events,
             documents: &page.documents,
         };
-        let cursor = sink.write_events(batch).await?;
+        let numbers = page.events.iter().map(|event| event.seq);
+        let cursor = match sink.write_events(batch).await {
+            Ok(cursor) => cursor,
+            Err(error) => {
+                self.unsure = Some((stream.id, numbers.collect()));
+                return Err(error);
+            }
+        };
+        self.untold += numbers.filter(|seq| *seq <= cursor).count() as u64;
         spool.sent(stream.id, cursor)?;
         known.cursors.events = cursor;
         check_moved(from, cursor)?;
-        let exported = page.events.iter().filter(|event| event.seq <= cursor);
-        Ok(Some(exported.count() as u64))
+        Ok(true)
     }
 
     /// Sends the last event of each agent and kind among those that the sink has as events.
