@@ -82,6 +82,17 @@ fn stopped_and_started_again() {
 }
 
 #[test]
+fn stopped_while_nobody_reports() {
+    let (server, database) = over_tcp(&[]);
+    let all = Cluster::one_with(&[&setting(&server.tcp_url(&database.name))]);
+    all.goes(1);
+    server.stop();
+    all.degraded(1, &AWAY);
+    server.start_again();
+    all.goes(1);
+}
+
+#[test]
 fn killed_and_started_again() {
     let (server, database) = over_tcp(&[]);
     let trouble = Trouble {

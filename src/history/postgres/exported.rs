@@ -32,6 +32,12 @@ impl Exported {
         Self(external.map(|_| Arc::default()))
     }
 
+    /// As where there is Postgres, and has nothing.
+    #[cfg(test)]
+    pub(crate) fn nothing() -> Self {
+        Self(Some(Arc::default()))
+    }
+
     /// Whether an audit record may go.
     pub fn has_audit(&self, seq: u64) -> bool {
         self.0

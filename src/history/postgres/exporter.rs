@@ -21,6 +21,9 @@ use crate::telemetry::names;
 /// Between two looks while nothing is flushed.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// After so long without a word Postgres is asked whether it is there: readiness tells of it although nothing happens.
+const ASKED_EVERY_MS: u64 = 5_000;
+
 /// The latest state is written at least this often while events come one by one.
 const SETTLES_EVERY_MS: u64 = 1_000;
 
@@ -69,9 +72,18 @@ pub async fn drive(export: Export, stop: CancellationToken) {
     }
 }
 
+/// Boot times at which Postgres answered.
+#[derive(Debug, Default)]
+struct Contact {
+    /// That tables and partitions are there.
+    prepared_ms: Option<u64>,
+    /// At all.
+    last_ms: Option<u64>,
+}
+
 async fn work(mut export: Export) -> Infallible {
     let mut exporter = Exporter::new(ExportLimits::default());
-    let mut prepared_ms = None;
+    let mut contact = Contact::default();
     let mut settled_ms = 0;
     let mut pause = Pause::new();
     loop {
@@ -86,7 +98,7 @@ async fn work(mut export: Export) -> Infallible {
             export.kept_days,
             export.consensus.view().fleet.meta().founded_ms,
         );
-        match run(&export, &mut exporter, &sink, &mut prepared_ms).await {
+        match run(&export, &mut exporter, &sink, &mut contact).await {
             Ok(()) => {
                 pause.reset();
                 // when the writer has ended, what it left is exported by the next start
@@ -97,7 +109,7 @@ async fn work(mut export: Export) -> Infallible {
             }
             Err(error) => {
                 export.external.fails(Part::Export, reason(&*error));
-                prepared_ms = None;
+                contact = Contact::default();
                 show_lag(&export);
                 tokio::time::sleep(pause.take()).await;
             }
@@ -110,17 +122,24 @@ async fn run(
     export: &Export,
     exporter: &mut Exporter,
     sink: &PostgresSink,
-    prepared_ms: &mut Option<u64>,
+    contact: &mut Contact,
 ) -> Result<(), SinkError> {
     let now_ms = export.clock.boot_ms();
-    let is_prepared = prepared_ms.is_some_and(|at_ms| now_ms < at_ms + PREPARED_FOR_MS);
-    if !is_prepared {
+    let within = |at_ms: Option<u64>, ms| at_ms.is_some_and(|at_ms| now_ms < at_ms + ms);
+    if !within(contact.prepared_ms, PREPARED_FOR_MS) {
         prepare(&export.external, export.clock.wall_ms()).await?;
-        *prepared_ms = Some(now_ms);
+        contact.prepared_ms = Some(now_ms);
+        contact.last_ms = Some(now_ms);
+    } else if !within(contact.last_ms, ASKED_EVERY_MS) {
+        export.external.servers.check().await?;
+        contact.last_ms = Some(now_ms);
     }
     loop {
         let Progress { more, exported } = exporter.step(&export.spool, sink).await?;
         counted::written(exported);
+        if exported > 0 {
+            contact.last_ms = Some(now_ms);
+        }
         // it may be long until there is nothing more to do
         export.external.goes(Part::Export);
         if !more {

@@ -101,10 +101,10 @@ async fn audit_step(
 ) -> Result<bool, Error> {
     let consensus = &tenure.room().consensus;
     let head = consensus.view().fleet.audit().clone();
-    let mut connection = external.servers.primary().await?;
     let done = match ledger.audit {
         Some(done) => done,
         None => {
+            let mut connection = external.servers.primary().await?;
             let key = cursor::audit_key(ledger.lineage);
             cursor::standing_at(&mut connection, &key).await?
         }
@@ -131,6 +131,7 @@ async fn audit_step(
             }
         }
     }
+    let mut connection = external.servers.primary().await?;
     audit::write_audit(&mut connection, held, &records).await?;
     ledger.audit = Some(last);
     Ok(true)
@@ -143,10 +144,10 @@ async fn deliveries_step(
     held: Held,
     ledger: &mut Ledger,
 ) -> Result<bool, Error> {
-    let mut connection = external.servers.primary().await?;
     let known = match ledger.deliveries.take() {
         Some(known) => known,
         None => {
+            let mut connection = external.servers.primary().await?;
             let key = cursor::dispatch_key(ledger.lineage);
             Deliveries::behind(DispatchId(
                 cursor::standing_at(&mut connection, &key).await?,
@@ -160,6 +161,7 @@ async fn deliveries_step(
         return Ok(false);
     }
     let upto = batch.upto.0;
+    let mut connection = external.servers.primary().await?;
     write_envelopes(&mut connection, held, upto, &batch.envelopes).await?;
     known.written(batch);
     Ok(true)

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ampora_raft::fleet::limits::{AGENTS_STEP, DISPATCHES_MAX, DISPATCHES_STEP, KEY_KEPT_MS};
 use ampora_raft::fleet::{Fleet, is_bare, may_leave};
-use ampora_raft::ids::{Epoch, InstanceUid, NodeId};
+use ampora_raft::ids::{DispatchId, Epoch, InstanceUid, NodeId};
 use ampora_raft::proposal::Retention;
-use ampora_raft::records::{AgentRecord, Dispatch, Session};
+use ampora_raft::records::{AgentRecord, Session};
 
 use crate::history::postgres::exported::Exported;
 
@@ -130,6 +130,22 @@ impl Duty {
         self.again = more.then_some(given);
     }
 
+    /// Finished deliveries that left the fleet with a proposal, and that Postgres was not known to have.
+    pub(super) fn overdue(&self, before: &Fleet, after: &Fleet, given: &Retention) -> u64 {
+        let Retention::RetireDispatches { dispatches } = given else {
+            return 0;
+        };
+        let gone = dispatches.iter().filter(|id| {
+            let is_waited_for = !self.exported.has_dispatch(**id);
+            is_waited_for && after.dispatch(**id).is_none()
+        });
+        let finished = gone.filter_map(|id| before.dispatch(*id)).map(|dispatch| {
+            let counts = &dispatch.counts;
+            u64::from(counts.succeeded + counts.failed + counts.expired + counts.cancelled)
+        });
+        finished.sum()
+    }
+
     /// Looks on.
     pub(super) fn next(&mut self, fleet: &Fleet, index: u64, now_ms: u64) -> Step {
         if let Some(given) = self.again.take() {
@@ -140,13 +156,7 @@ impl Duty {
             Stage::Versions(after) => self.versions(fleet, after.as_deref()),
             Stage::Dispatches => {
                 self.stage = Stage::Keys;
-                let due = fleet
-                    .dispatches(None)
-                    .filter(|dispatch| self.may_go(fleet, dispatch, now_ms));
-                let dispatches: Vec<_> = due
-                    .map(|dispatch| dispatch.id)
-                    .take(DISPATCHES_STEP)
-                    .collect();
+                let dispatches = self.due_dispatches(fleet, now_ms);
                 if dispatches.len() == DISPATCHES_STEP {
                     self.stage = Stage::Dispatches;
                 }
@@ -166,10 +176,25 @@ impl Duty {
         }
     }
 
-    /// Whether a finished dispatch has had its time. One that Postgres has not got waits for it, while there is room.
-    fn may_go(&self, fleet: &Fleet, dispatch: &Dispatch, now_ms: u64) -> bool {
-        let has_room = || fleet.dispatches(None).nth(DISPATCHES_WAITING_MAX).is_none();
-        may_leave(dispatch, now_ms) && (self.exported.has_dispatch(dispatch.id) || !has_room())
+    /// The next finished dispatches that have had their time. Those that Postgres has not got wait for it; where there is
+    /// no room for all of them, the oldest do not.
+    fn due_dispatches(&self, fleet: &Fleet, now_ms: u64) -> Vec<DispatchId> {
+        let mut kept: usize = 0;
+        let (mut due, mut waiting) = (Vec::new(), Vec::new());
+        for dispatch in fleet.dispatches(None) {
+            if !may_leave(dispatch, now_ms) {
+                kept += 1;
+            } else if self.exported.has_dispatch(dispatch.id) {
+                due.push(dispatch.id);
+            } else {
+                waiting.push(dispatch.id);
+            }
+        }
+        let excess = (kept + waiting.len()).saturating_sub(DISPATCHES_WAITING_MAX);
+        // the newest come first
+        due.extend(waiting.into_iter().rev().take(excess));
+        due.truncate(DISPATCHES_STEP);
+        due
     }
 
     fn agents(&mut self, fleet: &Fleet, after: Option<InstanceUid>, now_ms: u64) -> Step {

@@ -17,6 +17,7 @@ pub(super) use self::duty::Rules;
 use self::duty::{Duty, Step};
 use super::leases::Tenure;
 use crate::history::postgres::exported::Exported;
+use crate::telemetry::history::Dropped;
 
 /// Between two entries of this duty: operators and agents come first.
 const ENTRY_PAUSE: Duration = Duration::from_millis(100);
@@ -50,6 +51,8 @@ async fn pass(tenure: &Tenure, duty: &mut Duty) {
         let Some(more) = propose(tenure, given.clone()).await else {
             return;
         };
+        let after = consensus.view();
+        Dropped::Overdue.count(duty.overdue(&view.fleet, &after.fleet, &given));
         duty.answered(given, more);
         tokio::time::sleep(ENTRY_PAUSE).await;
     }

@@ -34,6 +34,8 @@ struct World {
     duty: Duty,
     /// Entries that the duty made.
     entries: usize,
+    /// Deliveries that left before Postgres had them.
+    overdue: u64,
 }
 
 impl World {
@@ -49,6 +51,7 @@ impl World {
             batches: 0,
             duty: Duty::new(rules, Exported::default()),
             entries: 0,
+            overdue: 0,
         };
         world.register();
         world
@@ -124,6 +127,19 @@ impl World {
         assert_eq!(released, OpOutcome::Done);
     }
 
+    /// An order that an agent may get, whose time is over.
+    fn order(&mut self, n: u64) {
+        let order = Proposal::CreateDispatch(CreateDispatch {
+            action: Action::Restart,
+            target: Target::Agent(uid(1)),
+            requires: 0,
+            expires_in_ms: 1_000,
+        });
+        self.keyed(Some(n), order);
+        self.now_ms += 10 * MINUTE_MS;
+        self.apply(Proposal::ExpireDeliveries { limit: 256 });
+    }
+
     fn stage(&mut self, n: u32) -> ConfigHash {
         let mut hash = [0; 32];
         hash[..4].copy_from_slice(&n.to_be_bytes());
@@ -145,10 +161,12 @@ impl World {
                 Step::Looked => {}
                 Step::Propose(given) => {
                     self.entries += 1;
+                    let before = self.fleet.clone();
                     let outcome = self.apply(Proposal::Retention(given.clone()));
                     let Outcome::Removed { more, .. } = outcome else {
                         panic!("{outcome:?}");
                     };
+                    self.overdue += self.duty.overdue(&before, &self.fleet, &given);
                     self.duty.answered(given, more);
                 }
             }
@@ -272,15 +290,7 @@ fn finished_dispatches_and_keys_leave() {
     let mut world = World::new(None);
     world.come(1);
     for n in 0..3_000 {
-        let order = Proposal::CreateDispatch(CreateDispatch {
-            action: Action::Restart,
-            target: Target::Agent(uid(1)),
-            requires: 0,
-            expires_in_ms: 1_000,
-        });
-        world.keyed(Some(n), order);
-        world.now_ms += 10 * MINUTE_MS;
-        world.apply(Proposal::ExpireDeliveries { limit: 256 });
+        world.order(n);
         if n % 6 == 0 {
             world.pass();
         }
@@ -306,6 +316,36 @@ fn finished_dispatches_and_keys_leave() {
         (count(&world, 7), count(&world, 8), count(&world, 10)),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn deliveries_wait_for_postgres_while_there_is_room_and_are_counted_beyond_it() {
+    let mut world = World::new(None);
+    world.duty = Duty::new(Rules::new(None, TTL), Exported::nothing());
+    world.come(1);
+    for n in 0..5_001 {
+        world.order(n);
+    }
+    world.pass();
+    assert_eq!(world.fleet.dispatches(None).count(), 5_000);
+    assert_eq!(world.overdue, 1);
+    for n in 5_001..5_011 {
+        world.order(n);
+        world.pass();
+    }
+    assert_eq!(world.fleet.dispatches(None).count(), 5_000);
+    assert_eq!(world.overdue, 11);
+    let oldest = world
+        .fleet
+        .dispatches(None)
+        .last()
+        .map(|dispatch| dispatch.id.0);
+    let newest = world
+        .fleet
+        .dispatches(None)
+        .next()
+        .map(|dispatch| dispatch.id.0);
+    assert_eq!((oldest, newest), (Some(12), Some(5_011)));
 }
 
 #[test]
