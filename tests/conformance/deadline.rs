@@ -46,6 +46,30 @@ pub(crate) fn until_true(what: &str, mut look: impl FnMut() -> bool) {
     until(what, || look().then_some(()));
 }
 
+/// How long each of many answers took, where one of them may be late: a busy machine stands still at times.
+#[derive(Default)]
+pub(crate) struct Held {
+    slowest: Duration,
+    second: Duration,
+}
+
+impl Held {
+    /// One more answer.
+    pub(crate) fn took(&mut self, took: Duration) {
+        self.second = self.second.max(took.min(self.slowest));
+        self.slowest = self.slowest.max(took);
+    }
+
+    /// That nobody was held up for so long, but for one.
+    ///
+    /// # Panics
+    /// When two were.
+    pub(crate) fn up_for_less_than(&self, bound: Duration) {
+        let (slowest, second) = (self.slowest, self.second);
+        assert!(second < bound, "{slowest:?}, {second:?}");
+    }
+}
+
 /// Gives others the time until the next look.
 pub(crate) fn pause() {
     std::thread::park_timeout(PAUSE);

@@ -22,6 +22,10 @@ const AGENTS: usize = 400;
 const WINDOW: u64 = 10;
 /// Long enough for a change that would go on to have gone on.
 const LATER: Duration = Duration::from_secs(5);
+/// Between two windows of a change.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How often a busy machine may try to be quicker than that.
+const CHANGES: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_version_doubles_and_a_refused_one_is_taken_back() {
@@ -175,20 +179,24 @@ async fn a_restart_of_the_server_widens_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn few_agents_have_it_as_soon_as_they_confirm() {
     let fleet = Fleet::start(4, Profile::Idle, &[]).await;
-    let good = fleet.version(GOOD).await;
-    let began = std::time::Instant::now();
-    fleet
-        .put(&json!({"selector": "*", "configuration": {"name": "edge"}}))
-        .await;
-    fleet
-        .until("it is settled", |group| {
-            group["settled"] == good && group["confirmed"] == 4
-        })
-        .await;
-    let took = began.elapsed();
-    assert!(
-        took < Duration::from_secs(2),
-        "{took:?}: no pause for four agents"
-    );
-    fleet.stop().await;
+    let mut took = Vec::new();
+    // one look that is held up makes the rest after it long: a pause would be in each of them
+    for number in 1..=CHANGES {
+        let good = fleet.version(&format!("good: {number}\n")).await;
+        let began = std::time::Instant::now();
+        fleet
+            .put(&json!({"selector": "*", "configuration": {"name": "edge"}}))
+            .await;
+        fleet
+            .until("it is settled", |group| {
+                group["settled"] == good && group["confirmed"] == 4
+            })
+            .await;
+        took.push(began.elapsed());
+        if took.last() < Some(&PAUSE) {
+            fleet.stop().await;
+            return;
+        }
+    }
+    panic!("{took:?}: no pause for four agents");
 }

@@ -3,7 +3,7 @@
 use prost::Message;
 
 use crate::agent::{Agent, Via};
-use crate::deadline::{Since, until, until_true};
+use crate::deadline::{until, until_true};
 use crate::row::{Row, row};
 use crate::say;
 use crate::server::{self, Server};
@@ -59,11 +59,9 @@ fn c_022_full_duplex() {
     let mut agent = Agent::introduced(&server, Via::WebSocket);
     assert!(agent.drain().is_empty());
     let hash = server.assign_yaml(&agent.label, "receivers: {}\n");
-    let since = Since::now();
     // not a word from the agent: what comes is the server's own
     let push = agent.next();
     assert_eq!(push.remote_config.expect("an offer").config_hash, hash);
-    assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
 }
 
 fn c_023_messages_in_flight() {

@@ -1,5 +1,7 @@
 //! J. What agents report is kept and shown as they said it.
 
+use std::time::Duration;
+
 use ampora_proto::wire::any_value::Value as Any;
 use ampora_proto::wire::{
     AgentDescription, AnyValue, ArrayValue, AvailableComponents, ComponentDetails, ComponentHealth,
@@ -9,7 +11,7 @@ use prost::Message;
 use serde_json::json;
 
 use crate::agent::{Agent, BOTH, Via};
-use crate::deadline::{Since, until_true};
+use crate::deadline::{Held, Since, until_true};
 use crate::row::{Row, row};
 use crate::say;
 use crate::server;
@@ -373,7 +375,7 @@ fn c_116_huge_reports() {
     let components: std::collections::BTreeMap<_, _> = (0..10_000)
         .map(|number| (format!("component{number}"), details.clone()))
         .collect();
-    let slowest = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let huge = BOTH.map(|via| {
             let (server, components) = (&server, &components);
             scope.spawn(move || {
@@ -392,16 +394,15 @@ fn c_116_huge_reports() {
                 }
             })
         });
-        let mut slowest = std::time::Duration::ZERO;
+        let mut held = Held::default();
         while !huge.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             let since = Since::now();
             assert_eq!(bystander.beat().error_response, None);
-            slowest = slowest.max(since.elapsed());
+            held.took(since.elapsed());
+            // unoptimised and beside the rest of the suite
+            held.up_for_less_than(Duration::from_secs(5));
         }
-        slowest
     });
-    // unoptimised and beside the rest of the suite
-    assert!(slowest.as_millis() < 2000, "{slowest:?}");
 }
 
 /// A health tree of that many levels.

@@ -1,9 +1,11 @@
 //! P. Heartbeats, and what silence means.
 
+use std::time::Duration;
+
 use prost::Message;
 
 use crate::agent::{Agent, BOTH, Via};
-use crate::deadline::{Since, until_true};
+use crate::deadline::{Held, Since, until_true};
 use crate::row::{Row, open, row};
 use crate::say;
 use crate::server::{self, Server};
@@ -133,8 +135,14 @@ fn c_213_half_open_connection() {
 fn c_214_agent_that_stops_polling() {
     let server = server::brisk();
     let mut agent = Agent::introduced(&server, Via::Http);
-    agent.beat();
-    server.agent("stale", agent.uid, |agent| agent["state"] == "stale");
+    // a machine that stands still for a window may look too late
+    let is_seen = (0..3).any(|_| {
+        agent.beat();
+        server.agent("heard", agent.uid, |agent| agent["state"] == "connected");
+        let silent = server.agent("silence", agent.uid, |agent| agent["state"] != "connected");
+        silent["state"] == "stale"
+    });
+    assert!(is_seen, "it is never stale");
     server.agent("disconnected", agent.uid, |agent| {
         agent["state"] == "disconnected"
     });
@@ -152,6 +160,7 @@ fn c_215_heartbeats_in_phase() {
             agent
         })
         .collect();
+    let mut held = Held::default();
     for _ in 0..5 {
         let since = Since::now();
         for agent in &mut agents {
@@ -163,7 +172,8 @@ fn c_215_heartbeats_in_phase() {
             assert_eq!(reply.instance_uid, agent.uid.as_bytes()[..]);
             assert_eq!((reply.error_response, reply.flags), (None, 0));
         }
-        assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
+        held.took(since.elapsed());
+        held.up_for_less_than(Duration::from_secs(5));
     }
     let sessions = "ampora_opamp_active_sessions{transport=\"websocket\"}";
     assert_eq!(server.metric(sessions), AGENTS as f64);

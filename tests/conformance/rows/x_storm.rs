@@ -1,9 +1,11 @@
 //! X. Overload driven to its ends: storms of connections, of full states, and what waits for a slow client.
 
+use std::time::Duration;
+
 use prost::Message;
 
 use crate::agent::{Agent, PROTOBUF, Via};
-use crate::deadline::{Since, pause, until_true};
+use crate::deadline::{Held, Since, pause, until_true};
 use crate::http;
 use crate::row::{Row, row};
 use crate::say;
@@ -58,16 +60,17 @@ fn c_306_throttled_agents_are_not_missed() {
         http::once(server.opamp, "GET", Server::PATH, &UPGRADE, b"");
     }
     let headers = [PROTOBUF, ("OpAMP-Instance-UID", uid.as_str())];
-    let wait = loop {
+    let (since, wait) = loop {
+        // before it is told how long: the server counts from later on
+        let since = Since::now();
         let refused = http::once(server.opamp, "POST", Server::PATH, &headers, &body);
         assert_eq!(refused.status, 503);
         let wait = refused.header("retry-after").expect("when to come back");
         let wait = wait.parse::<u64>().expect("seconds");
         if wait >= 4 {
-            break wait;
+            break (since, wait);
         }
     };
-    let since = Since::now();
     loop {
         let shown = server.get(&format!("/agents/{uid}"));
         if since.elapsed().as_secs() >= wait {
@@ -83,43 +86,45 @@ fn c_306_throttled_agents_are_not_missed() {
 
 fn c_308_storm_of_connections() {
     const STORM: usize = 600;
+    const HELD_UP: Duration = Duration::from_secs(5);
     let server = Server::start(&["opamp.accept_rate_per_second=30"]);
     let mut accepted: Vec<_> = (0..10)
         .map(|_| Agent::introduced(&server, Via::WebSocket))
         .collect();
     let before = server.rejected("overload");
-    let (refused, slowest) = std::thread::scope(|scope| {
+    let refused: usize = std::thread::scope(|scope| {
         let stormers: Vec<_> = (0..6)
             .map(|_| {
                 scope.spawn(|| {
-                    let (mut refused, mut slowest) = (0, 0);
+                    let (mut refused, mut held) = (0, Held::default());
                     for _ in 0..STORM / 6 {
                         let since = Since::now();
                         let answer = http::once(server.opamp, "GET", Server::PATH, &UPGRADE, b"");
-                        slowest = slowest.max(since.elapsed().as_millis());
+                        held.took(since.elapsed());
                         if answer.status == 503 {
                             let wait = answer.header("retry-after").expect("when to come back");
                             assert!(wait.parse::<u64>().expect("seconds") >= 1);
                             refused += 1;
                         }
                     }
-                    (refused, slowest)
+                    held.up_for_less_than(HELD_UP);
+                    refused
                 })
             })
             .collect();
+        let mut held = Held::default();
         while stormers.iter().any(|stormer| !stormer.is_finished()) {
             for agent in &mut accepted {
                 let since = Since::now();
                 assert_eq!(agent.beat().error_response, None, "who is in is served");
-                assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
+                held.took(since.elapsed());
+                held.up_for_less_than(HELD_UP);
             }
         }
         let ends = stormers.into_iter().map(|stormer| stormer.join());
-        ends.map(|end| end.expect("a storm"))
-            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1.max(one.1)))
+        ends.map(|end| end.expect("a storm")).sum()
     });
     assert!(refused > STORM / 2, "{refused} of {STORM} were refused");
-    assert!(slowest < 5_000, "the slowest answer took {slowest} ms");
     assert!(server.rejected("overload") >= before + refused as f64);
 }
 
