@@ -1,6 +1,7 @@
 //! The audit goes to Postgres by one node at a time, which may stop at any moment without knowing it.
 
 use nix::sys::signal::Signal;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::cluster::{Cluster, SOON};
