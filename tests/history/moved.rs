@@ -23,7 +23,7 @@ fn walked(all: &Cluster, slot: u64, uid: &str) -> Option<Vec<Value>> {
     loop {
         let page = all.page(slot, uid, &format!("limit=2{next}"));
         (page["complete"] == true).then_some(())?;
-        places.extend(page["items"].as_array().expect("a list").iter().cloned());
+        places.extend(page["items"].as_array()?.iter().cloned());
         let Some(token) = page["continue"].as_str() else {
             return Some(places);
         };
