@@ -49,7 +49,7 @@ pub enum Part {
     Days,
     /// That of audit and deliveries.
     Ledger,
-    /// Partitions and retention.
+    /// Retention.
     Upkeep,
 }
 
