@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,6 +37,9 @@ impl Cuts {
 
 /// Bytes on their way at a time, in each direction of each connection.
 const PIECE: usize = 16 * 1024;
+
+/// Looks for the process that made a connection.
+const LOOKS_FOR_OWNER: usize = 20;
 
 /// Relays before the doors of some nodes.
 pub(crate) struct Net {
@@ -129,7 +134,7 @@ async fn relay(
         let (doors, cuts) = (doors.clone(), cuts.clone());
         Handle::current().spawn(async move {
             let asking = doors.clone();
-            let found = tokio::task::spawn_blocking(move || owner(dialer, &asking));
+            let found = tokio::task::spawn_blocking(move || found(dialer, &asking));
             // who is no node is never cut off
             let from = found.await.ok().flatten().unwrap_or(0);
             let Ok(far) = TcpStream::connect(doors[&node].real).await else {
@@ -164,6 +169,17 @@ async fn pass(
             return;
         }
     }
+}
+
+/// [`owner`], asked again: what the system says of sockets that come and go at the same time may lack one.
+fn found(dialer: SocketAddr, doors: &BTreeMap<u64, Door>) -> Option<u64> {
+    for _ in 0..LOOKS_FOR_OWNER {
+        if let Some(node) = owner(dialer, doors) {
+            return Some(node);
+        }
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    None
 }
 
 /// The node whose process has the socket that dials from this address.
