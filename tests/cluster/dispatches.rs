@@ -21,7 +21,7 @@ fn a_restart_outlives_the_leader_that_took_it() {
         (can && shown["owner_node"] == owner).then_some(())
     });
     let form = json!({"action": {"restart": {}}, "target": {"agent": agent.uid.to_string()}});
-    let (status, accepted) = all.post(owner, "/dispatches", &form);
+    let (status, accepted) = all.change(owner, reqwest::Method::POST, "/dispatches", &form);
     all.kill(leader);
     assert_eq!(status, 202, "{accepted}");
     eventually("the restart", 2 * SOON, || {

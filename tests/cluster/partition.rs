@@ -179,7 +179,7 @@ fn a_follower_that_reaches_nobody_knows_what_is_due_and_leaves_it() {
         assert_eq!(agent.offers.len(), 1, "no offer past the lease");
     }
     let form = json!({"action": {"restart": {}}, "target": {"agent": agent.uid.to_string()}});
-    let (status, answer) = all.post(leader, "/dispatches", &form);
+    let (status, answer) = all.change(leader, Method::POST, "/dispatches", &form);
     assert_eq!(status, 202, "{answer}");
     let dispatch = format!("/dispatches/{}", answer["id"].as_str().expect("an id"));
     all.until(mute, &dispatch, "the restart is due there", |shown| {

@@ -1,6 +1,7 @@
 //! The audit goes to Postgres by one node at a time, which may stop at any moment without knowing it.
 
 use nix::sys::signal::Signal;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::cluster::{Cluster, SOON};
@@ -73,7 +74,7 @@ fn each_record_comes_once_while_nodes_take_the_duty_from_each_other() {
     for (round, uid) in uids.iter().take(2).enumerate() {
         all.write_until(1, &format!("before-{round}"), SOON);
         let form = json!({"action": {"restart": {}}, "target": {"agent": uid}});
-        let (status, accepted) = all.post(1, "/dispatches", &form);
+        let (status, accepted) = all.change(1, Method::POST, "/dispatches", &form);
         assert_eq!(status, 202, "{accepted}");
         let so_far = records(&all, 1);
         eventually("the one brings over what there is", 2 * SOON, || {

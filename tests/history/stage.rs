@@ -123,7 +123,7 @@ impl Cluster {
     fn restarts(&self, slot: u64, uid: &str) {
         self.put(slot, &format!("meanwhile-{}", &uid[28..]));
         let form = json!({"action": {"restart": {}}, "target": {"agent": uid}});
-        let (status, accepted) = self.post(slot, "/dispatches", &form);
+        let (status, accepted) = self.change(slot, Method::POST, "/dispatches", &form);
         assert_eq!(status, 202, "{accepted}");
         let path = format!("/dispatches/{}", accepted["id"].as_str().expect("an id"));
         self.until(slot, &path, "the restart", |shown| {

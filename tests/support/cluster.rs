@@ -1,14 +1,16 @@
 //! A cluster of real processes: each has a directory and a loopback address of its own, and is asked as people
 //! and scripts do. A suite takes it in beside `support`, and `net` with it.
 
+mod changes;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reqwest::Method;
 use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -283,13 +285,26 @@ impl Cluster {
         path: &str,
         form: Option<&Value>,
     ) -> (u16, HeaderMap, Value) {
+        self.send(self.request(slot, method, path, form))
+    }
+
+    fn request(
+        &self,
+        slot: u64,
+        method: Method,
+        path: &str,
+        form: Option<&Value>,
+    ) -> RequestBuilder {
         let url = format!("{}/api/v1{path}", self.url(slot));
         let request = self.client.request(method, url);
         let request = request.bearer_auth(&self.node(slot).token);
-        let request = match form {
+        match form {
             Some(form) => request.json(form),
             None => request,
-        };
+        }
+    }
+
+    fn send(&self, request: RequestBuilder) -> (u16, HeaderMap, Value) {
         self.runtime.block_on(async {
             let Ok(answer) = request.send().await else {
                 return (0, HeaderMap::new(), Value::Null);
@@ -333,72 +348,9 @@ impl Cluster {
         form: Option<&Value>,
         key: &str,
     ) -> (u16, Value) {
-        let url = format!("{}/api/v1{path}", self.url(slot));
-        let request = self.client.request(method, url);
-        let request = request.bearer_auth(&self.node(slot).token);
-        let request = request.header("idempotency-key", key);
-        let request = match form {
-            Some(form) => request.json(form),
-            None => request,
-        };
-        self.runtime.block_on(async {
-            let answer = request.send().await.expect("an answer");
-            let status = answer.status().as_u16();
-            (status, answer.json().await.expect("JSON"))
-        })
-    }
-
-    /// Makes a group.
-    pub(crate) fn put(&self, slot: u64, group: &str) {
-        let form = json!({"selector": "a=b"});
-        let path = format!("/groups/{group}");
-        let (status, answer) = self.try_ask(slot, Method::PUT, &path, Some(&form));
-        assert!(matches!(status, 200 | 201), "{answer}");
-    }
-
-    /// Makes a version of the configuration `label`, and assigns it at once to the agents with that label; its hash.
-    pub(crate) fn assign(&self, slot: u64, label: &str, text: &str) -> String {
-        self.assign_to(slot, label, &format!("conf={label}"), text)
-    }
-
-    /// The same for the agents of a selector.
-    pub(crate) fn assign_to(&self, slot: u64, name: &str, selector: &str, text: &str) -> String {
-        let files = json!([{"name": "", "content_type": "text/yaml", "body": text}]);
-        let form = json!({"files": files});
-        let path = format!("/configurations/{name}/versions");
-        let (status, made) = self.post(slot, &path, &form);
-        assert!(matches!(status, 200 | 201), "{status}: {made}");
-        let configuration = json!({"name": name, "version": made["version"]});
-        let form = json!({
-            "selector": selector,
-            "configuration": configuration,
-            "pace": "all-at-once",
-        });
-        let path = format!("/groups/{name}");
-        let (status, answer) = self.try_ask(slot, Method::PUT, &path, Some(&form));
-        assert!(matches!(status, 200 | 201), "{status}: {answer}");
-        made["hash"].as_str().expect("a hash").to_owned()
-    }
-
-    /// Makes a group, again and again until it is made.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a call may take long, and what counts is real time"
-    )]
-    pub(crate) fn write_until(&self, slot: u64, group: &str, within: Duration) {
-        let form = json!({"selector": "a=b"});
-        let path = format!("/groups/{group}");
-        let began = Instant::now();
-        loop {
-            let (status, answer) = self.try_ask(slot, Method::PUT, &path, Some(&form));
-            if matches!(status, 200 | 201) {
-                return;
-            }
-            assert!(
-                began.elapsed() < within,
-                "no write within {within:?}: {answer}"
-            );
-        }
+        let request = self.request(slot, method, path, form);
+        let (status, _, answer) = self.send(request.header("idempotency-key", key));
+        (status, answer)
     }
 
     /// Waits until an answer is as it should be.
