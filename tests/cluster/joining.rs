@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use ampora::simulate::{Crowd, Plan, Profile, Progress, Summary};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, SOON};
@@ -32,23 +32,42 @@ struct Writes {
 }
 
 impl Writes {
-    /// Changes groups until it is over; everything else than success is a fault: a leader is there all the time.
+    /// Changes groups until it is over; everything else than success is a fault, unless another leader was elected
+    /// meanwhile: then the same change is made again.
     fn write(&self, url: &str, token: &str, writer: u64) {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().expect("a runtime");
         let client = reqwest::Client::builder().no_proxy().build();
         let client = client.expect("a client");
-        let mut number = 0;
+        let ask = |request: reqwest::RequestBuilder| {
+            let request = request.bearer_auth(token);
+            runtime.block_on(async {
+                let answer = request.send().await.expect("an answer");
+                (answer.status(), answer.text().await.expect("a body"))
+            })
+        };
+        let term = || {
+            let (status, text) = ask(client.get(format!("{url}/api/v1/cluster")));
+            assert!(status.is_success(), "{status} {text}");
+            let shown: Value = serde_json::from_str(&text).expect("JSON");
+            shown["term"].as_u64().expect("a number")
+        };
+        let (mut number, mut led, mut refused) = (0, term(), None);
         while !self.over.load(Ordering::Relaxed) {
             let group = number % GROUPS;
             let form = json!({"selector": format!("load={number}")});
             let request = client.put(format!("{url}/api/v1/groups/load-{writer}-{group}"));
-            let request = request.bearer_auth(token).json(&form);
-            let (status, text) = runtime.block_on(async {
-                let answer = request.send().await.expect("an answer");
-                (answer.status(), answer.text().await.expect("a body"))
-            });
+            let (status, text) = ask(request.json(&form));
+            if matches!(status.as_u16(), 503 | 504) {
+                refused = Some(text);
+                continue;
+            }
             assert!(status.is_success(), "write {number}: {status} {text}");
+            if let Some(refused) = refused.take() {
+                let leads = term();
+                assert_ne!(leads, led, "write {number}, with a leader: {refused}");
+                led = leads;
+            }
             self.done.fetch_add(1, Ordering::Relaxed);
             number += 1;
         }
@@ -124,8 +143,10 @@ fn nodes_join_by_a_snapshot_while_everybody_works() {
         }
     });
     for slot in [2, 3] {
-        let installed = all.node(slot).log().contains("a snapshot was installed");
-        assert!(installed, "node {slot} came by the log alone");
+        eventually("it came by more than the log", SOON, || {
+            let log = all.node(slot).log();
+            log.contains("a snapshot was installed").then_some(())
+        });
     }
     undisturbed(&crowd.summary());
     let last = all.get(1, "/cluster?consistent=true")["applied_index"].clone();
