@@ -24,6 +24,7 @@ fn one_uid_at_two_nodes_becomes_two() {
         shown["owner_node"].as_u64()
     };
     eventually("the first one is served", SOON, || {
+        first.listen();
         (owned(1, &first) == Some(1)).then_some(())
     });
     let mut second = Agent::connected("second", all.node(2).opamp_addr);
@@ -41,6 +42,9 @@ fn one_uid_at_two_nodes_becomes_two() {
         agent.hello();
     }
     all.until(3, "/agents", "each is served at its node", |shown| {
+        // who does not answer pings is given up
+        first.listen();
+        second.listen();
         let agents: &Vec<Value> = shown["items"].as_array()?;
         let served = |agent: &Agent, node: u64| {
             agents.iter().any(|shown| {

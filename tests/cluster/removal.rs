@@ -35,7 +35,9 @@ fn a_node_that_was_away_hears_that_it_was_removed() {
     );
     assert!(said.contains("was removed from its cluster"), "{said}");
     let other = all.other(leader);
-    let told = [leader, other].map(|slot| all.node(slot).log());
     let words = "a node that was removed from this cluster is told so";
-    assert!(told.iter().any(|log| log.contains(words)), "{told:?}");
+    eventually("who was asked says so", SOON, || {
+        let mut told = [leader, other].map(|slot| all.node(slot).log()).into_iter();
+        told.any(|log| log.contains(words)).then_some(())
+    });
 }

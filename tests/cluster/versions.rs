@@ -19,6 +19,7 @@ use futures_util::future::{BoxFuture, ready};
 use serde_json::json;
 
 use crate::cluster::{Cluster, SOON, roles};
+use crate::support::eventually;
 
 fn key() -> NodeKey {
     let dir = tempfile::tempdir().expect("a directory");
@@ -56,11 +57,10 @@ fn a_newcomer_that_knows_less_than_the_cluster_uses_is_refused() {
     };
     assert_eq!(&*code, "incompatible_version");
     assert!(text.contains("use a newer version"), "{text}");
-    let log = all.node(1).log();
-    assert!(
-        log.contains("incompatible_version") && log.contains("0.0.1"),
-        "{log}"
-    );
+    eventually("both sides say why", SOON, || {
+        let log = all.node(1).log();
+        (log.contains("incompatible_version") && log.contains("0.0.1")).then_some(())
+    });
     assert_eq!(
         roles(&all.get(1, "/cluster")).len(),
         1,
