@@ -19,7 +19,7 @@ const POLLS: usize = 30;
 const NEWCOMERS: usize = 20;
 
 /// How often a busy machine may try.
-const TRIES: usize = 3;
+const TRIES: usize = 10;
 
 const SETTINGS: [&str; 1] = ["opamp.trusted_proxies=127.0.0.1"];
 
@@ -72,6 +72,16 @@ fn newcomers(all: &Cluster, door: SocketAddr, hash: &str) {
 fn taken_over(all: &Cluster) -> f64 {
     let claimed = "ampora_opamp_polls_forwarded_total{outcome=\"claimed\"}";
     [1, 2, 3].map(|slot| all.metric(slot, claimed)).iter().sum()
+}
+
+/// How often nodes were too busy to be heard by each other.
+fn lapses(all: &Cluster) -> usize {
+    let words = ["no quorum renews this node", "it begins again"];
+    let logs = [1, 2, 3].map(|slot| all.node(slot).log());
+    let lapses = logs.iter().flat_map(|log| log.lines());
+    lapses
+        .filter(|line| words.iter().any(|words| line.contains(words)))
+        .count()
 }
 
 /// Many polls, and a change in the middle of them.
@@ -140,13 +150,14 @@ fn one_session_through(start: impl FnOnce(&Cluster, &Path) -> (Proxy, SocketAddr
         agent.apply();
         settled(&all, agent, &first);
     }
-    // a machine that is too busy to hand a poll over in time moves the session, and says so: that is looked at again
+    // a machine that is too busy to hand a poll over or to renew a node in time moves the session, and says so: that is
+    // looked at again
     let undisturbed = (0..TRIES).find_map(|number| {
         let owners = agents.each_ref().map(|agent| owner(&all, agent));
         let asked = agents.each_ref().map(|agent| agent.full_states);
-        let before = taken_over(&all);
+        let before = (taken_over(&all), lapses(&all));
         let hash = polls_and_a_change(&all, &mut agents, &format!("next: {number}\n"));
-        if taken_over(&all) > before {
+        if (taken_over(&all), lapses(&all)) != before {
             return None;
         }
         let after = agents.each_ref().map(|agent| owner(&all, agent));
