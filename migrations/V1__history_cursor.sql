@@ -3,5 +3,7 @@
 CREATE TABLE history_cursor (
     stream text PRIMARY KEY,
     seq bigint NOT NULL,
+    -- Of a stream of events: the number of the cluster that wrote it, see history_lineage.
+    lineage bigint,
     updated_at timestamptz NOT NULL DEFAULT now()
 );

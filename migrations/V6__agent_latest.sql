@@ -1,5 +1,5 @@
 -- The newest of each kind of every agent. `state` is keyed by kind: {"at", "node", "body", "order"}, where `order` is
--- [founding of the cluster, fence, milliseconds, seq, stream]: what compares greater is newer.
+-- [number of the lineage, fence, milliseconds, seq, stream]: what compares greater is newer.
 CREATE TABLE agent_latest (
     instance_uid uuid PRIMARY KEY,
     -- Of the newest event of all kinds: its time, its node, its kind.

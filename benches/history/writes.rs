@@ -30,8 +30,8 @@ const SINGLE: u64 = 2_000;
 /// Days that are kept.
 const KEPT_DAYS: u64 = 30;
 
-/// When the cluster was founded.
-const FOUNDED_MS: u64 = 1_700_000_000_000;
+/// When the cluster was lineages.
+const LINEAGE: u64 = 1_700_000_000_000;
 
 /// A connection beside ours.
 pub(crate) async fn raw(url: &str) -> anyhow::Result<Client> {
@@ -85,7 +85,7 @@ async fn export(
             events: part,
             documents: &[],
         };
-        at = write_events(connection, &batch, KEPT_DAYS).await?;
+        at = write_events(connection, &batch, KEPT_DAYS, LINEAGE).await?;
     }
     let events_took = begun.elapsed();
     let batch = Batch {
@@ -95,7 +95,7 @@ async fn export(
         events: &newest(events),
         documents: &[],
     };
-    write_latest(connection, &batch, FOUNDED_MS).await?;
+    write_latest(connection, &batch, LINEAGE).await?;
     Ok((events_took, begun.elapsed()))
 }
 

@@ -174,6 +174,8 @@ pub struct FleetThen {
     pub agents: Vec<AgentThen>,
     /// Behind whom the next page begins; nothing when this was the last.
     pub next: Option<InstanceUid>,
+    /// Whether whoever answered had all that was there a moment ago.
+    pub complete: bool,
 }
 
 /// Why the past cannot be told.

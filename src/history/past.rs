@@ -78,9 +78,13 @@ impl Past {
         );
         let mut parts = Vec::new();
         let mut trouble = None;
+        let mut complete = true;
         match kept {
             None => {}
-            Some(Ok(part)) => parts.push(part),
+            Some(Ok((part, is_fresh))) => {
+                parts.push(part);
+                complete = is_fresh;
+            }
             Some(Err(reason)) => trouble = Some(reason),
         }
         match here {
@@ -93,7 +97,7 @@ impl Past {
         if let (true, Some(reason)) = (parts.is_empty(), &trouble) {
             return Err(HistoryError::Away(reason.clone()));
         }
-        let mut complete = trouble.is_none();
+        complete &= trouble.is_none();
         for part in there {
             match part {
                 Some(part) => parts.push(part),
@@ -115,8 +119,8 @@ impl Past {
         }
         let external = self.external.as_ref()?;
         let asked = async {
-            let mut connection = external.servers.reader().await?;
-            read::document(&mut connection, &hash).await
+            let mut reader = external.servers.reader().await?;
+            read::document(&mut reader.connection, &hash).await
         };
         let answered = within(asked).await;
         answered
@@ -145,8 +149,8 @@ impl Past {
         join_all(asked).await
     }
 
-    /// What Postgres keeps; `None` where nobody asked for one.
-    async fn in_postgres(&self, query: &Query) -> Option<Result<Part, String>> {
+    /// What Postgres keeps, and whether whoever answered has all of it; `None` where nobody asked for one.
+    async fn in_postgres(&self, query: &Query) -> Option<Result<(Part, bool), String>> {
         if let Some(reason) = &self.broken {
             return Some(Err(reason.clone()));
         }
@@ -157,11 +161,12 @@ impl Past {
             ..query.clone()
         };
         let asked = async {
-            let mut connection = external.servers.reader().await?;
-            read::history(&mut connection, &asked).await
+            let mut reader = external.servers.reader().await?;
+            let items = read::history(&mut reader.connection, &asked).await?;
+            Ok((items, reader.is_fresh))
         };
         let answered = within(asked).await;
-        Some(answered.map(|items| Part::of(items, limit)))
+        Some(answered.map(|(items, is_fresh)| (Part::of(items, limit), is_fresh)))
     }
 
     /// A page of agents as they were, and the one behind which the next page begins.
@@ -179,11 +184,16 @@ impl Past {
             return Err(HistoryError::Unsupported(text.to_owned()));
         };
         let asked = async {
-            let mut connection = external.servers.reader().await?;
-            read::fleet_at(&mut connection, at_ms, after, limit).await
+            let mut reader = external.servers.reader().await?;
+            let found = read::fleet_at(&mut reader.connection, at_ms, after, limit).await?;
+            Ok((found, reader.is_fresh))
         };
-        let (agents, next) = within(asked).await.map_err(HistoryError::Away)?;
-        Ok(FleetThen { agents, next })
+        let ((agents, next), complete) = within(asked).await.map_err(HistoryError::Away)?;
+        Ok(FleetThen {
+            agents,
+            next,
+            complete,
+        })
     }
 }
 

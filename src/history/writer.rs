@@ -109,6 +109,8 @@ struct Writer {
     sink: Arc<dyn EventSink>,
     clock: Arc<dyn Clock>,
     flushed: watch::Sender<u64>,
+    /// Wall and boot time of the start: a wall clock that jumps ahead makes nothing old.
+    began_ms: (u64, u64),
     /// Boot time of the next look at what is to be let go.
     upkeep_ms: u64,
     /// Events that were handed to the spool since it was flushed last.
@@ -125,6 +127,7 @@ impl Writer {
         let writer = Self {
             queue,
             sink,
+            began_ms: (clock.wall_ms(), clock.boot_ms()),
             upkeep_ms: clock.boot_ms() + UPKEEP_PERIOD_MS,
             clock,
             flushed,
@@ -199,7 +202,9 @@ impl Writer {
     }
 
     fn upkeep(&mut self) {
-        let wall_ms = self.clock.wall_ms();
+        let (wall_ms, boot_ms) = self.began_ms;
+        let passed_ms = self.clock.boot_ms().saturating_sub(boot_ms);
+        let wall_ms = self.clock.wall_ms().min(wall_ms.saturating_add(passed_ms));
         for _ in 0..UPKEEP_STEPS {
             match self.sink.let_go(wall_ms) {
                 Ok(gone) => {

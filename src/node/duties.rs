@@ -36,7 +36,7 @@ pub(super) fn start(
     last.spawn(liveness::drive(room.clone(), last.stopping()));
     room.changes.everything();
     let duties = background.group();
-    let exported = Exported::new(history.external.as_ref());
+    let exported = Exported::new(config.postgres.url.is_some());
     under_leases(config, room, &exported, &duties);
     if let Some(external) = &history.external {
         of_postgres(config, room, external, &exported, &duties);

@@ -19,18 +19,21 @@ pub enum Dropped {
     Stopped,
     /// It cannot be read any more.
     Damaged,
+    /// Postgres had it and has it no more: it was set back to an older copy.
+    SetBack,
     /// It left the fleet before Postgres had it, because it had waited for too long.
     Overdue,
 }
 
 impl Dropped {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::Collapsed,
         Self::SpoolFull,
         Self::SpoolFailed,
         Self::Stopped,
         Self::Damaged,
+        Self::SetBack,
         Self::Overdue,
     ];
 
@@ -42,6 +45,7 @@ impl Dropped {
             Self::SpoolFailed => "spool_failed",
             Self::Stopped => "stopped",
             Self::Damaged => "damaged",
+            Self::SetBack => "set_back",
             Self::Overdue => "overdue",
         }
     }

@@ -87,7 +87,7 @@ pub const HISTORY_SPOOL_BYTES: &str = "ampora_history_spool_bytes";
 pub const HISTORY_LAG: &str = "ampora_history_lag_seconds";
 /// Counter.
 pub const HISTORY_WRITTEN: &str = "ampora_history_written_total";
-/// Counter, `reason`: `queue_full`, `collapsed`, `spool_full`, `spool_failed`, `stopped`, `damaged`, `overdue`.
+/// Counter, `reason`: `queue_full`, `collapsed`, `spool_full`, `spool_failed`, `stopped`, `damaged`, `set_back`, `overdue`.
 pub const HISTORY_DROPPED: &str = "ampora_history_dropped_total";
 /// Histogram, `query`, `target`: `primary`, `replica`, `embedded`.
 pub const DB_QUERY_DURATION: &str = "ampora_db_query_duration_seconds";

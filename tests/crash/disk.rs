@@ -244,7 +244,7 @@ async fn is_ended_by_a_full_disk(disk: Disk) -> bool {
     assert!(!status.success(), "{status}");
     let log = process.log();
     let why = log.lines().find(|line| line.starts_with("ampora: "));
-    assert!(why.is_some(), "it does not say why it ends: {log}");
+    assert!(why.is_some(), "it says why it ends: {log}");
     let mut acknowledged = Vec::new();
     for client in clients {
         acknowledged.extend(client.await.expect("it ends"));

@@ -72,7 +72,7 @@ fn a_cluster_that_begins_anew_goes_on_in_the_tables_of_the_old_one() {
         database: &database,
     };
     let url = setting(&database.url);
-    let mut founded = 0;
+    let mut newest = 0;
     for lineages in 1..=2 {
         let all = Cluster::one_with(&[&url]);
         works(&all, &tables);
@@ -81,13 +81,13 @@ fn a_cluster_that_begins_anew_goes_on_in_the_tables_of_the_old_one() {
             (known == lineages).then_some(())
         });
         // its agents have the same names: what they said last comes from the newer cluster, although its fences are small
-        let newest = "FROM agent_latest WHERE kind = 'disconnected' AND \
+        let told = "FROM agent_latest WHERE kind = 'disconnected' AND \
                       (state #>> '{disconnected,order,0}')::bigint";
         eventually("what its agents said last is there", 2 * SOON, || {
-            let known = tables.number(&format!("SELECT count(*) {newest} > {founded}"));
+            let known = tables.number(&format!("SELECT count(*) {told} > {newest}"));
             (known == AGENTS as u64).then_some(())
         });
-        founded = tables
+        newest = tables
             .number("SELECT max((state #>> '{disconnected,order,0}')::bigint) FROM agent_latest");
         drop(all);
         // leases were exchanged often in its time

@@ -81,3 +81,38 @@ fn each_record_and_delivery_comes_once_through_a_restore() {
     assert_eq!(tables.chain(), audit + last + 1 - first);
     fleet.stop();
 }
+
+/// Such as a replica that took over and lacked the last moment.
+#[test]
+fn an_older_copy_of_the_database_gets_again_what_the_fleet_has() {
+    let server = Server::shared(Version::Oldest);
+    let database = server.database();
+    let tables = Tables {
+        server,
+        database: &database,
+    };
+    let all = Cluster::one_with(&[&setting(&database.url)]);
+    let fleet = Fleet::quiet(AGENTS, &[all.node(1).opamp_addr]);
+    let uids = all.agents(1, AGENTS);
+    all.goes_on(1, &uids[0]);
+    all.goes_on(1, &uids[1]);
+    let all_is_there = || {
+        let audit = newest(&all, 1);
+        let envelopes = "SELECT count(*) FROM dispatch_envelopes WHERE state = 'succeeded'";
+        eventually("all that was done", 2 * SOON, || {
+            let is_there = tables.are_there() && tables.chain() == audit;
+            (is_there && tables.number(envelopes) == 2).then_some(())
+        });
+    };
+    all_is_there();
+    tables.sql(
+        "DELETE FROM audit_events WHERE seq > (SELECT max(seq) - 3 FROM audit_events); \
+         UPDATE history_cursor SET seq = seq - 3 WHERE stream LIKE 'audit:%'; \
+         DELETE FROM dispatch_envelopes; \
+         UPDATE history_cursor SET seq = 0 WHERE stream LIKE 'dispatch:%'",
+    );
+    all.put(1, "later");
+    all_is_there();
+    fleet.stop();
+    tables.whole();
+}

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ampora_raft::ids::{Fence, InstanceUid};
+use ampora_raft::ids::InstanceUid;
 use ampora_storage::history::event::EventKind;
-use ampora_storage::history::query::{AgentThen, Item, Position};
+use ampora_storage::history::query::{AgentThen, Item};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -22,6 +22,8 @@ pub(crate) struct PastAgentList {
     items: Vec<PastAgent>,
     r#continue: Option<String>,
     applied_index: u64,
+    /// Whether whoever answered had all that was there a moment ago: false from a replica whose primary is away.
+    complete: bool,
     /// The time of which it tells.
     at: String,
 }
@@ -56,18 +58,16 @@ pub(crate) struct PastAgent {
 impl PastAgent {
     fn of(then: AgentThen) -> Self {
         let last = then.items.iter().map(|item| item.position.at_ms).max();
+        // in the order in which they happened: the later one of the two is how it was
+        let mut ends = then.items.iter().rev().map(|item| item.kind);
+        let last_end =
+            ends.find(|kind| [EventKind::Connected, EventKind::Disconnected].contains(kind));
+        let is_here = last_end == Some(EventKind::Connected);
         let mut by_kind: BTreeMap<EventKind, Item> = BTreeMap::new();
         for item in then.items {
             by_kind.insert(item.kind, item);
         }
-        let (came, left) = (
-            by_kind.remove(&EventKind::Connected),
-            by_kind.remove(&EventKind::Disconnected),
-        );
-        let is_here = came
-            .as_ref()
-            .is_some_and(|came| left.is_none_or(|left| rank(&left) < rank(came)));
-        let came = came.filter(|_| is_here);
+        let came = by_kind.remove(&EventKind::Connected).filter(|_| is_here);
         let owner_node = came.as_ref().map(|came| came.node.0);
         let mut body = |kind| by_kind.remove(&kind).map(read);
         let mut description = body(EventKind::Description).unwrap_or_default();
@@ -93,11 +93,6 @@ impl PastAgent {
             last_change: rfc3339(last.unwrap_or(0)),
         }
     }
-}
-
-/// The order of what happened to one agent, whatever wall clocks say.
-fn rank(item: &Item) -> (Fence, Position) {
-    (item.fence, item.position)
 }
 
 fn read(item: Item) -> Value {
@@ -130,6 +125,7 @@ pub(super) async fn list(api: &Api, query: &ListQuery, at: &str) -> Result<PastA
         r#continue: found.next.map(|uid| page.token(uid.as_bytes())),
         items: found.agents.into_iter().map(PastAgent::of).collect(),
         applied_index: view.applied_index,
+        complete: found.complete,
         at: rfc3339(at_ms),
     })
 }

@@ -53,7 +53,11 @@ impl Past {
             }
             AgentThen {
                 agent: *uid,
-                items: newest.into_values().collect(),
+                items: {
+                    let mut items: Vec<Item> = newest.into_values().collect();
+                    items.sort_by_key(|item| (item.fence, item.position));
+                    items
+                },
             }
         });
         let known = agents.filter(|then| !then.items.is_empty());
@@ -64,6 +68,7 @@ impl Past {
         Ok(FleetThen {
             next: last.map(|then| then.agent),
             agents,
+            complete: true,
         })
     }
 }

@@ -181,6 +181,7 @@ impl Client {
     ) -> Result<Value, ClientError> {
         let mut items: Vec<Value> = Vec::new();
         let mut token: Option<String> = None;
+        let mut is_complete = true;
         loop {
             let had = u32::try_from(items.len()).unwrap_or(u32::MAX);
             let wanted = limit.map_or(PAGE_ITEMS, |limit| {
@@ -200,6 +201,7 @@ impl Client {
             };
             let is_empty = page.is_empty();
             items.extend(page);
+            is_complete &= answer["complete"] != false;
             let next = answer.get("continue").and_then(Value::as_str);
             let is_enough = limit.is_some_and(|limit| items.len() >= limit as usize);
             match next {
@@ -209,6 +211,9 @@ impl Client {
                 }
                 Some(_) | None => {
                     answer[field] = Value::Array(items);
+                    if !is_complete {
+                        answer["complete"] = Value::Bool(false);
+                    }
                     return Ok(answer);
                 }
             }

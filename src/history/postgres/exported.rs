@@ -27,15 +27,9 @@ struct Marks {
 }
 
 impl Exported {
-    /// Where there is Postgres, and only there, things wait for it.
-    pub fn new(external: Option<&External>) -> Self {
-        Self(external.map(|_| Arc::default()))
-    }
-
-    /// As where there is Postgres, and has nothing.
-    #[cfg(test)]
-    pub(crate) fn nothing() -> Self {
-        Self(Some(Arc::default()))
+    /// Where Postgres is asked for, and only there, things wait for it: also while what is configured cannot work.
+    pub fn new(is_asked_for: bool) -> Self {
+        Self(is_asked_for.then(Arc::default))
     }
 
     /// Whether an audit record may go.

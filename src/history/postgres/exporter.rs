@@ -8,14 +8,14 @@ use ampora_raft::consensus::Consensus;
 use ampora_raft::time::Clock;
 use ampora_storage::history::export::{ExportLimits, Exporter, Progress, SinkError};
 use ampora_storage::history::spool::Spool;
-use ampora_storage::postgres::Error;
 use ampora_storage::postgres::sink::PostgresSink;
+use ampora_storage::postgres::{Error, lineage};
 use tokio_util::sync::CancellationToken;
 
 use super::pause::Pause;
 use super::{External, Part, prepare};
 use crate::history::writer::Flushed;
-use crate::telemetry::history as counted;
+use crate::telemetry::history::{self as counted, Dropped};
 use crate::telemetry::names;
 
 /// Between two looks while nothing is flushed.
@@ -28,7 +28,7 @@ const ASKED_EVERY_MS: u64 = 5_000;
 const SETTLES_EVERY_MS: u64 = 1_000;
 
 /// Between two looks at whether the schema and the partitions are there.
-const PREPARED_FOR_MS: u64 = 600_000;
+const PREPARED_FOR_MS: u64 = 60_000;
 
 /// What an export is about.
 pub struct Export {
@@ -40,7 +40,7 @@ pub struct Export {
     pub flushed: Flushed,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
-    /// Knows when the cluster was founded.
+    /// Knows which cluster this is.
     pub consensus: Consensus,
     /// Days of history that are kept: older events share the oldest partition.
     pub kept_days: u32,
@@ -79,6 +79,36 @@ struct Contact {
     prepared_ms: Option<u64>,
     /// At all.
     last_ms: Option<u64>,
+    /// A lineage and its number there. A node that joins another cluster goes on in this process.
+    lineage: Option<(u128, u64)>,
+}
+
+impl Contact {
+    /// Makes sure that all is ready, as often as that is worth it, and that Postgres is there; answers the number of the
+    /// cluster.
+    async fn keep(&mut self, export: &Export) -> Result<u64, Error> {
+        let now_ms = export.clock.boot_ms();
+        let within = |at_ms: Option<u64>, ms| at_ms.is_some_and(|at_ms| now_ms < at_ms + ms);
+        if !within(self.prepared_ms, PREPARED_FOR_MS) {
+            prepare(&export.external).await?;
+            self.prepared_ms = Some(now_ms);
+            self.last_ms = Some(now_ms);
+            self.lineage = None;
+        } else if !within(self.last_ms, ASKED_EVERY_MS) {
+            export.external.servers.check().await?;
+            self.last_ms = Some(now_ms);
+        }
+        let lineage = export.consensus.view().fleet.meta().lineage;
+        if let Some((known, number)) = self.lineage
+            && known == lineage
+        {
+            return Ok(number);
+        }
+        let mut connection = export.external.servers.primary().await?;
+        let number = lineage::number(&mut connection, lineage).await?;
+        self.lineage = Some((lineage, number));
+        Ok(number)
+    }
 }
 
 async fn work(mut export: Export) -> Infallible {
@@ -92,13 +122,7 @@ async fn work(mut export: Export) -> Infallible {
             settled_ms = now_ms;
             exporter.settle();
         }
-        // a node that joins another cluster goes on in this process
-        let sink = PostgresSink::new(
-            export.external.servers.clone(),
-            export.kept_days,
-            export.consensus.view().fleet.meta().founded_ms,
-        );
-        match run(&export, &mut exporter, &sink, &mut contact).await {
+        match run(&export, &mut exporter, &mut contact).await {
             Ok(()) => {
                 pause.reset();
                 // when the writer has ended, what it left is exported by the next start
@@ -121,24 +145,28 @@ async fn work(mut export: Export) -> Infallible {
 async fn run(
     export: &Export,
     exporter: &mut Exporter,
-    sink: &PostgresSink,
     contact: &mut Contact,
 ) -> Result<(), SinkError> {
-    let now_ms = export.clock.boot_ms();
-    let within = |at_ms: Option<u64>, ms| at_ms.is_some_and(|at_ms| now_ms < at_ms + ms);
-    if !within(contact.prepared_ms, PREPARED_FOR_MS) {
-        prepare(&export.external, export.clock.wall_ms()).await?;
-        contact.prepared_ms = Some(now_ms);
-        contact.last_ms = Some(now_ms);
-    } else if !within(contact.last_ms, ASKED_EVERY_MS) {
-        export.external.servers.check().await?;
-        contact.last_ms = Some(now_ms);
-    }
     loop {
-        let Progress { more, exported } = exporter.step(&export.spool, sink).await?;
+        let number = contact.keep(export).await?;
+        let servers = export.external.servers.clone();
+        let sink = PostgresSink::new(servers, export.kept_days, number);
+        let progress = exporter.step(&export.spool, &sink).await?;
+        let Progress {
+            exported,
+            set_back,
+            more,
+        } = progress;
         counted::written(exported);
+        if set_back > 0 {
+            tracing::warn!(
+                events = set_back,
+                "Postgres has less than it had, and the spool has not either"
+            );
+            Dropped::SetBack.count(set_back);
+        }
         if exported > 0 {
-            contact.last_ms = Some(now_ms);
+            contact.last_ms = Some(export.clock.boot_ms());
         }
         // it may be long until there is nothing more to do
         export.external.goes(Part::Export);

@@ -11,7 +11,7 @@ use ampora_raft::ids::{DispatchId, InstanceUid};
 use ampora_raft::records::{Action, Delivery, Dispatch, DispatchState};
 use ampora_storage::postgres::envelopes::{Envelope, write_envelopes};
 use ampora_storage::postgres::lease::Held;
-use ampora_storage::postgres::{Error, audit, cursor};
+use ampora_storage::postgres::{Error, Move, audit, cursor};
 
 use super::pause::Pause;
 use super::{External, Part};
@@ -33,11 +33,11 @@ const DELIVERIES_PER_TURN: usize = 4_096;
 
 /// Performs the duty while the lease is held.
 pub async fn perform(tenure: Tenure, external: External) {
-    external.prepared().await;
     let _performs = external.performs(Part::Ledger);
     let mut pause = Pause::new();
     let mut ledger = Ledger::default();
     loop {
+        external.prepared().await;
         if !tenure.holds() {
             tokio::time::sleep(LOOK).await;
             continue;
@@ -55,8 +55,12 @@ pub async fn perform(tenure: Tenure, external: External) {
             }
             Err(error) => {
                 external.fails(Part::Ledger, error.reason());
-                // what failed may have been written
-                ledger = Ledger::default();
+                // what failed may have been written, and what was written may be gone
+                ledger = Ledger {
+                    lineage: ledger.lineage,
+                    overdue: ledger.overdue,
+                    ..Ledger::default()
+                };
                 tokio::time::sleep(pause.take()).await;
             }
         }
@@ -67,8 +71,10 @@ pub async fn perform(tenure: Tenure, external: External) {
 #[derive(Debug, Default)]
 struct Ledger {
     lineage: u128,
-    /// The last audit record that is there; none before it was asked for.
+    /// Where the cursor of audit records stands; none before it was asked for.
     audit: Option<u64>,
+    /// Up to which record those are counted that left before they were there.
+    overdue: u64,
     deliveries: Option<Deliveries>,
 }
 
@@ -109,17 +115,19 @@ async fn audit_step(
             cursor::standing_at(&mut connection, &key).await?
         }
     };
+    ledger.audit = Some(done);
     let first = (done + 1).max(head.first);
     if done > 0 {
         // beyond what a fleet may hold, the oldest go although they wait
-        Dropped::Overdue.count(first - (done + 1));
+        Dropped::Overdue.count((first - 1).saturating_sub(done.max(ledger.overdue)));
+        ledger.overdue = ledger.overdue.max(first - 1);
     }
-    ledger.audit = Some(first - 1);
     if first > head.last {
         return Ok(false);
     }
     let last = head.last.min(first + RECORDS - 1);
     let mut records = Vec::new();
+    let mut damaged = 0;
     for (seq, read) in (first..=last).zip(consensus.read_audit(first..=last).await) {
         match read {
             Ok(Some(record)) => records.push(record),
@@ -127,13 +135,17 @@ async fn audit_step(
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(seq, %error, "a damaged audit record does not go to Postgres");
-                Dropped::Damaged.count(1);
+                damaged += 1;
             }
         }
     }
     let mut connection = external.servers.primary().await?;
-    audit::write_audit(&mut connection, held, &records).await?;
-    ledger.audit = Some(last);
+    let way = Move {
+        from: done,
+        upto: last,
+    };
+    ledger.audit = Some(audit::write_audit(&mut connection, held, way, &records).await?);
+    Dropped::Damaged.count(damaged);
     Ok(true)
 }
 
@@ -160,9 +172,12 @@ async fn deliveries_step(
     if batch.is_nothing(known) {
         return Ok(false);
     }
-    let upto = batch.upto.0;
+    let way = Move {
+        from: known.upto.0,
+        upto: batch.upto.0,
+    };
     let mut connection = external.servers.primary().await?;
-    write_envelopes(&mut connection, held, upto, &batch.envelopes).await?;
+    write_envelopes(&mut connection, held, way, &batch.envelopes).await?;
     known.written(batch);
     Ok(true)
 }

@@ -35,6 +35,7 @@ pub struct External {
 #[derive(Debug)]
 struct Standing {
     export: Option<String>,
+    days: Option<String>,
     ledger: Option<String>,
     upkeep: Option<String>,
 }
@@ -44,9 +45,11 @@ struct Standing {
 pub enum Part {
     /// The export of the spool.
     Export,
+    /// Partitions for the days to come.
+    Days,
     /// That of audit and deliveries.
     Ledger,
-    /// Partitions and retention.
+    /// Retention.
     Upkeep,
 }
 
@@ -63,6 +66,7 @@ impl External {
             servers: Arc::new(Postgres::new(&options)?),
             standing: Arc::new(Mutex::new(Standing {
                 export: Some("Postgres was not reached yet".to_owned()),
+                days: None,
                 ledger: None,
                 upkeep: None,
             })),
@@ -73,11 +77,16 @@ impl External {
     /// Why history does not go to Postgres as it should; nothing while it does.
     pub fn trouble(&self) -> Option<String> {
         let standing = self.standing.lock();
-        let all = [&standing.export, &standing.ledger, &standing.upkeep];
+        let all = [
+            &standing.export,
+            &standing.days,
+            &standing.ledger,
+            &standing.upkeep,
+        ];
         all.into_iter().flatten().next().cloned()
     }
 
-    /// Waits until the tables were made ready once.
+    /// Waits until the tables are those of this program, as far as this node knows.
     async fn prepared(&self) {
         // the sender is in `self`: it is not closed
         drop(self.prepared.subscribe().wait_for(|ready| *ready).await);
@@ -103,6 +112,7 @@ impl External {
         let mut standing = self.standing.lock();
         let noted = match part {
             Part::Export => &mut standing.export,
+            Part::Days => &mut standing.days,
             Part::Ledger => &mut standing.ledger,
             Part::Upkeep => &mut standing.upkeep,
         };
@@ -142,10 +152,15 @@ pub fn options(config: &config::Postgres) -> Option<Options> {
 }
 
 /// Makes the schema ready: the tables of this program, and partitions for the days to come.
-async fn prepare(external: &External, now_ms: u64) -> Result<(), Error> {
+async fn prepare(external: &External) -> Result<(), Error> {
     let servers = &external.servers;
     match servers.check().await {
         Ok(_version) => {}
+        Err(error @ Error::SchemaNewer { .. }) => {
+            // nobody here writes to it any more
+            external.prepared.send_replace(false);
+            return Err(error);
+        }
         Err(Error::SchemaOlder { .. }) => {
             let migrated = servers.migrate().await?;
             tracing::info!(
@@ -157,7 +172,14 @@ async fn prepare(external: &External, now_ms: u64) -> Result<(), Error> {
         Err(error) => return Err(error),
     }
     let mut connection = servers.primary().await?;
-    postgres::partitions::ensure_ahead(&mut connection, now_ms).await?;
+    // not of this node's clock: days that nobody asked for would stay
+    let now_ms = postgres::partitions::now_ms(&mut connection).await?;
+    match postgres::partitions::ensure_ahead(&mut connection, now_ms).await {
+        Ok(_made) => external.goes(Part::Days),
+        Err(error) if error.is_away() => return Err(error),
+        // rows go to the nearest day meanwhile
+        Err(error) => external.fails(Part::Days, error.reason()),
+    }
     external.prepared.send_replace(true);
     Ok(())
 }

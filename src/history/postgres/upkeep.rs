@@ -28,10 +28,10 @@ pub struct Days {
 
 /// Performs the duty while the lease is held.
 pub async fn perform(tenure: Tenure, external: External, days: Days) {
-    external.prepared().await;
     let _performs = external.performs(Part::Upkeep);
     let mut pause = Pause::new();
     loop {
+        external.prepared().await;
         let again = match pass(&tenure, &external, days).await {
             Ok(()) => {
                 external.goes(Part::Upkeep);
@@ -57,6 +57,7 @@ async fn pass(tenure: &Tenure, external: &External, days: Days) -> Result<(), Er
         fence: tenure.fence().map_or(0, |fence| fence.0),
     };
     let mut connection = external.servers.primary().await?;
+    let mut busy = 0;
     for _ in 0..STEPS_MAX {
         if !tenure.holds() {
             return Ok(());
@@ -70,9 +71,16 @@ async fn pass(tenure: &Tenure, external: &External, days: Days) -> Result<(), Er
         if swept.partitions + swept.audit + swept.deliveries > 0 {
             tracing::info!(?swept, "what has had its time left Postgres");
         }
+        busy = swept.busy;
         if !swept.more {
             break;
         }
+    }
+    if busy > 0 {
+        tracing::warn!(
+            days = busy,
+            "days that have had their time are read for long: they stay until nobody does"
+        );
     }
     Ok(())
 }

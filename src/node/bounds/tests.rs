@@ -321,7 +321,7 @@ fn finished_dispatches_and_keys_leave() {
 #[test]
 fn deliveries_wait_for_postgres_while_there_is_room_and_are_counted_beyond_it() {
     let mut world = World::new(None);
-    world.duty = Duty::new(Rules::new(None, TTL), Exported::nothing());
+    world.duty = Duty::new(Rules::new(None, TTL), Exported::new(true));
     world.come(1);
     for n in 0..5_001 {
         world.order(n);

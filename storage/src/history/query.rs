@@ -71,7 +71,8 @@ pub struct Item {
 pub struct AgentThen {
     /// Which.
     pub agent: InstanceUid,
-    /// The newest event of each kind up to that time, by time, then place; at least one.
+    /// The newest event of each kind up to that time, by time, then place; at least one. In the order in which they
+    /// happened, as the clusters and ownerships tell under which they were said.
     pub items: Vec<Item>,
 }
 

@@ -11,19 +11,20 @@ use tokio_postgres::types::Type;
 use super::jsonb::Jsonb;
 use super::lease::Held;
 use super::refused::bigint;
-use super::rows::{Columns, Form, Parameter, get, put};
+use super::rows::{Columns, Form, Move, Parameter, get, put};
 use super::storable::restored;
 use super::{Connection, Error, Purpose, cursor, days};
 use crate::history::query::PAGE_MAX;
 
-/// Writes the records of a lineage above its cursor, which are in order, and moves it to the last. Answers where it
-/// stands.
+/// Writes the records of a lineage above its cursor, which are in order, and moves it. Answers where it stands.
 ///
 /// # Errors
-/// Those of Postgres, and [`Error::StaleFence`]; some of the records may be there then, the cursor does not say so.
+/// Those of Postgres, [`Error::StaleFence`] and [`Error::SetBack`]; some of the records may be there then, the cursor does
+/// not say so.
 pub async fn write_audit(
     connection: &mut Connection,
     held: Held,
+    way: Move,
     records: &[Arc<AuditRecord>],
 ) -> Result<u64, Error> {
     let lineage = held.lineage;
@@ -36,11 +37,11 @@ pub async fn write_audit(
         .iter()
         .map(|it| (lineage, Arc::clone(it)))
         .collect();
-    let Some((_, last)) = rows.last() else {
+    if done >= way.upto {
         return Ok(done);
-    };
-    put::<Audit>(connection, held, (&key, last.seq), &rows).await?;
-    Ok(last.seq)
+    }
+    put::<Audit>(connection, held, (&key, way), &rows).await?;
+    Ok(way.upto)
 }
 
 /// The columns of the table.

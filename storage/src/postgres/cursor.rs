@@ -71,12 +71,22 @@ pub(super) async fn lock(tx: &Transaction<'_>, key: &str) -> Result<u64, Error> 
         .map(Option::unwrap_or_default)
 }
 
-/// Moves a locked cursor. It never goes back.
-pub(super) async fn advance(tx: &Transaction<'_>, key: &str, seq: u64) -> Result<(), Error> {
-    let sql = "UPDATE history_cursor SET seq = greatest(seq, $2), updated_at = now() \
-               WHERE stream = $1";
+/// Moves a locked cursor. It never goes back. A stream of events says the number of its cluster.
+pub(super) async fn advance(
+    tx: &Transaction<'_>,
+    key: &str,
+    seq: u64,
+    lineage: Option<u64>,
+) -> Result<(), Error> {
+    let sql = "UPDATE history_cursor SET seq = greatest(seq, $2), updated_at = now(), \
+               lineage = coalesce(lineage, $3) WHERE stream = $1";
     let seq = bigint(seq)?;
-    let parameters: [Parameter<'_>; 2] = [(&key, Type::TEXT), (&seq, Type::INT8)];
+    let lineage = lineage.map(bigint).transpose()?;
+    let parameters: [Parameter<'_>; 3] = [
+        (&key, Type::TEXT),
+        (&seq, Type::INT8),
+        (&lineage, Type::INT8),
+    ];
     tx.execute("advance", sql, &parameters).await?;
     Ok(())
 }

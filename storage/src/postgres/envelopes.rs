@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::lease::Held;
 use super::refused::bigint;
-use super::rows::{Columns, Form, Parameter, get, put};
+use super::rows::{Columns, Form, Move, Parameter, get, put};
 use super::{Connection, Error, Purpose, cursor, days};
 use crate::history::query::PAGE_MAX;
 
@@ -39,20 +39,20 @@ pub struct Envelope {
     pub config_hash: Option<ConfigHash>,
 }
 
-/// Writes finished deliveries of a lineage and moves its cursor up to `upto`, whose meaning is the caller's.
+/// Writes finished deliveries of a lineage and moves its cursor, whose meaning is the caller's.
 ///
 /// # Errors
-/// Those of Postgres, and [`Error::StaleFence`]; some of the rows may be there then, the cursor does not say so.
+/// Those of Postgres, [`Error::StaleFence`] and [`Error::SetBack`]; some of the rows may be there then, the cursor does not say so.
 pub async fn write_envelopes(
     connection: &mut Connection,
     held: Held,
-    upto: u64,
+    way: Move,
     envelopes: &[Envelope],
 ) -> Result<(), Error> {
     let lineage = held.lineage;
     let rows: Vec<_> = envelopes.iter().map(|it| (lineage, it.clone())).collect();
     let key = cursor::dispatch_key(lineage);
-    put::<Envelopes>(connection, held, (&key, upto), &rows).await
+    put::<Envelopes>(connection, held, (&key, way), &rows).await
 }
 
 /// The columns of the table.

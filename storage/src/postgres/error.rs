@@ -131,6 +131,16 @@ pub enum Error {
         /// Which, and why.
         source: Box<refinery::Error>,
     },
+    /// A cursor stands before where it stood: an older copy of the database. Nothing was changed.
+    #[error("Postgres has less than it had: `{cursor}` stands at {found}, it was at {known}")]
+    SetBack {
+        /// Of which stream.
+        cursor: String,
+        /// Where it was.
+        known: u64,
+        /// Where it is.
+        found: u64,
+    },
     /// Somebody wrote under a newer fence of this duty: nothing was changed.
     #[error("the lease `{name}` was held under a newer fence than {fence}")]
     StaleFence {
@@ -168,6 +178,7 @@ impl Error {
             | Self::Migration { .. }
             | Self::Misfit { .. }
             | Self::StaleFence { .. }
+            | Self::SetBack { .. }
             | Self::NoPartition
             | Self::Number(_) => false,
         }
@@ -250,6 +261,7 @@ impl Error {
             | Self::Migrating { .. }
             | Self::Full { .. }
             | Self::StaleFence { .. }
+            | Self::SetBack { .. }
             | Self::NoPartition
             | Self::Number(_) => false,
         }

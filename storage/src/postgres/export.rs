@@ -52,7 +52,8 @@ enum Attempt {
 /// stands afterwards.
 ///
 /// Events of the days that are kept, of which there are so many, get partitions where there is none; those of other days
-/// stand in the nearest, with their own time in the body.
+/// stand in the nearest, with their own time in the body; so do those whose partition cannot be made. `lineage` is the
+/// number of the cluster: [`super::lineage::number`].
 ///
 /// # Errors
 /// Those of Postgres; nothing was written then, or all.
@@ -60,16 +61,22 @@ pub async fn write_events(
     connection: &mut Connection,
     batch: &Batch<'_>,
     kept_days: u64,
+    lineage: u64,
 ) -> Result<u64, Error> {
     documents::put(connection, batch.events, batch.documents).await?;
     let mut bodies = Bodies::of(batch.events);
     let mut may_make = Some(kept_days);
     loop {
-        match attempt(connection, batch, &bodies, may_make).await {
+        match attempt(connection, batch, &bodies, may_make, lineage).await {
             Ok(Attempt::Written(seq)) => return Ok(seq),
             Ok(Attempt::Lacks(days)) => {
                 may_make = None;
-                partitions::ensure(connection, days).await?;
+                if let Err(error) = partitions::ensure(connection, days).await {
+                    if error.is_away() {
+                        return Err(error);
+                    }
+                    tracing::warn!(error = error.reason(), "a day has no partition of its own");
+                }
             }
             Err(error) => bodies.repair(connection, error).await?,
         }
@@ -81,6 +88,7 @@ async fn attempt(
     batch: &Batch<'_>,
     bodies: &Bodies<'_>,
     may_make: Option<u64>,
+    lineage: u64,
 ) -> Result<Attempt, Error> {
     let key = cursor::events_key(batch.stream.id);
     let tx = connection.begin(Purpose::Write).await?;
@@ -98,7 +106,7 @@ async fn attempt(
         }
     }
     copy(&tx, batch, first, &spans, bodies).await?;
-    cursor::advance(&tx, &key, batch.upto).await?;
+    cursor::advance(&tx, &key, batch.upto, Some(lineage)).await?;
     tx.commit().await?;
     Ok(Attempt::Written(batch.upto))
 }

@@ -2,7 +2,7 @@
 //!
 //! Newest is by ownership, then time, then number, then stream: an event that was said under a later ownership is
 //! newer whatever the wall clocks of the two nodes said. Ownerships are counted from the founding of a cluster on, so
-//! before them comes when it was founded: a cluster that begins anew tells newer things than the one before it.
+//! before them comes its number: a cluster that begins anew tells newer things than the one before it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -42,18 +42,18 @@ fn order(spooled: &Spooled) -> Order {
 }
 
 /// Writes the newest of each kind among the events of a batch that are above the cursor. Answers where the cursor stands
-/// afterwards. `founded_ms` is when the cluster was founded, in wall time.
+/// afterwards. `lineage` is the number of the cluster: [`super::lineage::number`].
 ///
 /// # Errors
 /// Those of Postgres; nothing was written then, or all.
 pub async fn write_latest(
     connection: &mut Connection,
     batch: &Batch<'_>,
-    founded_ms: u64,
+    lineage: u64,
 ) -> Result<u64, Error> {
     let mut bodies = Bodies::of(batch.events);
     loop {
-        match attempt(connection, batch, &bodies, founded_ms).await {
+        match attempt(connection, batch, &bodies, lineage).await {
             Ok(seq) => return Ok(seq),
             Err(error) => bodies.repair(connection, error).await?,
         }
@@ -64,7 +64,7 @@ async fn attempt(
     connection: &mut Connection,
     batch: &Batch<'_>,
     bodies: &Bodies<'_>,
-    founded_ms: u64,
+    lineage: u64,
 ) -> Result<u64, Error> {
     let key = cursor::latest_key(batch.stream.id);
     let tx = connection.begin(Purpose::Write).await?;
@@ -84,11 +84,11 @@ async fn attempt(
         }
     }
     if !agents.is_empty() {
-        let rows = Rows::of(batch, bodies, founded_ms, &agents);
+        let rows = Rows::of(batch, bodies, lineage, &agents);
         let parameters = rows.parameters();
         tx.execute("latest", UPSERT, &parameters).await?;
     }
-    cursor::advance(&tx, &key, batch.upto).await?;
+    cursor::advance(&tx, &key, batch.upto, Some(lineage)).await?;
     tx.commit().await?;
     Ok(batch.upto)
 }
@@ -108,7 +108,7 @@ impl<'a> Rows<'a> {
     fn of(
         batch: &Batch<'a>,
         bodies: &Bodies<'_>,
-        founded_ms: u64,
+        lineage: u64,
         agents: &BTreeMap<InstanceUid, BTreeMap<EventKind, usize>>,
     ) -> Self {
         let (events, node) = (batch.events, batch.stream.node);
@@ -125,7 +125,7 @@ impl<'a> Rows<'a> {
             rows.nodes.push(node.0.cast_signed());
             rows.kinds.push(newest.kind.word());
             rows.states
-                .push(Jsonb(state(batch, bodies, founded_ms, kinds)));
+                .push(Jsonb(state(batch, bodies, lineage, kinds)));
             rows.documents.push(document.map(|hash| &hash.0[..]));
         }
         rows
@@ -146,7 +146,7 @@ impl<'a> Rows<'a> {
 fn state(
     batch: &Batch<'_>,
     bodies: &Bodies<'_>,
-    founded_ms: u64,
+    lineage: u64,
     kinds: &BTreeMap<EventKind, usize>,
 ) -> String {
     let mut state = String::from("{");
@@ -160,7 +160,7 @@ fn state(
             kind.word(),
             days::text(event.at_ms),
             stream.node.0.cast_signed(),
-            founded_ms,
+            lineage,
             event.fence.0,
             event.at_ms,
             spooled.seq,

@@ -22,6 +22,7 @@ pub mod export;
 mod jsonb;
 pub mod latest;
 pub mod lease;
+pub mod lineage;
 pub mod partitions;
 pub mod pool;
 pub mod read;
@@ -40,6 +41,7 @@ use std::time::Duration;
 pub use connect::Options;
 pub use error::Error;
 pub use pool::{Connection, PoolStatus, Postgres, Purpose, Transaction};
+pub use rows::Move;
 pub use tls::Tls;
 
 /// Which server a query went to.

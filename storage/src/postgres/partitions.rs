@@ -125,6 +125,17 @@ impl Spans {
     }
 }
 
+/// The server's clock, in milliseconds since 1970: the one that all nodes have in common.
+///
+/// # Errors
+/// Those of Postgres.
+pub async fn now_ms(connection: &mut Connection) -> Result<u64, Error> {
+    let tx = connection.begin(Purpose::Read).await?;
+    let rows = tx.query("now", "SELECT now()", &[]).await?;
+    let row = rows.first().ok_or(Error::Empty { name: "now" })?;
+    Ok(days::millis(get(row, 0)?))
+}
+
 /// Makes the partitions of yesterday, today and the [`AHEAD_DAYS`] to come, and says how many were missing. Any node may.
 ///
 /// # Errors

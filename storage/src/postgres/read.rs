@@ -131,7 +131,7 @@ pub async fn extent(connection: &mut Connection) -> Result<Option<(u64, u64)>, E
 /// newest of all stands in, if it is that old.
 const FLEET: &str = "\
 SELECT coalesce(h.at, n.at), coalesce(h.stream, n.stream), coalesce(h.seq, n.seq), coalesce(h.node_id, n.node_id),
-       k.kind, coalesce(h.body, n.body), coalesce(h.fence, n.fence), a.instance_uid
+       k.kind, coalesce(h.body, n.body), coalesce(h.fence, n.fence), a.instance_uid, coalesce(c.lineage, n.lineage, 0)
 FROM (SELECT instance_uid, state FROM agent_latest WHERE instance_uid > $1 ORDER BY 1 LIMIT $2) AS a
 CROSS JOIN LATERAL jsonb_each(a.state) AS k (kind, newest)
 LEFT JOIN LATERAL (
@@ -141,7 +141,9 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT (newest ->> 'at')::timestamptz AS at, (newest #>> '{order,4}')::uuid AS stream,
            (newest #>> '{order,3}')::bigint AS seq, (newest ->> 'node')::bigint AS node_id,
-           newest -> 'body' AS body, (newest #>> '{order,1}')::bigint AS fence) AS n ON h.seq IS NULL AND n.at <= $3
+           newest -> 'body' AS body, (newest #>> '{order,1}')::bigint AS fence,
+           (newest #>> '{order,0}')::bigint AS lineage) AS n ON h.seq IS NULL AND n.at <= $3
+LEFT JOIN history_cursor AS c ON c.stream = 'events:' || replace(h.stream::text, '-', '')
 ORDER BY a.instance_uid, k.kind";
 
 /// A page of the fleet at a past time, and the agent after which the next one begins: nothing when this was the last.
@@ -167,16 +169,21 @@ pub async fn fleet_at(
     ];
     let tx = connection.begin(Purpose::Read).await?;
     let rows = tx.query("fleet_at", FLEET, &parameters).await?;
-    let mut fleet = BTreeMap::<InstanceUid, Vec<Item>>::new();
+    let mut fleet = BTreeMap::<InstanceUid, Vec<(i64, Item)>>::new();
     for row in &rows {
         let events = fleet.entry(get(row, 7)?).or_default();
         if get::<Option<i64>>(row, 2)?.is_some() {
-            events.extend(item(row)?);
+            let lineage = get(row, 8)?;
+            events.extend(item(row)?.map(|item| (lineage, item)));
         }
     }
     let is_last = fleet.len() < limit;
     let next = fleet.last_key_value().map(|(agent, _)| *agent);
     let known = fleet.into_iter().filter(|(_, events)| !events.is_empty());
-    let past = known.map(|(agent, items)| AgentThen { agent, items });
+    let past = known.map(|(agent, mut items)| {
+        items.sort_by_key(|(lineage, item)| (*lineage, item.fence, item.position));
+        let items = items.into_iter().map(|(_, item)| item).collect();
+        AgentThen { agent, items }
+    });
     Ok((past.collect(), next.filter(|_| !is_last)))
 }

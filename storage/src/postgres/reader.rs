@@ -134,26 +134,48 @@ impl Postgres {
     ///
     /// # Errors
     /// When neither can be reached, what the last one said.
-    pub async fn reader(&self) -> Result<Connection, Error> {
-        let Some(replica) = &self.replica else {
-            return self.primary().await;
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        let fresh = |connection| Reader {
+            connection,
+            is_fresh: true,
         };
-        match self.replica() {
-            Replica::Unknown | Replica::Away => self.primary().await,
+        let Some(replica) = &self.replica else {
+            return self.primary().await.map(fresh);
+        };
+        let state = self.replica();
+        match state {
+            Replica::Unknown | Replica::Away => self.primary().await.map(fresh),
             Replica::Fresh | Replica::Alone => match in_time(replica).await {
-                Some(connection) => Ok(connection),
+                Some(connection) => Ok(Reader {
+                    connection,
+                    is_fresh: state == Replica::Fresh,
+                }),
                 None => {
                     // the next look will say more
                     self.watched.0.lock().replica = Replica::Away;
-                    self.primary().await
+                    self.primary().await.map(fresh)
                 }
             },
             Replica::Behind => match self.primary().await {
-                Err(error) if error.is_away() => in_time(replica).await.ok_or(error),
-                answer => answer,
+                Err(error) if error.is_away() => {
+                    let connection = in_time(replica).await.ok_or(error)?;
+                    Ok(Reader {
+                        connection,
+                        is_fresh: false,
+                    })
+                }
+                answer => answer.map(fresh),
             },
         }
     }
+}
+
+/// Who answers a reader.
+pub struct Reader {
+    /// The connection.
+    pub connection: Connection,
+    /// Whether it has all that was there [`BEHIND_MAX`] ago. What a replica has whose primary is away may be old.
+    pub is_fresh: bool,
 }
 
 /// A connection to the replica, unless that makes a reader wait who could have been served by the primary.

@@ -22,7 +22,7 @@ const STREAM_DAYS: u64 = 400;
 /// How old things may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Wall time in milliseconds since 1970.
+    /// Wall time in milliseconds since 1970; the server's counts where that is earlier.
     pub now_ms: u64,
     /// Days of status history.
     pub history_days: u64,
@@ -73,7 +73,7 @@ const DELIVERIES: &str = "\
 DELETE FROM dispatch_envelopes WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM dispatch_envelopes WHERE finished_at < $1 ORDER BY finished_at LIMIT $2))";
 
-/// By the server's clock, which wrote the column too.
+/// The server's clock wrote the column.
 const CURSORS: &str = "\
 DELETE FROM history_cursor WHERE stream IN (
     SELECT stream FROM history_cursor
@@ -85,19 +85,15 @@ DELETE FROM history_cursor WHERE stream IN (
 /// # Errors
 /// [`Error::StaleFence`] when a newer holder has written, and those of Postgres. Steps before it stay done.
 pub async fn sweep(connection: &mut Connection, held: Held, kept: Kept) -> Result<Swept, Error> {
-    let today = Day::of(kept.now_ms);
+    let tx = guarded(connection, held).await?;
+    let spans = Spans::read(&tx).await?;
+    tx.commit().await?;
+    // what is gone does not come back: of two clocks the one counts that takes less
+    let now_ms = kept.now_ms.min(spans.now_ms);
     let mut swept = Swept::default();
-    drop_partitions(
-        connection,
-        held,
-        today.before(kept.history_days),
-        &mut swept,
-    )
-    .await?;
-    let back = |days: u64| {
-        kept.now_ms
-            .saturating_sub(days.saturating_mul(days::DAY_MS))
-    };
+    let oldest = Day::of(now_ms).before(kept.history_days);
+    drop_partitions(connection, held, (&spans, oldest), &mut swept).await?;
+    let back = |days: u64| now_ms.saturating_sub(days.saturating_mul(days::DAY_MS));
     let (history_ms, audit_ms) = (back(kept.history_days), back(kept.audit_days));
     let streams_ms = back(kept.history_days.saturating_add(STREAM_DAYS));
     let steps = [
@@ -139,12 +135,9 @@ async fn guarded(connection: &mut Connection, held: Held) -> Result<Transaction<
 async fn drop_partitions(
     connection: &mut Connection,
     held: Held,
-    oldest: Day,
+    (spans, oldest): (&Spans, Day),
     swept: &mut Swept,
 ) -> Result<(), Error> {
-    let tx = guarded(connection, held).await?;
-    let spans = Spans::read(&tx).await?;
-    tx.commit().await?;
     let mut old = spans
         .iter()
         .filter_map(|span| span.day())
@@ -162,6 +155,7 @@ async fn drop_partitions(
             Err(error) => return Err(error),
         }
     }
-    swept.more |= old.next().is_some();
+    // where all are in use, trying on would make everybody wait who reads or writes
+    swept.more |= swept.partitions > 0 && old.next().is_some();
     Ok(())
 }

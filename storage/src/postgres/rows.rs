@@ -78,44 +78,64 @@ impl Form {
     }
 }
 
+/// From where to where a cursor moves, as whoever writes knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Where it stands at least: all before that is there.
+    pub from: u64,
+    /// Where it stands afterwards.
+    pub upto: u64,
+}
+
 /// Writes rows and moves the cursor.
 pub(super) async fn put<C: Columns>(
     connection: &mut Connection,
     held: Held,
-    (key, upto): (&str, u64),
+    (key, way): (&str, Move),
     rows: &[C::Row],
 ) -> Result<(), Error> {
-    match insert::<C>(connection, held, (key, upto), rows, Form::Plain).await {
+    let stays = Move {
+        upto: way.from,
+        ..way
+    };
+    match insert::<C>(connection, held, (key, way), rows, Form::Plain).await {
         Err(error) if error.is_about_data() => {}
         done => return done,
     }
     for row in rows.chunks(1) {
-        match insert::<C>(connection, held, (key, 0), row, Form::Plain).await {
+        match insert::<C>(connection, held, (key, stays), row, Form::Plain).await {
             Err(error) if error.is_about_data() => {
-                insert::<C>(connection, held, (key, 0), row, Form::Ascii).await?;
+                insert::<C>(connection, held, (key, stays), row, Form::Ascii).await?;
             }
             done => done?,
         }
     }
-    insert::<C>(connection, held, (key, upto), &[], Form::Plain).await
+    insert::<C>(connection, held, (key, way), &[], Form::Plain).await
 }
 
 async fn insert<C: Columns>(
     connection: &mut Connection,
     held: Held,
-    (key, upto): (&str, u64),
+    (key, way): (&str, Move),
     rows: &[C::Row],
     form: Form,
 ) -> Result<(), Error> {
     let columns = C::of(rows, form)?;
     let tx = connection.begin(Purpose::Write).await?;
     lease::show(&tx, held).await?;
-    cursor::lock(&tx, key).await?;
+    let stands = cursor::lock(&tx, key).await?;
+    if stands < way.from {
+        return Err(Error::SetBack {
+            cursor: key.to_owned(),
+            known: way.from,
+            found: stands,
+        });
+    }
     if !rows.is_empty() {
         let parameters = columns.parameters();
         tx.execute(C::NAME, C::INSERT, &parameters).await?;
     }
-    cursor::advance(&tx, key, upto).await?;
+    cursor::advance(&tx, key, way.upto, None).await?;
     tx.commit().await
 }
 

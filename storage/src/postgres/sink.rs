@@ -14,17 +14,17 @@ use crate::history::spool::Stream;
 pub struct PostgresSink {
     servers: Arc<Postgres>,
     kept_days: u64,
-    founded_ms: u64,
+    lineage: u64,
 }
 
 impl PostgresSink {
-    /// Writes to these servers, for a cluster that was founded then. Events of the last `kept_days` get partitions of
+    /// Writes to these servers, for the cluster with this number. Events of the last `kept_days` get partitions of
     /// their own.
-    pub fn new(servers: Arc<Postgres>, kept_days: u32, founded_ms: u64) -> Self {
+    pub fn new(servers: Arc<Postgres>, kept_days: u32, lineage: u64) -> Self {
         Self {
             servers,
             kept_days: kept_days.into(),
-            founded_ms,
+            lineage,
         }
     }
 }
@@ -46,7 +46,8 @@ impl Sink for PostgresSink {
     fn write_events<'a>(&'a self, batch: Batch<'a>) -> BoxFuture<'a, Result<u64, SinkError>> {
         async move {
             let mut connection = self.servers.primary().await?;
-            let written = export::write_events(&mut connection, &batch, self.kept_days);
+            let written =
+                export::write_events(&mut connection, &batch, self.kept_days, self.lineage);
             Ok(written.await?)
         }
         .boxed()
@@ -55,7 +56,7 @@ impl Sink for PostgresSink {
     fn write_latest<'a>(&'a self, batch: Batch<'a>) -> BoxFuture<'a, Result<u64, SinkError>> {
         async move {
             let mut connection = self.servers.primary().await?;
-            let written = latest::write_latest(&mut connection, &batch, self.founded_ms);
+            let written = latest::write_latest(&mut connection, &batch, self.lineage);
             Ok(written.await?)
         }
         .boxed()

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ampora_raft::ids::{ConfigHash, DispatchId, Fence, NodeId};
 use ampora_raft::records::AuditRecord;
-use ampora_storage::postgres::Error;
 use ampora_storage::postgres::audit::{AuditQuery, audit, write_audit};
 use ampora_storage::postgres::cursor::dispatch_key;
 use ampora_storage::postgres::envelopes::{Envelope, envelopes, write_envelopes};
 use ampora_storage::postgres::lease::Held;
 use ampora_storage::postgres::retention::{Kept, sweep};
+use ampora_storage::postgres::{Error, Move};
 
 use crate::data::{HELD, Store, agent};
 use crate::postgres::{Server, Version};
@@ -21,6 +21,15 @@ const EXPORT: Held = Held {
     name: "history-export",
     fence: 3,
 };
+
+/// To a number, from wherever the cursor stands.
+fn upto(upto: u64) -> Move {
+    Move { from: 0, upto }
+}
+
+fn all_of(records: &[Arc<AuditRecord>]) -> Move {
+    upto(records.last().expect("some").seq)
+}
 
 /// A chain whose values are as the fleet writes them, in all their kinds.
 fn chain(count: u64) -> Vec<Arc<AuditRecord>> {
@@ -73,12 +82,12 @@ async fn audit_records_are_there_once_and_verify() {
         let records = chain(20);
         for (from, to, cursor) in [(0, 8, 8), (0, 8, 8), (4, 15, 15), (15, 20, 20), (0, 20, 20)] {
             let batch = &records[from..to];
-            let written = write_audit(&mut connection, EXPORT, batch).await;
+            let written = write_audit(&mut connection, EXPORT, all_of(batch), batch).await;
             assert_eq!(written.expect("written"), cursor);
         }
         // a cursor that was set back finds them by their hashes
         store.sql("UPDATE history_cursor SET seq = 0");
-        let written = write_audit(&mut connection, EXPORT, &records).await;
+        let written = write_audit(&mut connection, EXPORT, all_of(&records), &records).await;
         assert_eq!(written.expect("written"), 20);
         let query = AuditQuery {
             limit: 7,
@@ -107,20 +116,59 @@ async fn audit_records_are_there_once_and_verify() {
 }
 
 #[tokio::test]
+async fn nothing_is_written_over_a_gap() {
+    let store = Store::new(Server::shared(Version::Oldest)).await;
+    let mut connection = store.connection().await;
+    let records = chain(6);
+    write_audit(&mut connection, EXPORT, upto(4), &records[..4])
+        .await
+        .expect("written");
+    write_envelopes(&mut connection, EXPORT, upto(4), &[envelope(4)])
+        .await
+        .expect("written");
+    // an older copy of the database has taken its place
+    store.sql("UPDATE history_cursor SET seq = 2; DELETE FROM audit_events WHERE seq > 2");
+    let way = Move { from: 4, upto: 6 };
+    let refused = write_audit(&mut connection, EXPORT, way, &records[4..]).await;
+    let is_told = |found: &Error| {
+        matches!(
+            found,
+            Error::SetBack {
+                known: 4,
+                found: 2,
+                ..
+            }
+        )
+    };
+    assert!(refused.as_ref().is_err_and(is_told), "{refused:?}");
+    let refused = write_envelopes(&mut connection, EXPORT, way, &[envelope(6)]).await;
+    assert!(refused.as_ref().is_err_and(is_told), "{refused:?}");
+    let written = write_audit(&mut connection, EXPORT, Move { from: 2, upto: 6 }, &records).await;
+    assert_eq!(written.expect("written"), 6);
+    assert_eq!(store.sql("SELECT count(*) FROM audit_events"), "6");
+    assert_eq!(store.sql("SELECT count(*) FROM dispatch_envelopes"), "1");
+}
+
+#[tokio::test]
 async fn records_under_a_stale_fence_are_not_written() {
     let store = Store::new(Server::shared(Version::Newest)).await;
     let mut connection = store.connection().await;
     let records = chain(2);
-    write_audit(&mut connection, EXPORT, &records[..1])
-        .await
-        .expect("written");
+    write_audit(
+        &mut connection,
+        EXPORT,
+        all_of(&records[..1]),
+        &records[..1],
+    )
+    .await
+    .expect("written");
     let stale = Held { fence: 2, ..EXPORT };
-    let refused = write_audit(&mut connection, stale, &records).await;
+    let refused = write_audit(&mut connection, stale, all_of(&records), &records).await;
     assert!(
         matches!(refused, Err(Error::StaleFence { fence: 2, .. })),
         "{refused:?}"
     );
-    let refused = write_envelopes(&mut connection, stale, 9, &[envelope(1)]).await;
+    let refused = write_envelopes(&mut connection, stale, upto(9), &[envelope(1)]).await;
     assert!(
         matches!(refused, Err(Error::StaleFence { fence: 2, .. })),
         "{refused:?}"
@@ -129,7 +177,7 @@ async fn records_under_a_stale_fence_are_not_written() {
                   (SELECT string_agg(seq::text, ',') FROM history_cursor)";
     assert_eq!(store.sql(counts), "1|0|1");
     // another duty's fence is its own
-    write_audit(&mut connection, HELD, &records)
+    write_audit(&mut connection, HELD, all_of(&records), &records)
         .await
         .expect("written");
 }
@@ -163,13 +211,13 @@ async fn finished_deliveries_are_there_once_and_come_in_pages() {
             error: None,
             ..envelope(4)
         };
-        for (batch, upto) in [
+        for (batch, seq) in [
             (&all[..5], 5),
             (&all[..5], 5),
             (&all[3..], 9),
             (&all[..2], 2),
         ] {
-            let written = write_envelopes(&mut connection, EXPORT, upto, batch).await;
+            let written = write_envelopes(&mut connection, EXPORT, upto(seq), batch).await;
             written.expect("written");
         }
         assert_eq!(store.cursor(&dispatch_key(LINEAGE)).await, 9);
@@ -197,11 +245,11 @@ async fn old_records_and_deliveries_go_by_their_own_days() {
     let store = Store::new(Server::shared(Version::Distribution)).await;
     let mut connection = store.connection().await;
     let records = chain(6);
-    write_audit(&mut connection, EXPORT, &records)
+    write_audit(&mut connection, EXPORT, all_of(&records), &records)
         .await
         .expect("written");
     let all: Vec<_> = (1..=4).map(envelope).collect();
-    write_envelopes(&mut connection, EXPORT, 4, &all)
+    write_envelopes(&mut connection, EXPORT, upto(4), &all)
         .await
         .expect("written");
     let kept = |now_ms| Kept {
@@ -234,7 +282,7 @@ async fn records_that_a_server_cannot_spell_are_written_in_ascii() {
     let record = Arc::make_mut(&mut records[1]);
     record.target = "日".into();
     record.before = r#"{"a":"日"}"#.into();
-    let written = write_audit(&mut connection, EXPORT, &records).await;
+    let written = write_audit(&mut connection, EXPORT, all_of(&records), &records).await;
     assert_eq!(written.expect("written"), 3);
     let rows = "SELECT string_agg(target, ',' ORDER BY seq) FROM audit_events";
     assert_eq!(store.sql(rows), "edge,\\u{65e5},edge");

@@ -20,8 +20,8 @@ pub(crate) const HELD: Held = Held {
     fence: 7,
 };
 
-/// When the cluster was founded.
-pub(crate) const FOUNDED_MS: u64 = 1_700_000_000_000;
+/// The number of the cluster among those that have written there.
+pub(crate) const LINEAGE: u64 = 1;
 
 /// Somebody whom nobody tells anything.
 struct Silent;
@@ -160,5 +160,5 @@ pub(crate) async fn write(
     stream: Stream,
     events: &[Spooled],
 ) -> Result<u64, Error> {
-    write_events(connection, &batch(stream, events), 30).await
+    write_events(connection, &batch(stream, events), 30, LINEAGE).await
 }

@@ -126,6 +126,28 @@ async fn a_table_without_partitions_gets_one() {
     assert_eq!(store.sql(name), Day::of(now_ms()).partition());
 }
 
+/// A table that was detached to be kept has the name of its day.
+#[tokio::test]
+async fn a_day_that_cannot_be_made_stops_nobody() {
+    let store = Store::new(Server::shared(Version::Newest)).await;
+    let mut connection = store.connection().await;
+    let today = Day::of(now_ms());
+    ensure_ahead(&mut connection, today.start_ms())
+        .await
+        .expect("made");
+    let kept = today.before(1).partition();
+    store.sql(&format!(
+        "ALTER TABLE agent_status_history DETACH PARTITION {kept}"
+    ));
+    let made = ensure_ahead(&mut connection, today.start_ms()).await;
+    assert!(made.is_err_and(|error| !error.is_away()));
+    let late = [event(1, today.before(1).start_ms() + 5, "{}")];
+    let written = write(&mut connection, source(1), &late).await;
+    assert_eq!(written.expect("written"), 1);
+    let name = "SELECT tableoid::regclass FROM agent_status_history";
+    assert_eq!(store.sql(name), today.partition());
+}
+
 #[tokio::test]
 async fn partitions_of_operators_take_rows_and_stay_as_they_are() {
     let store = Store::new(Server::shared(Version::Distribution)).await;

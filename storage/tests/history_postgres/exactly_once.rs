@@ -6,7 +6,7 @@ use ampora_storage::postgres::cursor::events_key;
 use ampora_storage::postgres::export::write_events;
 use futures_util::future::join_all;
 
-use crate::data::{Store, batch, events, pool, source, write};
+use crate::data::{LINEAGE, Store, batch, events, pool, source, write};
 use crate::postgres::{Listen, Server, Version};
 use crate::proxy::cut_at_commit;
 
@@ -51,7 +51,7 @@ async fn come_again(connection: &mut Connection, stream: u128) {
             upto,
             ..batch(source, events)
         };
-        let written = write_events(connection, &batch, 30).await;
+        let written = write_events(connection, &batch, 30, LINEAGE).await;
         assert_eq!(written.expect("written"), cursor);
     }
     // 153 to 155 were said to be gone: they stay so, and others take their place in the count

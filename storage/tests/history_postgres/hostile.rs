@@ -8,7 +8,7 @@ use ampora_storage::postgres::export::write_events;
 use ampora_storage::postgres::latest::write_latest;
 use ampora_storage::postgres::read::{document, history};
 
-use crate::data::{FOUNDED_MS, Store, agent, batch, event, hash, now_ms, source, write};
+use crate::data::{LINEAGE, Store, agent, batch, event, hash, now_ms, source, write};
 use crate::postgres::{Database, Server, Version};
 
 /// Whether each comes back as it was, or in its escaped form because readers of JSON refuse it too.
@@ -109,7 +109,7 @@ async fn the_newest_state_takes_hostile_bodies_too() {
         bad.event.fence = Fence(seq);
         bad.event.kind = EventKind::ALL[number % 7];
         let bad = [bad];
-        let written = write_latest(&mut connection, &batch(source(1), &bad), FOUNDED_MS).await;
+        let written = write_latest(&mut connection, &batch(source(1), &bad), LINEAGE).await;
         assert_eq!(written.expect("written"), seq, "{body}");
     }
     let kinds = store.sql(
@@ -142,7 +142,7 @@ async fn documents_that_jsonb_cannot_hold_are_kept() {
             documents: &documents,
             ..batch(stream, &events)
         };
-        let written = write_events(&mut connection, &batch, 30).await;
+        let written = write_events(&mut connection, &batch, 30, LINEAGE).await;
         assert_eq!(written.expect("written"), batch.upto);
     }
     assert_eq!(
@@ -184,7 +184,7 @@ async fn a_database_that_is_not_utf_8_holds_what_it_cannot_spell() {
             .expect("written"),
         3
     );
-    let written = write_latest(&mut connection, &batch(source(1), &events), FOUNDED_MS).await;
+    let written = write_latest(&mut connection, &batch(source(1), &events), LINEAGE).await;
     assert_eq!(written.expect("written"), 3);
     let items = history(&mut connection, &page()).await.expect("a page");
     let read: Vec<_> = items.iter().rev().map(|item| value(&item.body)).collect();

@@ -10,7 +10,7 @@ use ampora_storage::postgres::latest::write_latest;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::data::{FOUNDED_MS, Store, agent, batch, event, hash, now_ms, source};
+use crate::data::{LINEAGE, Store, agent, batch, event, hash, now_ms, source};
 use crate::postgres::{Server, Version};
 
 /// An event of a few agents, kinds, fences and times, so that ties are common.
@@ -18,7 +18,7 @@ fn said() -> impl Strategy<Value = (u128, usize, u64, u64)> {
     (0..3_u128, 0..7_usize, 1..4_u64, 0..4_u64)
 }
 
-/// Two streams, when the cluster of each was founded, and where each of their batches ends: `true` takes the next from
+/// Two streams, the number of the cluster of each, and where each of their batches ends: `true` takes the next from
 /// the first stream.
 type Case = (
     [Vec<(u128, usize, u64, u64)>; 2],
@@ -30,8 +30,8 @@ fn case() -> impl Strategy<Value = Case> {
     let stream = || prop::collection::vec(said(), 1..30);
     let order = prop::collection::vec((any::<bool>(), 1..9_usize), 4..24);
     // two nodes of one cluster, or of two that used the database one after the other
-    let founded = prop::sample::select(vec![[5, 5], [5, 6], [6, 5]]);
-    ([stream(), stream()], founded, order)
+    let lineages = prop::sample::select(vec![[5, 5], [5, 6], [6, 5]]);
+    ([stream(), stream()], lineages, order)
 }
 
 fn spooled(said: &[(u128, usize, u64, u64)], base_ms: u64) -> Vec<Spooled> {
@@ -53,13 +53,13 @@ type Order = (u64, u64, u64, u64, u128);
 /// What is newest of each agent and kind, and of each agent.
 fn fold(
     streams: &[Vec<Spooled>; 2],
-    founded: [u64; 2],
+    lineages: [u64; 2],
 ) -> BTreeMap<InstanceUid, BTreeMap<&'static str, Order>> {
     let mut all = BTreeMap::<InstanceUid, BTreeMap<_, Order>>::new();
-    for ((number, stream), founded_ms) in (1_u128..).zip(streams).zip(founded) {
+    for ((number, stream), lineage) in (1_u128..).zip(streams).zip(lineages) {
         for one in stream {
             let event = &one.event;
-            let order = (founded_ms, event.fence.0, event.at_ms, one.seq, number);
+            let order = (lineage, event.fence.0, event.at_ms, one.seq, number);
             let newest = all.entry(event.agent).or_default();
             let newest = newest.entry(event.kind.word()).or_insert(order);
             *newest = order.max(*newest);
@@ -69,16 +69,16 @@ fn fold(
 }
 
 /// The same in words, as psql prints the table.
-fn expected(streams: &[Vec<Spooled>; 2], founded: [u64; 2]) -> String {
+fn expected(streams: &[Vec<Spooled>; 2], lineages: [u64; 2]) -> String {
     let mut lines = Vec::new();
-    for (agent, kinds) in fold(streams, founded) {
+    for (agent, kinds) in fold(streams, lineages) {
         let (head, _) = kinds.iter().max_by_key(|(_, order)| **order).expect("some");
         let document = kinds
             .get("effective_config")
             .map(|order| format!("{:02x}", order.3));
         let document = document.unwrap_or_default().repeat(32);
-        for (kind, (founded_ms, fence, at_ms, seq, stream)) in &kinds {
-            let order = format!("[{founded_ms}, {fence}, {at_ms}, {seq}, \"{stream:032x}\"]");
+        for (kind, (lineage, fence, at_ms, seq, stream)) in &kinds {
+            let order = format!("[{lineage}, {fence}, {at_ms}, {seq}, \"{stream:032x}\"]");
             lines.push(format!(
                 "{agent}|{head}|{document}|{kind}|{order}|{{\"n\": {seq}}}"
             ));
@@ -90,17 +90,17 @@ fn expected(streams: &[Vec<Spooled>; 2], founded: [u64; 2]) -> String {
 const ROWS: &str = "SELECT instance_uid, kind, encode(document, 'hex'), key, value -> 'order', value -> 'body' \
                     FROM agent_latest, jsonb_each(state) ORDER BY instance_uid, key COLLATE \"C\"";
 
-async fn write(connection: &mut Connection, number: usize, founded_ms: u64, events: &[Spooled]) {
+async fn write(connection: &mut Connection, number: usize, lineage: u64, events: &[Spooled]) {
     let stream = source(number as u128 + 1);
     // once more, as after an answer that was lost
     for _ in 0..2 {
         let batch = batch(stream, events);
-        let written = write_latest(connection, &batch, founded_ms).await;
+        let written = write_latest(connection, &batch, lineage).await;
         assert_eq!(written.expect("written"), batch.upto);
     }
 }
 
-async fn check(store: &Store, (said, founded, order): Case) {
+async fn check(store: &Store, (said, lineages, order): Case) {
     store.sql("TRUNCATE agent_latest, history_cursor");
     let base_ms = now_ms();
     let streams = said.map(|said| spooled(&said, base_ms));
@@ -112,10 +112,10 @@ async fn check(store: &Store, (said, founded, order): Case) {
         let (now, later) = rest[number].split_at(count.min(rest[number].len()));
         rest[number] = later;
         if !now.is_empty() {
-            write(&mut connection, number, founded[number], now).await;
+            write(&mut connection, number, lineages[number], now).await;
         }
     }
-    assert_eq!(store.sql(ROWS), expected(&streams, founded));
+    assert_eq!(store.sql(ROWS), expected(&streams, lineages));
 }
 
 #[test]
@@ -158,8 +158,7 @@ async fn two_nodes_that_write_the_same_agents_at_once_do_not_stand_in_each_other
                     })
                     .collect();
                 let written =
-                    write_latest(&mut connection, &batch(source(number), &events), FOUNDED_MS)
-                        .await;
+                    write_latest(&mut connection, &batch(source(number), &events), LINEAGE).await;
                 written.expect("no deadlock");
             }
         }
@@ -185,7 +184,7 @@ async fn columns_say_what_people_look_for() {
         ..batch(source(1), &events)
     };
     assert_eq!(
-        write_latest(&mut connection, &batch, FOUNDED_MS)
+        write_latest(&mut connection, &batch, LINEAGE)
             .await
             .expect("written"),
         5

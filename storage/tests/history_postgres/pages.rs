@@ -4,6 +4,7 @@ use ampora_raft::ids::Fence;
 use ampora_storage::history::event::{EventKind, Spooled, StreamId};
 use ampora_storage::history::query::{Item, Position, Query};
 use ampora_storage::postgres::days::DAY_MS;
+use ampora_storage::postgres::export::write_events;
 use ampora_storage::postgres::latest::write_latest;
 use ampora_storage::postgres::read::{extent, fleet_at, history};
 use ampora_storage::postgres::{Connection, partitions};
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::data::{FOUNDED_MS, Store, agent, batch, event, now_ms, pool, source, write};
+use crate::data::{LINEAGE, Store, agent, batch, event, now_ms, pool, source, write};
 use crate::postgres::{Server, Version};
 
 /// Times of which many are the same, over some days.
@@ -144,7 +145,7 @@ async fn the_fleet_of_a_past_time_is_that_of_a_fold() {
     write(&mut connection, source(1), &stream)
         .await
         .expect("written");
-    let written = write_latest(&mut connection, &batch(source(1), &stream), FOUNDED_MS).await;
+    let written = write_latest(&mut connection, &batch(source(1), &stream), LINEAGE).await;
     written.expect("written");
     for time_ms in (0..5).flat_map(|day| [0, 3, 6].map(|ms| base_ms - day * DAY_MS - ms)) {
         let mut expected = Vec::new();
@@ -163,7 +164,7 @@ async fn the_fleet_of_a_past_time_is_that_of_a_fold() {
                     .next()
             });
             let mut newest: Vec<_> = newest.collect();
-            newest.sort_by_key(|item| item.kind.word());
+            newest.sort_by_key(|item| (item.fence, item.position));
             if !newest.is_empty() {
                 expected.push((agent(who), newest));
             }
@@ -184,12 +185,50 @@ async fn the_fleet_of_a_past_time_is_that_of_a_fold() {
     }
 }
 
+/// Fences of two clusters say nothing of each other, and the wall clocks of two nodes little.
+#[tokio::test]
+async fn what_the_later_cluster_says_happened_later() {
+    let store = Store::new(Server::shared(Version::Newest)).await;
+    let mut connection = store.connection().await;
+    let base_ms = now_ms();
+    let said = |kind, fence, at_ms| {
+        let mut one = event(1, at_ms, "{}");
+        one.event.kind = kind;
+        one.event.fence = Fence(fence);
+        one.event.agent = agent(1);
+        [one]
+    };
+    let before = said(EventKind::Disconnected, 900, base_ms);
+    let after = said(EventKind::Connected, 2, base_ms - 5);
+    for (stream, events, lineage) in [(1, &before, 1), (2, &after, 2)] {
+        let batch = batch(source(stream), events);
+        let written = write_events(&mut connection, &batch, 30, lineage).await;
+        written.expect("written");
+        let written = write_latest(&mut connection, &batch, lineage).await;
+        written.expect("written");
+    }
+    let last = async |connection: &mut Connection| {
+        let (found, _) = fleet_at(connection, base_ms, None, 9)
+            .await
+            .expect("a page");
+        found[0].items.last().map(|item| item.kind)
+    };
+    assert_eq!(last(&mut connection).await, Some(EventKind::Connected));
+    // and where only the newest state tells
+    store.sql("DELETE FROM agent_status_history");
+    assert_eq!(last(&mut connection).await, Some(EventKind::Connected));
+    assert_eq!(
+        store.sql("SELECT kind FROM agent_latest"),
+        EventKind::Connected.word()
+    );
+}
+
 #[tokio::test]
 async fn what_history_has_no_more_the_newest_state_tells() {
     let store = Store::new(Server::shared(Version::Newest)).await;
     let mut connection = store.connection().await;
     let old = [event(1, 1_000, r#"{"a":"\u0000"}"#)];
-    let written = write_latest(&mut connection, &batch(source(1), &old), FOUNDED_MS).await;
+    let written = write_latest(&mut connection, &batch(source(1), &old), LINEAGE).await;
     written.expect("written");
     let (found, next) = fleet_at(&mut connection, 1_000, None, 10)
         .await

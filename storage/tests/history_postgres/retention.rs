@@ -2,6 +2,7 @@
 
 use ampora_storage::history::event::{Document, EventKind};
 use ampora_storage::history::export::Batch;
+use ampora_storage::postgres::cursor::events_key;
 use ampora_storage::postgres::days::Day;
 use ampora_storage::postgres::export::write_events;
 use ampora_storage::postgres::latest::write_latest;
@@ -10,7 +11,7 @@ use ampora_storage::postgres::partitions::ensure_ahead;
 use ampora_storage::postgres::retention::{Kept, Swept, sweep};
 use ampora_storage::postgres::{Error, Purpose};
 
-use crate::data::{FOUNDED_MS, HELD, Store, agent, batch, event, hash, now_ms, source, write};
+use crate::data::{HELD, LINEAGE, Store, agent, batch, event, hash, now_ms, source, write};
 use crate::postgres::{Server, Version};
 
 fn kept(history_days: u64) -> Kept {
@@ -89,6 +90,27 @@ async fn a_stale_fence_changes_nothing() {
     assert_eq!(store.sql(lease), "history-retention|8");
     let swept = sweep(&mut connection, newer, kept(5)).await.expect("swept");
     assert_eq!(swept.partitions, 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_takes_nothing_away() {
+    let store = Store::new(Server::shared(Version::Newest)).await;
+    let mut connection = store.connection().await;
+    let today = Day::of(now_ms());
+    let some: Vec<_> = (1..=5)
+        .map(|seq| event(seq, today.before(seq).start_ms(), "{}"))
+        .collect();
+    write(&mut connection, source(1), &some)
+        .await
+        .expect("written");
+    let ahead = Kept {
+        now_ms: now_ms() + 20 * 365 * 86_400_000,
+        ..kept(30)
+    };
+    let swept = sweep(&mut connection, HELD, ahead).await.expect("swept");
+    assert_eq!(swept, Swept::default());
+    assert_eq!(store.rows().0, 5);
+    assert_eq!(store.cursor(&events_key(source(1).id)).await, 5);
 }
 
 #[tokio::test]
@@ -179,7 +201,7 @@ async fn documents_go_when_neither_history_nor_an_agent_names_them() {
             documents: if first == 0 { &documents } else { &[] },
             ..batch(source(1), &events[first..last])
         };
-        write_events(&mut connection, &batch, 30)
+        write_events(&mut connection, &batch, 30, LINEAGE)
             .await
             .expect("written");
     }
@@ -187,7 +209,7 @@ async fn documents_go_when_neither_history_nor_an_agent_names_them() {
         from,
         ..batch(source(1), one)
     };
-    write_latest(&mut connection, &latest(0, &events[2..3]), FOUNDED_MS)
+    write_latest(&mut connection, &latest(0, &events[2..3]), LINEAGE)
         .await
         .expect("written");
     let swept = sweep(&mut connection, HELD, kept(5)).await.expect("swept");
@@ -197,7 +219,7 @@ async fn documents_go_when_neither_history_nor_an_agent_names_them() {
     assert_eq!(store.sql(left), "02,03");
     // the agent of the third runs something else
     let other = [named(5, 1, 2, 2)];
-    write_latest(&mut connection, &latest(3, &other), FOUNDED_MS)
+    write_latest(&mut connection, &latest(3, &other), LINEAGE)
         .await
         .expect("written");
     assert_eq!(
@@ -226,7 +248,7 @@ async fn agents_that_left_and_streams_that_ended_are_forgotten() {
         said(2, 20, EventKind::Health),
         said(3, 1, EventKind::Disconnected),
     ];
-    write_latest(&mut connection, &batch(source(1), &events), FOUNDED_MS)
+    write_latest(&mut connection, &batch(source(1), &events), LINEAGE)
         .await
         .expect("written");
     store.sql(

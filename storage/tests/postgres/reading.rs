@@ -40,7 +40,7 @@ async fn target(postgres: &Postgres) -> Target {
         .reader()
         .await
         .unwrap_or_else(|error| panic!("{}", error.reason()));
-    let transaction = reader.begin(Purpose::Read).await.unwrap();
+    let transaction = reader.connection.begin(Purpose::Read).await.unwrap();
     let rows = transaction
         .query("who", "SELECT pg_is_in_recovery()", &[])
         .await
@@ -211,5 +211,8 @@ async fn without_a_replica_readers_get_the_primary() {
     asked.read_url = Some(database.url.clone());
     let postgres = Postgres::new(&asked).unwrap();
     assert_eq!(look(&postgres).await, Replica::Fresh);
-    assert_eq!(postgres.reader().await.unwrap().target(), Target::Replica);
+    assert_eq!(
+        postgres.reader().await.unwrap().connection.target(),
+        Target::Replica
+    );
 }

@@ -94,6 +94,25 @@ fn events_are_told_of_once_whatever_fails() {
 }
 
 #[test]
+fn batches_that_fail_become_smaller_and_grow_again() {
+    let spool = open(&CrashKv::default(), 1);
+    let sink = ModelSink::default();
+    let mut exporter = Exporter::new(limits(8, 99));
+    appended(&spool, 40);
+    for _ in 0..2 {
+        // the cursors are told, the batch is not taken
+        sink.tables.lock().fault = Some((1, Fault::Before));
+        assert!(step(&mut exporter, &spool, &sink).is_err());
+    }
+    sink.tables.lock().fault = None;
+    let sizes = [2, 4, 8, 8].map(|size| {
+        let exported = step(&mut exporter, &spool, &sink).expect("works").exported;
+        (exported, size)
+    });
+    assert!(sizes.iter().all(|(is, size)| is == size), "{sizes:?}");
+}
+
+#[test]
 fn the_latest_state_is_written_less_often_and_at_once_when_a_stream_is_over() {
     let kv = CrashKv::default();
     let spool = open(&kv, 1);
@@ -153,8 +172,45 @@ fn a_sink_that_was_set_back_gets_what_is_there() {
         };
         tables.cursors.insert(StreamId(1), cursors);
     }
-    while step(&mut exporter, &spool, &sink).expect("works").more {}
+    let mut gone = 0;
+    loop {
+        let progress = step(&mut exporter, &spool, &sink).expect("works");
+        gone += progress.set_back;
+        if !progress.more {
+            break;
+        }
+    }
     assert_eq!(numbers(&sink), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(gone, 0, "the spool had all of them");
+}
+
+#[test]
+fn what_a_sink_has_lost_and_the_spool_has_not_is_counted() {
+    let spool = open(&CrashKv::default(), 1);
+    let sink = ModelSink::default();
+    let mut exporter = Exporter::new(limits(9, 1));
+    appended(&spool, 6);
+    while step(&mut exporter, &spool, &sink).expect("works").more {}
+    assert_eq!(spool.events(), 0);
+    {
+        let mut tables = sink.tables.lock();
+        tables.events.truncate(2);
+        let cursors = Cursors {
+            events: 2,
+            latest: 2,
+        };
+        tables.cursors.insert(StreamId(1), cursors);
+    }
+    appended(&spool, 3);
+    let mut gone = 0;
+    loop {
+        let progress = step(&mut exporter, &spool, &sink).expect("works");
+        gone += progress.set_back;
+        if !progress.more {
+            break;
+        }
+    }
+    assert_eq!((numbers(&sink), gone), (vec![1, 2, 7, 8, 9], 4));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Agents as they were, through the real router.
 
-use ampora_raft::ids::NodeId;
+use ampora_raft::ids::{Fence, NodeId};
 use ampora_storage::history::event::StreamId;
+use ampora_storage::history::query::Position;
 
 use super::*;
 use crate::api::testing::{Site, WALL_MS};

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use crate::cli::CliError;
-use crate::cli::client::Session;
 use crate::cli::client::http::Call;
 use crate::cli::client::output::View;
 use crate::cli::client::text::{Look, cell, items, short_hash, table};
+use crate::cli::client::{Session, note};
 
 const VIEW: View = View {
     text,
@@ -19,7 +19,11 @@ const VIEW: View = View {
 pub(super) async fn run(session: &Session, at: &str, limit: Option<u32>) -> Result<(), CliError> {
     let call = Call::get(&["agents"]).with("at", Some(at));
     let answer = session.client.pages(call, "items", limit).await?;
-    session.show_list(&answer, VIEW)
+    session.show_list(&answer, VIEW)?;
+    if answer["complete"] == false {
+        note("some of it may be missing: a replica answered whose primary is away");
+    }
+    Ok(())
 }
 
 fn text(answer: &Value, look: &Look) -> String {

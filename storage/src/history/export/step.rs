@@ -12,6 +12,9 @@ use crate::history::spool::{Spool, Stream};
 /// Streams that are looked at in a step: the oldest come first and are forgotten when they are done.
 const STREAMS_MAX: usize = 64;
 
+/// A batch that fails is halved so often at most.
+const HALVINGS_MAX: u32 = 6;
+
 /// How much goes at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportLimits {
@@ -41,6 +44,9 @@ impl Default for ExportLimits {
 pub struct Progress {
     /// Events that the sink has now and had not before.
     pub exported: u64,
+    /// Events that the sink had and has no more, and that the spool has not either; at most: some may have been dropped
+    /// and counted before.
+    pub set_back: u64,
     /// Whether the next step finds something to do at once.
     pub more: bool,
 }
@@ -61,6 +67,12 @@ pub struct Exporter {
     known: BTreeMap<StreamId, Known>,
     /// Events that the sink has, and that no step has told of.
     untold: u64,
+    /// The same of those that are gone from there.
+    set_back: u64,
+    /// Where the cursor of each stream stood last, also before an error.
+    stood: BTreeMap<StreamId, u64>,
+    /// Batches are smaller by so many halvings: one may have been too large for the time that it has.
+    halvings: u32,
     /// The numbers of a batch whose answer was lost: the cursor will say which of them the sink has.
     unsure: Option<(StreamId, Vec<u64>)>,
 }
@@ -72,6 +84,9 @@ impl Exporter {
             limits,
             known: BTreeMap::new(),
             untold: 0,
+            set_back: 0,
+            stood: BTreeMap::new(),
+            halvings: 0,
             unsure: None,
         }
     }
@@ -96,6 +111,7 @@ impl Exporter {
         match self.try_step(spool, sink).await {
             Ok(more) => Ok(Progress {
                 exported: std::mem::take(&mut self.untold),
+                set_back: std::mem::take(&mut self.set_back),
                 more,
             }),
             Err(error) => {
@@ -109,6 +125,8 @@ impl Exporter {
     async fn try_step(&mut self, spool: &Spool, sink: &dyn Sink) -> Result<bool, SinkError> {
         let streams = spool.streams(STREAMS_MAX)?;
         self.known
+            .retain(|id, _| streams.iter().any(|stream| stream.id == *id));
+        self.stood
             .retain(|id, _| streams.iter().any(|stream| stream.id == *id));
         for stream in streams {
             let mut known = self.known(spool, sink, stream).await?;
@@ -135,6 +153,7 @@ impl Exporter {
             let there = numbers.iter().filter(|seq| **seq <= cursors.events);
             self.untold += there.count() as u64;
         }
+        self.look_back(spool, stream, cursors.events)?;
         spool.sent(stream.id, cursors.events)?;
         Ok(Known { cursors, waited: 0 })
     }
@@ -176,7 +195,9 @@ impl Exporter {
         known: &mut Known,
     ) -> Result<bool, SinkError> {
         let from = known.cursors.events;
-        let read = || spool.read_whole(stream.id, from, self.limits.events, self.limits.bytes);
+        let events = (self.limits.events >> self.halvings).max(1);
+        let bytes = self.limits.bytes >> self.halvings;
+        let read = || spool.read_whole(stream.id, from, events, bytes);
         let removals = spool.removals();
         let mut page = read()?;
         let Some(last) = page.events.last() else {
@@ -201,14 +222,30 @@ impl Exporter {
             Ok(cursor) => cursor,
             Err(error) => {
                 self.unsure = Some((stream.id, numbers.collect()));
+                self.halvings = (self.halvings + 1).min(HALVINGS_MAX);
                 return Err(error);
             }
         };
+        self.halvings = self.halvings.saturating_sub(1);
+        self.look_back(spool, stream, cursor)?;
         self.untold += numbers.filter(|seq| *seq <= cursor).count() as u64;
         spool.sent(stream.id, cursor)?;
         known.cursors.events = cursor;
         check_moved(from, cursor)?;
         Ok(true)
+    }
+
+    /// Notes where a cursor stands. Where it stood further, what the spool has not kept since is gone.
+    fn look_back(&mut self, spool: &Spool, stream: Stream, cursor: u64) -> io::Result<()> {
+        let Some(stood) = self.stood.insert(stream.id, cursor) else {
+            return Ok(());
+        };
+        if cursor < stood {
+            let rest = spool.read_whole(stream.id, cursor, 1, 0)?;
+            let first = rest.events.first().map_or(stood + 1, |event| event.seq);
+            self.set_back += first.min(stood + 1) - (cursor + 1);
+        }
+        Ok(())
     }
 
     /// Sends the last event of each agent and kind among those that the sink has as events.
