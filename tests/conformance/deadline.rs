@@ -7,6 +7,9 @@ use ampora::clock::SystemClock;
 /// Longer than anything that the server spreads over time (an agent's second report waits 5 s), on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Answers that come although everything is held up: one before and one after, and one in between.
+const FEW: u32 = 3;
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -49,6 +52,7 @@ pub(crate) fn until_true(what: &str, mut look: impl FnMut() -> bool) {
 /// How long each of many answers took, where one of them may be late: a busy machine stands still at times.
 #[derive(Default)]
 pub(crate) struct Held {
+    answers: u32,
     slowest: Duration,
     second: Duration,
 }
@@ -56,6 +60,7 @@ pub(crate) struct Held {
 impl Held {
     /// One more answer.
     pub(crate) fn took(&mut self, took: Duration) {
+        self.answers += 1;
         self.second = self.second.max(took.min(self.slowest));
         self.slowest = self.slowest.max(took);
     }
@@ -67,6 +72,14 @@ impl Held {
     pub(crate) fn up_for_less_than(&self, bound: Duration) {
         let (slowest, second) = (self.slowest, self.second);
         assert!(second < bound, "{slowest:?}, {second:?}");
+    }
+
+    /// That there were more than a few: who is held up for as long as something lasts is late only once.
+    ///
+    /// # Panics
+    /// When there were not.
+    pub(crate) fn went_on(&self) {
+        assert!(self.answers > FEW, "{} answers meanwhile", self.answers);
     }
 }
 

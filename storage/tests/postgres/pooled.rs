@@ -1,5 +1,7 @@
 //! Everything but migration through a pooler in transaction mode that knows no prepared statements.
 
+use std::time::Duration;
+
 use ampora_storage::postgres::{Error, Postgres, Purpose};
 use tokio_postgres::types::Type;
 
@@ -33,13 +35,26 @@ async fn batch(postgres: &Postgres, node: i64) -> Result<(), Error> {
     transaction.commit().await
 }
 
-/// Prepares statements, and keeps the backend for so long that another one takes another backend.
+/// A lock that somebody holds until two wait for it.
+const LOCK: &str = "pg_advisory_xact_lock";
+
+/// Prepares statements, and keeps the backend until another one has taken another backend.
 fn leave_statements(url: &str) {
     let mut sql = String::new();
     for number in 0..1_000 {
         sql += &format!("PREPARE s{number} AS SELECT 1; ");
     }
-    sql_at(url, &format!("{sql} SELECT pg_sleep(0.5)"));
+    sql_at(url, &format!("{sql} SELECT {LOCK}_shared(7)"));
+}
+
+/// Waits until two backends wait for the lock.
+fn two_wait(server: &Server, database: &str) -> bool {
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'";
+    (0..1_500).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(20));
+        server.sql(database, waiting) == "2"
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,8 +68,12 @@ async fn many_nodes_share_the_backends_of_a_pooler() {
         let url = pooler.url(&database.name);
         // statements of other processes have the same names as ours: what one leaves behind is in the way of another
         std::thread::scope(|both| {
+            let held = server.hold(&database.name, &format!("SELECT {LOCK}(7)"));
             both.spawn(|| leave_statements(&url));
             both.spawn(|| leave_statements(&url));
+            let are_two = two_wait(server, &database.name);
+            drop(held);
+            assert!(are_two, "each has a backend of its own");
         });
         let nodes: Vec<Postgres> = (0..4).map(|_| open(&url)).collect();
         let work = nodes.iter().zip(0_i64..).map(|(node, number)| async move {

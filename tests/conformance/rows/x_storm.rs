@@ -121,6 +121,7 @@ fn c_308_storm_of_connections() {
                 held.up_for_less_than(HELD_UP);
             }
         }
+        held.went_on();
         let ends = stormers.into_iter().map(|stormer| stormer.join());
         ends.map(|end| end.expect("a storm")).sum()
     });
