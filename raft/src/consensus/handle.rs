@@ -113,7 +113,7 @@ pub struct Consensus {
     /// Renewals of liveness leases that wait for the next tick of this leader.
     pub(super) renewals: Arc<Renewals>,
     pub(super) incoming: Arc<Mutex<Incoming>>,
-    /// Boot time at which the leader spoke to this node last; 0 before it did.
+    /// Boot time at which the leader spoke to this node last, or a quorum confirmed this leader; 0 before either.
     pub(super) contact_ms: Arc<AtomicU64>,
     kept: Arc<Mutex<Kept>>,
     stamper: Arc<Mutex<Option<(u64, Stamper)>>>,

@@ -132,14 +132,21 @@ impl Consensus {
 
     /// Milliseconds since a quorum confirmed this leader, or since the leader spoke to this node.
     fn contact(&self, metrics: &RaftMetrics<TypeConfig>) -> Option<u64> {
+        let now_ms = self.clock.boot_ms();
         if metrics.current_leader == Some(metrics.id) {
-            if metrics.membership_config.voter_ids().eq([metrics.id]) {
-                return Some(0);
+            let passed = if metrics.membership_config.voter_ids().eq([metrics.id]) {
+                Some(Duration::ZERO)
+            } else {
+                metrics.last_quorum_acked.map(|acked| acked.elapsed())
+            };
+            // with new voters nothing is known of them at first, and whoever leads no more was in contact as well
+            if let Some(passed) = passed {
+                let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+                let acked_ms = now_ms.saturating_sub(passed_ms).max(1);
+                self.contact_ms.fetch_max(acked_ms, Ordering::Relaxed);
             }
-            let passed = metrics.last_quorum_acked.map(|acked| acked.elapsed());
-            return passed.map(|passed| u64::try_from(passed.as_millis()).unwrap_or(u64::MAX));
         }
-        let spoke_ms = self.contact_ms.load(Ordering::Relaxed);
-        (spoke_ms > 0).then(|| self.clock.boot_ms().saturating_sub(spoke_ms))
+        let contact_ms = self.contact_ms.load(Ordering::Relaxed);
+        (contact_ms > 0).then(|| now_ms.saturating_sub(contact_ms))
     }
 }
