@@ -389,6 +389,23 @@ impl Speaker {
         .await
     }
 
+    /// The same, and waits for as long as it takes until the session is this node's: an answer does not.
+    pub(crate) async fn arrive(&mut self) -> wire::ServerToAgent {
+        let reply = self.introduce().await;
+        self.is_served().await;
+        reply
+    }
+
+    /// Waits until the session is this node's.
+    pub(crate) async fn is_served(&self) {
+        let agents = &self.room.registry;
+        until(|| {
+            let agent = agents.get(self.uid);
+            agent.is_some_and(|agent| agent.with(|state| state.fence.is_some()))
+        })
+        .await;
+    }
+
     pub(crate) async fn beat(&mut self) -> wire::ServerToAgent {
         self.say(wire::AgentToServer::default()).await
     }

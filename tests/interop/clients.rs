@@ -39,6 +39,10 @@ pub(crate) fn built(part: &str) -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
+/// The time after a change in which a collector has to be healthy; the supervisor reports no sooner that it is applied.
+/// One that is not by then, on a busy machine, has failed.
+const APPLIES_WITHIN: &str = "8s";
+
 /// A stock opampsupervisor, which runs a stock collector.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
@@ -47,10 +51,9 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts a supervisor that may be configured and restarted, and reports 4 s after a change that it is applied: a
-    /// collector that is not healthy by then, on a busy machine, has failed.
+    /// Starts a supervisor that may be configured and restarted.
     pub(crate) fn start(dir: &Path, opamp: &str, transport: Transport) -> Self {
-        Self::patient(dir, opamp, transport, "4s")
+        Self::patient(dir, opamp, transport, APPLIES_WITHIN)
     }
 
     /// The same, with the time after a change in which a collector has to be healthy.
@@ -61,7 +64,7 @@ impl Supervisor {
     /// The same as [`Supervisor::start`], with an enrollment token.
     pub(crate) fn enrolled(dir: &Path, opamp: &str, transport: Transport, token: &str) -> Self {
         let headers = format!("\n  headers: {{Authorization: [\"Bearer {token}\"]}}");
-        Self::told(dir, opamp, transport, "4s", &headers)
+        Self::told(dir, opamp, transport, APPLIES_WITHIN, &headers)
     }
 
     fn told(dir: &Path, opamp: &str, transport: Transport, apply: &str, headers: &str) -> Self {
@@ -86,7 +89,7 @@ impl Supervisor {
             "endpoint: {scheme}://{opamp}/v1/opamp\n  tls: {{ca_file: {}}}",
             authority.display()
         );
-        Self::with(dir, &server, "4s")
+        Self::with(dir, &server, APPLIES_WITHIN)
     }
 
     fn with(dir: &Path, server: &str, apply: &str) -> Self {

@@ -26,10 +26,10 @@ fn the_later_connection_has_the_session_and_the_other_node_lets_go() {
     run(async {
         let nodes = Nodes::start(2).await;
         let mut first = Speaker::new(nodes.node(1), 1, 10);
-        first.introduce().await;
+        first.arrive().await;
         assert_eq!(nodes.owner(first.uid), Some(1));
         let mut second = first.again(nodes.node(2), 20);
-        second.introduce().await;
+        second.arrive().await;
         assert_eq!(nodes.owner(first.uid), Some(2));
         let there = agent(nodes.node(1), &first);
         until(|| there.with(|state| state.fence.is_none() && !state.connected)).await;
@@ -51,9 +51,9 @@ fn of_two_live_agents_with_one_uid_the_first_keeps_it_and_the_newcomer_gets_anot
     run(async {
         let nodes = Nodes::start(2).await;
         let mut first = Speaker::new(nodes.node(1), 1, 10);
-        first.introduce().await;
+        first.arrive().await;
         let mut second = first.again(nodes.node(2), 20);
-        second.introduce().await;
+        second.arrive().await;
         let there = agent(nodes.node(1), &first);
         until(|| there.with(|state| !state.connected)).await;
         // messages that were under way, then two signs of life
@@ -98,7 +98,7 @@ async fn overtaken(nodes: &Nodes) -> (Speaker, Speaker) {
     let mut late = Speaker::new(room, 1, 10);
     late.introduce().await;
     let mut newer = late.again(nodes.node(2), 20);
-    newer.introduce().await;
+    newer.arrive().await;
     assert_eq!(nodes.owner(late.uid), Some(2));
     room.batches.resume(room.liveness.epoch());
     until(|| late.is_called(Call::Ping)).await;
@@ -137,15 +137,15 @@ fn a_node_that_was_thought_dead_begins_again_and_claims_whoever_is_there() {
             Speaker::new(nodes.node(2), 1, 10),
             Speaker::new(nodes.node(2), 2, 11),
         );
-        stays.introduce().await;
-        goes.introduce().await;
+        stays.arrive().await;
+        goes.arrive().await;
         let before = nodes.node(2).liveness.epoch();
         nodes.let_die(2).await;
         assert_eq!(nodes.owner(stays.uid), None);
         assert!(!nodes.node(2).may_act());
         // one of them has found another node meanwhile
         let mut elsewhere = goes.again(nodes.node(1), 30);
-        elsewhere.introduce().await;
+        elsewhere.arrive().await;
         assert_eq!(nodes.owner(goes.uid), Some(1));
         nodes.reconnect(2);
         until(|| nodes.owner(stays.uid) == Some(2)).await;
@@ -222,7 +222,7 @@ fn without_renewals_nothing_is_offered_and_everything_is_acknowledged() {
     run(async {
         let nodes = Nodes::start(2).await;
         let mut speaker = Speaker::new(nodes.node(2), 1, 10);
-        speaker.introduce().await;
+        speaker.arrive().await;
         nodes.cut_off(2).await;
         nodes.pass(9_500);
         assert!(!nodes.node(2).may_act());
@@ -267,7 +267,7 @@ fn a_forgotten_agent_is_let_go() {
     run(async {
         let nodes = Nodes::start(1).await;
         let mut speaker = Speaker::new(nodes.node(1), 1, 10);
-        speaker.introduce().await;
+        speaker.arrive().await;
         let fence = nodes.session(speaker.uid).map(|session| session.fence);
         let forget = Proposal::ForgetAgent {
             agent: speaker.uid,

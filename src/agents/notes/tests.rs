@@ -117,7 +117,7 @@ fn each_thing_is_noted_once_however_often_it_is_said() {
         let nodes = Nodes::start(1).await;
         let room = nodes.node(1);
         let mut agent = Speaker::new(room, 1, 10);
-        agent.introduce().await;
+        agent.arrive().await;
         let notes = room.history.take_all();
         let fence = nodes.session(agent.uid).expect("a session").fence;
         assert!(
@@ -167,6 +167,7 @@ fn capabilities_are_noted_with_the_description() {
         let mut agent = Speaker::new(room, 1, 10);
         // it has still to say who it is
         agent.beat().await;
+        agent.is_served().await;
         assert_eq!(kinds(room), [EventKind::Connected]);
         agent.introduce().await;
         assert_eq!(kinds(room), [EventKind::Description]);
@@ -198,7 +199,7 @@ fn an_agent_that_comes_back_says_nothing_new() {
     run(async {
         let nodes = Nodes::start(2).await;
         let mut agent = Speaker::new(nodes.node(1), 1, 10);
-        agent.introduce().await;
+        agent.arrive().await;
         agent.say(usual(1)).await;
         kinds(nodes.node(1));
         for (number, connection) in [(1, 11), (2, 12), (1, 13)] {
@@ -207,7 +208,7 @@ fn an_agent_that_comes_back_says_nothing_new() {
             here.leave(&served, agent.caller.connection, ReleaseReason::Lost);
             assert_eq!(ends(&here), [Ended::Lost]);
             agent = agent.again(nodes.node(number), connection);
-            agent.introduce().await;
+            agent.arrive().await;
             agent.say(usual(connection)).await;
             assert_eq!(
                 kinds(nodes.node(number)),
@@ -225,10 +226,10 @@ fn what_changed_meanwhile_is_news() {
     run(async {
         let nodes = Nodes::start(2).await;
         let mut first = Speaker::new(nodes.node(1), 1, 10);
-        first.introduce().await;
+        first.arrive().await;
         first.say(effective("x: 1")).await;
         let mut second = first.again(nodes.node(2), 20);
-        second.introduce().await;
+        second.arrive().await;
         second.say(effective("x: 2")).await;
         until(|| ends(nodes.node(1)) == [Ended::Moved]).await;
         until(|| nodes.node(2).batches.is_idle()).await;
@@ -253,7 +254,7 @@ fn every_end_has_its_reason() {
         let nodes = Nodes::start(1).await;
         let room = nodes.node(1);
         let mut agent = Speaker::new(room, 1, 10);
-        agent.introduce().await;
+        agent.arrive().await;
         agent
             .say(wire::AgentToServer {
                 agent_disconnect: Some(wire::AgentDisconnect {}),
@@ -271,13 +272,13 @@ fn every_end_has_its_reason() {
             (12, ReleaseReason::Lost, Ended::Lost),
         ] {
             agent = agent.again(room, connection);
-            agent.introduce().await;
+            agent.arrive().await;
             let served = room.registry.get(agent.uid).expect("is served");
             room.leave(&served, agent.caller.connection, reason);
             assert_eq!(ends(room), [ended]);
         }
         agent = agent.again(room, 13);
-        agent.introduce().await;
+        agent.arrive().await;
         let session = nodes.session(agent.uid).expect("a session");
         let forget = Proposal::ForgetAgent {
             agent: agent.uid,
@@ -349,7 +350,7 @@ fn the_end_of_a_session_whose_owner_died_is_noted_by_who_finds_it() {
     run(async {
         let nodes = Nodes::start(2).await;
         let mut agent = Speaker::new(nodes.node(2), 1, 10);
-        agent.introduce().await;
+        agent.arrive().await;
         let fence = nodes.session(agent.uid).expect("a session").fence;
         nodes.let_die(2).await;
         let before = nodes.consensus.view();

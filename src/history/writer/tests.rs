@@ -213,21 +213,18 @@ fn each_event_is_counted_as_written_or_as_dropped() {
     assert_eq!(flushed.number(), 7);
 }
 
-#[tokio::test]
-async fn a_document_that_many_events_name_is_given_once_with_them() {
-    let (queue, memory, mut flushed) = started();
+#[test]
+fn a_document_that_many_events_name_is_given_once_with_them() {
+    let memory = Arc::new(Memory::default());
+    let (mut writer, _flushed) = Writer::new(Queue::new(), memory.clone(), Arc::new(SystemClock));
     let body = encoded(&ampora_proto::wire::EffectiveConfig::default());
-    for (at_ms, hash) in [(1, 1), (2, 2), (3, 1)] {
-        queue.note(Note {
-            said: Said::EffectiveConfig {
-                hash: BodyHash([hash; 32]),
-                body: Bytes::clone(&body),
-            },
-            ..note(at_ms)
-        });
-    }
-    queue.close();
-    until(&mut flushed, 3).await;
+    writer.write(&[(1, 1), (2, 2), (3, 1)].map(|(at_ms, hash)| Note {
+        said: Said::EffectiveConfig {
+            hash: BodyHash([hash; 32]),
+            body: Bytes::clone(&body),
+        },
+        ..note(at_ms)
+    }));
     let named: Vec<_> = memory
         .appended
         .lock()

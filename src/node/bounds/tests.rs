@@ -396,7 +396,7 @@ fn agents_whose_owner_died_are_noted_by_who_finds_them_gone() {
     run(async {
         let nodes = Nodes::start(2).await;
         let mut agent = Speaker::new(nodes.node(2), 1, 10);
-        agent.introduce().await;
+        agent.arrive().await;
         nodes.let_die(2).await;
         let (room, tasks) = (nodes.node(1), Tasks::new());
         let rules = Rules::new(None, TTL);
