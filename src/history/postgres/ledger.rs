@@ -14,7 +14,7 @@ use ampora_storage::postgres::lease::Held;
 use ampora_storage::postgres::{Error, Move, audit, cursor};
 
 use super::pause::Pause;
-use super::{External, Part};
+use super::{External, Part, held};
 use crate::api::{delivery_error, delivery_state};
 use crate::node::leases::{HISTORY_EXPORT, Tenure};
 use crate::telemetry::history::Dropped;
@@ -80,13 +80,8 @@ struct Ledger {
 
 /// Brings everything over that is there at this moment.
 async fn pass(tenure: &Tenure, external: &External, ledger: &mut Ledger) -> Result<(), Error> {
-    let lineage = tenure.room().consensus.view().fleet.meta().lineage;
-    let held = Held {
-        lineage,
-        name: HISTORY_EXPORT,
-        // a fleet that knows no leases has one node
-        fence: tenure.fence().map_or(0, |fence| fence.0),
-    };
+    let held = held(tenure, HISTORY_EXPORT);
+    let lineage = held.lineage;
     if ledger.lineage != lineage {
         *ledger = Ledger {
             lineage,

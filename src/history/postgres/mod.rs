@@ -14,12 +14,14 @@ pub mod watcher;
 
 use std::sync::Arc;
 
+use ampora_storage::postgres::lease::Held;
 use ampora_storage::postgres::{self, Error, Options, Postgres, Tls};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::measured::Measured;
 use crate::config::{self, PostgresTls};
+use crate::node::leases::Tenure;
 
 /// Postgres with what is known of how it goes; clones are the same one.
 #[derive(Clone, Debug)]
@@ -149,6 +151,16 @@ pub fn options(config: &config::Postgres) -> Option<Options> {
         }),
         observer: Arc::new(Measured),
     })
+}
+
+/// What a duty shows Postgres of its lease.
+fn held(tenure: &Tenure, name: &'static str) -> Held {
+    Held {
+        lineage: tenure.room().consensus.view().fleet.meta().lineage,
+        name,
+        // a fleet that knows no leases has one node
+        fence: tenure.fence().map_or(0, |fence| fence.0),
+    }
 }
 
 /// Makes the schema ready: the tables of this program, and partitions for the days to come.

@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use ampora_storage::postgres::Error;
-use ampora_storage::postgres::lease::Held;
 use ampora_storage::postgres::retention::{Kept, sweep};
 
 use super::pause::Pause;
-use super::{External, Part};
+use super::{External, Part, held};
 use crate::node::leases::{HISTORY_RETENTION, Tenure};
 
 /// Between two looks at the tables: what is kept for days may stay some minutes longer.
@@ -51,11 +50,7 @@ pub async fn perform(tenure: Tenure, external: External, days: Days) {
 }
 
 async fn pass(tenure: &Tenure, external: &External, days: Days) -> Result<(), Error> {
-    let held = Held {
-        lineage: tenure.room().consensus.view().fleet.meta().lineage,
-        name: HISTORY_RETENTION,
-        fence: tenure.fence().map_or(0, |fence| fence.0),
-    };
+    let held = held(tenure, HISTORY_RETENTION);
     let mut connection = external.servers.primary().await?;
     let mut busy = 0;
     for _ in 0..STEPS_MAX {

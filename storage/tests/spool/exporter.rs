@@ -43,6 +43,18 @@ fn step(exporter: &mut Exporter, spool: &Spool, sink: &ModelSink) -> Result<Prog
     step.expect("the model does not wait")
 }
 
+/// Exports all that is there, and answers how many events the sink had and lost for good.
+fn drained(exporter: &mut Exporter, spool: &Spool, sink: &ModelSink) -> u64 {
+    let mut gone = 0;
+    loop {
+        let progress = step(exporter, spool, sink).expect("works");
+        gone += progress.set_back;
+        if !progress.more {
+            return gone;
+        }
+    }
+}
+
 fn numbers(sink: &ModelSink) -> Vec<u64> {
     let tables = sink.tables.lock();
     tables.events.iter().map(|(_, seq, _)| *seq).collect()
@@ -172,14 +184,7 @@ fn a_sink_that_was_set_back_gets_what_is_there() {
         };
         tables.cursors.insert(StreamId(1), cursors);
     }
-    let mut gone = 0;
-    loop {
-        let progress = step(&mut exporter, &spool, &sink).expect("works");
-        gone += progress.set_back;
-        if !progress.more {
-            break;
-        }
-    }
+    let gone = drained(&mut exporter, &spool, &sink);
     assert_eq!(numbers(&sink), [1, 2, 3, 4, 5, 6]);
     assert_eq!(gone, 0, "the spool had all of them");
 }
@@ -202,14 +207,7 @@ fn what_a_sink_has_lost_and_the_spool_has_not_is_counted() {
         tables.cursors.insert(StreamId(1), cursors);
     }
     appended(&spool, 3);
-    let mut gone = 0;
-    loop {
-        let progress = step(&mut exporter, &spool, &sink).expect("works");
-        gone += progress.set_back;
-        if !progress.more {
-            break;
-        }
-    }
+    let gone = drained(&mut exporter, &spool, &sink);
     assert_eq!((numbers(&sink), gone), (vec![1, 2, 7, 8, 9], 4));
 }
 
